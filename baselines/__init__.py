@@ -1,0 +1,1 @@
+"""What score identity distillation is compared against: one file, one method."""

@@ -1,0 +1,40 @@
+"""What every metric answers. One file in `benchmarks/metrics/` is one metric, a pure function of features."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sid.discovery import Component
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's value with what a reader needs to trust it."""
+
+    value: float
+    details: dict[str, Any] = field(default_factory=dict)  # e.g. {"clamped": 1e-12, "std": 0.03}
+    warnings: tuple[str, ...] = ()
+
+
+class Metric(Component, ABC):
+    """Declares what it needs; is computed on features that were extracted once for all metrics."""
+
+    direction: ClassVar[str]  # "lower" | "higher" is better
+    features: ClassVar[tuple[str, ...]]  # extractor outputs it reads, e.g. ("inception.pool3",)
+    reference: ClassVar[bool] = True  # compares with a reference set
+    variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published protocol variants: name -> options
+
+    @abstractmethod
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        **options: Any,
+    ) -> Score:
+        """The score of the images whose features these are."""

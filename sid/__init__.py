@@ -1,0 +1,1 @@
+"""How a diffusion model is distilled into a one- or few-step generator."""

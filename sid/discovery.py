@@ -1,0 +1,89 @@
+"""Components find themselves: a file dropped into a folder is a component; no registry is edited.
+
+A component file defines a class deriving from the floor's base class (Method, Metric, ...).
+Discovery imports the files plainly, so they must not import torch at module level (a test asserts it).
+"""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+from collections.abc import Iterable
+from difflib import get_close_matches
+from importlib.metadata import entry_points
+from typing import ClassVar, TypeVar
+
+
+class Component:
+    """What every component says of itself."""
+
+    name: ClassVar[str]
+    version: ClassVar[int] = 1  # a bump re-runs what depends on it, and nothing else
+    paper: ClassVar[str] = ""  # "Authors, Title, arXiv id", empty where there is none
+    verified: ClassVar[str] = "none"  # how far: "weights" (real files) | "layout" (real layout, made weights) | "none"
+
+
+C = TypeVar("C", bound=Component)
+
+
+class UnknownName(KeyError):
+    """A name nobody carries, with the nearest ones that somebody does."""
+
+    def __init__(self, what: str, name: str, known: Iterable[str]):
+        self.what, self.name, self.known = what, name, sorted(known)
+        super().__init__(name)
+
+    def __str__(self) -> str:
+        near = nearest(self.name, self.known)
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(self.known)}"
+        return f"unknown {self.what} '{self.name}'; {hint}"
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name closest to a mistyped one, or None when nothing is close."""
+    found = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return found[0] if found else None
+
+
+def discover(base: type[C], packages: Iterable[str], entry_point: str | None = None) -> dict[str, C]:
+    """Every component of kind `base` in the packages' files, and in other distributions' entry points."""
+    modules = []
+    for package_name in packages:
+        package = importlib.import_module(package_name)
+        modules += [
+            importlib.import_module(f"{package_name}.{found.name}")
+            for found in pkgutil.iter_modules(package.__path__)
+            if not found.ispkg
+        ]
+    if entry_point:
+        modules += [found.load() for found in entry_points(group=entry_point)]
+    components: dict[str, C] = {}
+    for module in modules:
+        for component in _components_of(module, base):
+            clash = components.get(component.name)
+            if clash is not None and type(clash) is not type(component):
+                raise ValueError(f"two components are called '{component.name}': {type(clash)} and {type(component)}")
+            components[component.name] = component
+    return dict(sorted(components.items()))
+
+
+def _components_of(module: object, base: type[C]) -> list[C]:
+    """The components one module defines; an entry point may also name the class itself."""
+    if inspect.isclass(module):
+        return [module()] if issubclass(module, base) else []
+    return [
+        value()
+        for value in vars(module).values()
+        if inspect.isclass(value)
+        and issubclass(value, base)
+        and value.__module__ == getattr(module, "__name__", None)
+        and "name" in vars(value)
+    ]
+
+
+def pick(what: str, components: dict[str, C], name: str) -> C:
+    """The component of that name, or UnknownName with the nearest valid one."""
+    if name not in components:
+        raise UnknownName(what, name, components)
+    return components[name]

@@ -1,0 +1,191 @@
+"""What every method answers, and how methods are found. One file in `sid/methods/` or `baselines/` is one method.
+
+A method only describes: which networks there are (`build`), who is trained, in which order and on which
+loss (`players`). The trainer alone owns modes, freezing, accumulation, the NaN mask, denominators,
+optimisers, averages, logging and state.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sid.discovery import Component, UnknownName
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from sid.condition import Condition
+    from sid.draws import Draws
+
+
+@dataclass(frozen=True)
+class Optimiser:
+    """Adam's settings for one player; beta1 = 0 is what keeps score distillation stable (SiD, section 4)."""
+
+    lr: float
+    betas: tuple[float, float] = (0.0, 0.999)
+    eps: float = 1e-8
+    weight_decay: float = 0.0  # decoupled (AdamW) when not 0
+    warmup: int = 0  # iterations of linear warm-up
+    clip_value: float | None = None
+    clip_norm: float | None = None
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where training stands, the same on every rank."""
+
+    iteration: int = 0
+    images: int = 0  # before this iteration
+    total: int = 1
+
+    @property
+    def fraction(self) -> float:
+        return self.images / self.total
+
+
+@dataclass
+class Batch:
+    """One micro-batch, as the trainer hands it to a player."""
+
+    draws: Draws
+    condition: Condition
+    progress: Progress
+    sample_shape: tuple[int, ...]
+    like: Tensor  # an empty tensor with the run's dtype and device
+    real: Tensor | None = None
+    pairs: tuple[Tensor, Tensor] | None = None  # (noise, the teacher's image from it)
+    shared: dict[str, Any] = field(default_factory=dict)  # this iteration's tensors, for methods that reuse x
+    size: int = 0  # samples in the global batch: what a mean over the batch divides by
+
+    def noise(self, stream: str) -> Tensor:
+        """Unit normal noise of the samples' shape."""
+        return self.draws.normal(stream, self.sample_shape, self.like)
+
+
+@dataclass
+class Terms:
+    """A player's loss: per-sample terms [B], each with its weight. The trainer masks and reduces them."""
+
+    terms: dict[str, Tensor]
+    weights: dict[str, float] = field(default_factory=dict)  # 1 where absent
+    health: dict[str, Tensor] = field(default_factory=dict)  # per-sample figures for the log, no gradient
+
+
+@dataclass(frozen=True)
+class Player:
+    """One optimiser: what it trains, when it plays and on which loss."""
+
+    name: str
+    trains: tuple[str, ...]  # nets, or "net.submodule"; all else is frozen for it, input gradients still flow
+    loss: Callable[[Mapping[str, nn.Module], Batch], Terms]
+    optimiser: Optimiser
+    train_mode: tuple[str, ...] = ()  # nets in train() (dropout) while this player plays; the rest in eval()
+    plays: Callable[[Progress], bool] = lambda progress: True
+    conditions: str | None = None  # whose conditions it sees; None: fresh ones of its own
+
+
+@dataclass(frozen=True)
+class Copy:
+    """A trainable network that starts as the teacher."""
+
+    of: str = "teacher"
+
+
+@dataclass(frozen=True)
+class Ema:
+    """An average of another network: a consistency target."""
+
+    of: str
+    halflife: float  # images
+    ramp: float | None = None
+
+
+@dataclass(frozen=True)
+class Head:
+    """A new trainable module; `make(teacher)` returns it, seeded by the trainer."""
+
+    make: Callable[[nn.Module], nn.Module]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters over the frozen base: one root module, the adapter switched by a flag."""
+
+    base: str = "teacher"
+    rank: int = 64
+    alpha: float = 108.0
+
+
+@dataclass(frozen=True)
+class Student:
+    """A trainable copy of the teacher's network, used as a one- or few-step generator."""
+
+    chain: Any  # sid.generator.Chain
+
+
+Net = Copy | Ema | Head | Lora | Student
+
+
+@dataclass(frozen=True)
+class TeacherFacts:
+    """What a method may know of a teacher before any network is loaded."""
+
+    name: str
+    process: str  # "edm" | "vp" | "flow"
+    conditional: bool = False
+    text: bool = False
+    guidance: bool = False  # trained with condition dropout: has an unconditional branch
+    features: bool = False  # offers encoder features for an adversarial term
+    real: bool = False  # real training data is at hand
+
+
+class Method(Component, ABC):
+    """A distiller. Subclasses are found by discovery; their module imports no torch."""
+
+    needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
+    tasks: ClassVar[tuple[str, ...]] = ()  # where it applies, for `sidbench list`; empty: everywhere
+    Options: ClassVar[type] = type(None)  # a frozen dataclass
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options
+
+    def options(self, task: str = "", data: str = "", given: Mapping[str, Any] | None = None) -> Any:
+        """The options for a task: the class's defaults, then the data's, the task's, and those given."""
+        merged = {**self.defaults.get(data, {}), **self.defaults.get(task, {}), **(given or {})}
+        known = {entry.name for entry in fields(self.Options)}
+        for key in merged:
+            if key not in known:
+                raise UnknownName(f"option of {self.name}", key, known)
+        missing = [
+            entry.name
+            for entry in fields(self.Options)
+            if entry.default is MISSING and entry.default_factory is MISSING and entry.name not in merged
+        ]
+        if missing:
+            raise ValueError(f"{self.name} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}")
+        return self.Options(**merged)
+
+    def faults(self, options: Any, teacher: TeacherFacts) -> list[str]:
+        """What is wrong with these options for this teacher, a sentence each; asked before any work."""
+        return []
+
+    @abstractmethod
+    def build(self, options: Any) -> dict[str, Net]:
+        """The networks beside the teacher. One of them is called "generator"."""
+
+    @abstractmethod
+    def players(self, options: Any) -> tuple[Player, ...]:
+        """Who trains, in playing order."""
+
+
+def positive(options: Any, *names: str) -> list[str]:
+    """The usual fault: a number that must be finite and above zero."""
+    faults = []
+    for name in names:
+        value = getattr(options, name)
+        if not (math.isfinite(value) and value > 0):
+            faults.append(f"{name} must be above 0 (got {value})")
+    return faults

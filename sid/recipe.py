@@ -1,0 +1,23 @@
+"""What one training run is told beside its method: seed, budget, cadence. Plain data, no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Settings of the training loop that every method shares."""
+
+    seed: int = 0
+    images: int = 100_000  # budget: iterations times the global batch
+    batch: int = 256  # global, over all processes and accumulation rounds
+    micro_batch: int | None = None  # per process and round; None: the whole share at once
+    ema_halflife: float = 500_000.0  # images
+    ema_ramp: float = 0.05  # the half-life is at most this share of the images seen so far
+    observe: tuple[int, ...] = ()  # image counts at which the observers see the EMA generator
+    stop_players: dict[str, float] = field(default_factory=dict)  # player -> share of the images after which it rests
+    clip_norm: float | None = None
+    dtype: str = "float32"
+    log_images: int = 10_000  # a line of health figures every so many images
+    save_seconds: float = 10.0  # no kill costs more training than this

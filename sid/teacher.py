@@ -1,0 +1,29 @@
+"""What every family of teachers answers: how its network is built, saved and loaded."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sid.discovery import Component
+
+if TYPE_CHECKING:
+    from sid.denoiser import Denoiser
+
+
+class Teacher(Component, ABC):
+    """One file in `sid/teachers/` is one family. Module level imports no torch."""
+
+    process: ClassVar[str]  # "edm" | "vp" | "flow"
+    text: ClassVar[bool] = False
+    features: ClassVar[bool] = False  # offers encoder features for an adversarial term
+    licence: ClassVar[str] = ""
+
+    @abstractmethod
+    def build(self, settings: dict[str, Any]) -> Denoiser:
+        """A freshly initialised denoiser from its settings (the network's init arguments)."""
+
+    @abstractmethod
+    def load(self, folder: Path) -> Denoiser:
+        """The denoiser whose files lie in the folder; one sentence when it is no such model."""
