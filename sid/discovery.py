@@ -14,6 +14,8 @@ from difflib import get_close_matches
 from importlib.metadata import entry_points
 from typing import ClassVar, TypeVar
 
+from sid.fault import Fault
+
 
 class Component:
     """What every component says of itself."""
@@ -27,17 +29,14 @@ class Component:
 C = TypeVar("C", bound=Component)
 
 
-class UnknownName(KeyError):
+class UnknownName(Fault):
     """A name nobody carries, with the nearest ones that somebody does."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]):
-        self.what, self.name, self.known = what, name, sorted(known)
-        super().__init__(name)
-
-    def __str__(self) -> str:
-        near = nearest(self.name, self.known)
-        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(self.known)}"
-        return f"unknown {self.what} '{self.name}'; {hint}"
+        known = sorted(known)
+        near = nearest(name, known)
+        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(known) or 'none'}"
+        super().__init__(f"unknown {what} '{name}'; {hint}")
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

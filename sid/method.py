@@ -14,6 +14,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import Component, UnknownName
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -165,7 +166,7 @@ class Method(Component, ABC):
             if entry.default is MISSING and entry.default_factory is MISSING and entry.name not in merged
         ]
         if missing:
-            raise ValueError(f"{self.name} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}")
+            raise Fault(f"{self.name} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}")
         return self.Options(**merged)
 
     def faults(self, options: Any, teacher: TeacherFacts) -> list[str]:
