@@ -1,0 +1,62 @@
+"""Diff-Instruct: Luo et al., NeurIPS 2023, arXiv 2305.18455. The integral KL divergence, time weight 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+
+
+@dataclass(frozen=True)
+class Options:
+    t_init: float | None = 1.0  # sigma 1.0 is the published CIFAR-10 recipe; None: the process's own
+    lr: float = 1e-5
+    lr_generator: float = 1e-5
+    loss_scale: float = 1.0
+    eps: float = 1e-8
+
+
+class DiffInstruct(Method):
+    name = "diff-instruct"
+    version = 1
+    paper = "Luo et al., Diff-Instruct, arXiv 2305.18455"
+    Options = Options
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "cifar10": {},
+        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": None},
+    }
+
+    def faults(self, options: Options, teacher: TeacherFacts) -> list[str]:
+        return positive(options, "lr", "lr_generator", "loss_scale")
+
+    def build(self, options: Options) -> dict[str, Net]:
+        from sid.generator import Chain
+
+        return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+
+    def players(self, options: Options) -> tuple[Player, ...]:
+        from sid import losses
+        from sid.critic import critic_player, generate, health, noised, same_dropout
+
+        def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
+            """Sum of sg[critic - teacher] x; teacher and critic run in train mode under one dropout mask."""
+            x = generate(nets, batch)
+            with_noise = noised(nets, batch, x.detach(), nets["teacher"].process.critic_law())
+            teacher, critic = same_dropout(
+                batch, nets["teacher"], nets["critic"], with_noise.x_t, with_noise.t, batch.condition
+            )
+            term = losses.matching(x, teacher, critic)
+            return Terms({"matching": term}, {"matching": options.loss_scale}, health(x, teacher, critic))
+
+        # The generator's step sees the labels of the critic's step, as published.
+        generator = Player(
+            "generator",
+            ("generator",),
+            loss,
+            Optimiser(options.lr_generator, eps=options.eps),
+            train_mode=("generator", "teacher", "critic"),
+            conditions="critic",
+        )
+        return (critic_player(Optimiser(options.lr, eps=options.eps)), generator)

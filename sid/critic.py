@@ -1,0 +1,109 @@
+"""What the methods share: the generator's image, its noised copy, and the critic's denoising loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sid import losses
+from sid.guidance import guided
+from sid.method import Batch, Player, Terms
+
+if TYPE_CHECKING:
+    from sid.noise import TimeLaw
+
+Nets = Mapping[str, Any]
+
+
+def generate(nets: Nets, batch: Batch, steps: int | None = None) -> Tensor:
+    """The generator's image for this micro-batch, from the player's own noise."""
+    generator = nets["generator"]
+    noises = [batch.noise(f"z{step}") for step in range(generator_noises(generator, steps))]
+    return generator(noises, batch.condition, steps)
+
+
+def generator_noises(generator: Any, steps: int | None) -> int:
+    """The noise tensors a run of `steps` steps reads; the generator may be wrapped by an engine."""
+    return getattr(generator, "module", generator).noises_needed(steps)
+
+
+@dataclass(frozen=True)
+class Noised:
+    """A noised image: what teacher and critic both look at."""
+
+    x_t: Tensor
+    t: Tensor
+    eps: Tensor
+    a: Tensor
+    sigma: Tensor
+
+
+def noised(nets: Nets, batch: Batch, x: Tensor, law: TimeLaw, stream: str = "") -> Noised:
+    """x_t = a x + sigma eps at a time drawn from `law`."""
+    process = nets["teacher"].process
+    t = batch.draws.time(f"t{stream}", law, x)
+    eps = batch.noise(f"eps{stream}")
+    a, sigma = process.coefficients(t)
+    return Noised(process.add_noise(x, eps, t).to(x.dtype), t, eps, a, sigma)
+
+
+def denoising_loss(nets: Nets, batch: Batch, x: Tensor, kappa: float = 1.0, critic: str = "critic") -> Terms:
+    """The critic's denoising score matching on detached images: EDM's lambda-weighted, eps- or flow-MSE.
+
+    With kappa other than 0 and 1 the gradient runs through both guidance branches (SiD-LSG, section 4).
+    """
+    process = nets["teacher"].process
+    at = noised(nets, batch, x, process.critic_law())
+    prediction = guided(nets[critic], at.x_t, at.t, batch.condition, kappa).image
+    term = losses.weighted(process.critic_weight(at.t), losses.denoising(x, prediction))
+    return Terms({"critic": term}, health={"noise": process.log_noise_level(at.t).detach()})
+
+
+def critic_player(optimiser: Any, kappa: float = 1.0, dropout: float = 0.0, few_step: bool = False) -> Player:
+    """The critic that follows the generator: one denoising step on fresh images.
+
+    `dropout` is the share of conditions replaced by the null one; drawn before the generator runs, the dropped
+    condition drives both networks. `few_step` draws the chain's step, one per iteration for all ranks.
+    """
+
+    def loss(nets: Nets, batch: Batch) -> Terms:
+        if dropout > 0:
+            batch.condition = batch.condition.drop((batch.draws.uniform("drop") < dropout).to(batch.like.device))
+        with torch.no_grad():
+            x = generate(nets, batch, chain_step(nets, batch) if few_step else None)
+        return denoising_loss(nets, batch, x, kappa)
+
+    return Player("critic", ("critic",), loss, optimiser, train_mode=("critic",))
+
+
+def chain_step(nets: Nets, batch: Batch) -> int:
+    """k of {1, ..., K}, one per iteration: the uniform mixture over the chain's steps (arXiv 2505.12674)."""
+    generator = getattr(nets["generator"], "module", nets["generator"])
+    return batch.draws.integer("step", 1, generator.chain.steps)
+
+
+def health(x: Tensor, teacher: Tensor, critic: Tensor) -> dict[str, Tensor]:
+    """mean |teacher - critic| and mean |x - teacher|: the loss itself says nothing."""
+    with torch.no_grad():
+        return {
+            "teacher-critic": (teacher - critic).abs().flatten(1).mean(1),
+            "x-teacher": (x - teacher).abs().flatten(1).mean(1),
+        }
+
+
+def same_dropout(batch: Batch, teacher: Any, critic: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
+    """Both networks' x0 without a gradient and under one dropout mask (Diff-Instruct runs both in train mode).
+
+    The mask's generator is re-seeded from the device's current state before the second pass.
+    """
+    device = batch.like.device
+    devices = [device] if device.type == "cuda" else []
+    with torch.no_grad():
+        with torch.random.fork_rng(devices):
+            teacher_x0 = teacher(*inputs).image
+        critic_x0 = critic(*inputs).image
+    return teacher_x0, critic_x0

@@ -1,0 +1,94 @@
+"""A diffusion model as one function: x0(x_t, t, condition), whatever its network predicts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sid.condition import Condition
+from sid.noise import Edm, Process, over, wide
+
+X0 = frozenset({"x0"})
+FEATURES = frozenset({"features"})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a denoiser says of a batch; the parts not asked for are None."""
+
+    x0: Tensor | None = None
+    features: Tensor | None = None
+
+    @property
+    def image(self) -> Tensor:
+        """x0, where it was asked for."""
+        assert self.x0 is not None, "x0 was not asked for"
+        return self.x0
+
+
+class _StopNan(torch.autograd.Function):
+    """Identity whose backward zeroes the gradient rows of samples that hold a NaN.
+
+    A masked term still sends 0 * NaN backwards; here it ends, so that one bad sample costs its own gradient only.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        bad = torch.isnan(gradient).flatten(1).any(1)
+        return torch.where(over(bad, gradient).bool(), 0.0, gradient)
+
+
+class Denoiser(nn.Module):
+    """Network + process. Entered only through `forward`, which is what DDP, FSDP2 and compile hook.
+
+    The network is called as `network(x, time, condition, want) -> (output, features)`, with `want` a subset of
+    {"x0", "features"}; {"features"} alone lets it stop early.
+    """
+
+    def __init__(self, network: nn.Module, process: Process, prediction: str, family: str = "", settings: Any = None):
+        super().__init__()
+        if prediction not in ("edm", "eps", "v", "flow", "x0"):
+            raise ValueError(f"unknown prediction '{prediction}': edm, eps, v, flow or x0")
+        if prediction == "edm" and not isinstance(process, Edm):
+            raise ValueError("EDM preconditioning needs the EDM process")
+        self.network, self.process, self.prediction = network, process, prediction
+        self.family, self.settings = family, settings  # how the family's `build` makes this network again
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None, want: Iterable[str] = X0
+    ) -> Prediction:
+        condition = Condition() if condition is None else condition
+        want = frozenset(want)
+        if self.prediction == "edm":
+            scale_in, label = self._edm_input(t)
+            output, features = self.network(over(scale_in, x_t).to(x_t) * x_t, label.to(x_t.dtype), condition, want)
+        else:
+            output, features = self.network(x_t, t, condition, want)
+        if "x0" not in want:
+            return Prediction(features=features)
+        x0 = self._x0(x_t, output, t)
+        return Prediction(x0=_StopNan.apply(x0) if x0.requires_grad else x0, features=features)
+
+    def _edm_input(self, t: Tensor) -> tuple[Tensor, Tensor]:
+        """c_in = 1/sqrt(sigma^2 + sigma_data^2), c_noise = ln(sigma)/4 (Karras et al. 2022, Table 1)."""
+        assert isinstance(self.process, Edm)
+        sigma = wide(t)
+        return (sigma**2 + self.process.sigma_data**2).rsqrt(), sigma.log() / 4
+
+    def _x0(self, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
+        """x0 from what the network says, in float32 at least."""
+        if self.prediction == "edm":
+            assert isinstance(self.process, Edm)
+            sigma, sigma_data = over(wide(t), x_t), self.process.sigma_data
+            total = sigma**2 + sigma_data**2
+            return (sigma_data**2 / total) * wide(x_t) + (sigma * sigma_data * total.rsqrt()) * wide(output)
+        convert = {"eps": self.process.x0_from_eps, "v": self.process.x0_from_v, "flow": self.process.x0_from_flow}
+        return convert[self.prediction](x_t, output, t) if self.prediction in convert else wide(output)

@@ -1,0 +1,80 @@
+"""All randomness of an update, by (seed, iteration, stream, global sample index).
+
+Numbers are drawn for blocks of the GLOBAL batch on the CPU, and each process keeps its slice: noise, times
+and conditions do not depend on the number of processes or on the split into micro-batches. Philox with a
+128-bit key never repeats itself over the 10^7 to 10^8 blocks of a long run, where a 32-bit seed would.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from sid.noise import TimeLaw
+
+BLOCK = 64  # samples drawn together: fewer, larger draws; a process draws only the blocks it touches
+
+
+def key(*parts: object) -> int:
+    """128 bits that depend on every part."""
+    text = "/".join(map(str, parts))
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
+
+
+class Draws:
+    """The draws of the samples `indices` (global indices within the iteration's batch)."""
+
+    def __init__(self, seed: int, iteration: int, indices: range, player: str = "", blocks: dict | None = None):
+        self.seed, self.iteration, self.indices, self.player = seed, iteration, indices, player
+        # The last block of each stream: micro-batches smaller than a block share it.
+        self._blocks: dict[tuple, np.ndarray] = {} if blocks is None else blocks
+
+    def of(self, player: str) -> Draws:
+        """The same samples' draws as that player sees them."""
+        return Draws(self.seed, self.iteration, self.indices, player, self._blocks)
+
+    def _block(self, kind: str, stream: str, block: int, shape: tuple[int, ...]) -> np.ndarray:
+        place = (kind, self.player, stream, shape, block)
+        if place not in self._blocks:
+            for old in [old for old in self._blocks if old[:4] == place[:4]]:
+                del self._blocks[old]
+            random = np.random.Generator(
+                np.random.Philox(key=key(self.seed, self.iteration, self.player, stream, block))
+            )
+            size = (BLOCK, *shape)
+            self._blocks[place] = (
+                random.standard_normal(size, dtype=np.float32) if kind == "normal" else random.random(size)
+            )
+        return self._blocks[place]
+
+    def _gather(self, kind: str, stream: str, shape: tuple[int, ...]) -> Tensor:
+        first, last = self.indices.start, self.indices.stop
+        parts = []
+        for block in range(first // BLOCK, (last - 1) // BLOCK + 1):
+            rows = self._block(kind, stream, block, shape)
+            parts.append(rows[max(first - block * BLOCK, 0) : min(last - block * BLOCK, BLOCK)])
+        return torch.from_numpy(np.concatenate(parts) if len(parts) > 1 else parts[0].copy())
+
+    def normal(self, stream: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        """Unit normal noise [B, *shape] with the device and dtype of `like`."""
+        return self._gather("normal", stream, tuple(shape)).to(like.device, like.dtype)
+
+    def uniform(self, stream: str) -> Tensor:
+        """One number per sample in (0, 1), float64; never 0, so that every inverse law is finite."""
+        return self._gather("uniform", stream, ()).clamp_min(2.0**-54)
+
+    def time(self, stream: str, law: TimeLaw, like: Tensor) -> Tensor:
+        """One time per sample; floating times in the dtype of `like`, in float32 at least."""
+        t = law.quantile(self.uniform(stream))
+        dtype = torch.promote_types(like.dtype, torch.float32) if t.is_floating_point() else t.dtype
+        return t.to(like.device, dtype)
+
+    def integer(self, stream: str, low: int, high: int) -> int:
+        """One number of {low, ..., high} per ITERATION: shared by ranks, rounds and players."""
+        random = np.random.Generator(np.random.Philox(key=key(self.seed, self.iteration, "shared", stream)))
+        return int(random.integers(low, high + 1))

@@ -1,0 +1,134 @@
+"""The student: a denoiser entered at one noise level (one step), or a chain of such entries (few steps)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sid import atomic
+from sid.condition import Condition
+from sid.denoiser import X0, Denoiser, Prediction
+
+RENOISE = ("fresh", "fixed", "ddim")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """K steps at the times t_init (1 - (k-1)/K). K = 1 is the one-step generator.
+
+    `renoise` is the noise of step k > 1: fresh, the first step's (fixed), or the one implied by the previous
+    step's input and output (ddim, deterministic given z). `unit_input` feeds z itself to the first step (DMD2 at
+    t = 999), instead of sigma(t_init) z, which is the process's noising of an all-zero image (SiD, SiD-LSG).
+    """
+
+    steps: int = 1
+    t_init: float | None = None  # None: the process's own (sigma 2.5 for EDM, timestep 625 for VP)
+    renoise: str = "fresh"
+    unit_input: bool = False
+
+    def faults(self) -> list[str]:
+        faults = []
+        if self.steps < 1:
+            faults.append(f"steps must be at least 1 (got {self.steps})")
+        if self.renoise not in RENOISE:
+            faults.append(f"renoise must be one of {', '.join(RENOISE)} (got '{self.renoise}')")
+        if self.t_init is not None and not self.t_init > 0:
+            faults.append(f"t_init must be above 0 (got {self.t_init})")
+        return faults
+
+
+class Generator(nn.Module):
+    """A denoiser run as a chain. Gradients flow through the last step only."""
+
+    def __init__(self, denoiser: Denoiser, chain: Chain | None = None):
+        super().__init__()
+        self.denoiser = denoiser
+        self.chain = chain or Chain()
+
+    @property
+    def times(self) -> list[float]:
+        """The times of the whole chain, whether or not it is run to its end."""
+        process = self.denoiser.process
+        t_init = process.t_init if self.chain.t_init is None else self.chain.t_init
+        return process.grid(t_init, self.chain.steps)
+
+    def forward(self, noises: Sequence[Tensor], condition: Condition | None = None, steps: int | None = None) -> Tensor:
+        """The image after `steps` steps (default: the whole chain), whose gradient sees the last step alone.
+
+        `noises[0]` is z; `noises[k]` re-noises step k where the chain asks for fresh noise. A truncated chain keeps
+        the full chain's times, so its output is itself a trained output.
+        """
+        x, _ = self.run(noises, condition, steps)
+        return x
+
+    def run(
+        self, noises: Sequence[Tensor], condition: Condition | None, steps: int | None, want: frozenset[str] = X0
+    ) -> tuple[Tensor, Prediction]:
+        """As forward, with the last step's whole prediction."""
+        steps = self.chain.steps if steps is None else steps
+        with torch.no_grad():
+            x_t = self._enter(noises[0])
+            for step in range(steps - 1):
+                x0 = self.denoiser(x_t, self._time(step, x_t), condition).image
+                x_t = self._renoise(noises, step + 1, x_t, x0)
+        prediction = self.denoiser(x_t, self._time(steps - 1, x_t), condition, want)
+        return prediction.image, prediction
+
+    def _time(self, step: int, like: Tensor) -> Tensor:
+        dtype = torch.long if self.denoiser.process.kind == "vp" else torch.promote_types(like.dtype, torch.float32)
+        return torch.full((len(like),), self.times[step], device=like.device, dtype=dtype)
+
+    def _enter(self, z: Tensor) -> Tensor:
+        if self.chain.unit_input:
+            return z
+        return self.denoiser.process.add_noise(torch.zeros_like(z), z, self._time(0, z)).to(z.dtype)
+
+    def _renoise(self, noises: Sequence[Tensor], step: int, x_t: Tensor, x0: Tensor) -> Tensor:
+        process = self.denoiser.process
+        if self.chain.renoise == "ddim":
+            noise = process.eps_from_x0(x_t, x0, self._time(step - 1, x_t))
+        else:
+            noise = noises[0] if self.chain.renoise == "fixed" else noises[step]
+        return process.add_noise(x0, noise, self._time(step, x_t)).to(x_t.dtype)
+
+    def noises_needed(self, steps: int | None = None) -> int:
+        """How many noise tensors a run of that many steps reads."""
+        return (self.chain.steps if steps is None else steps) if self.chain.renoise == "fresh" else 1
+
+
+def save(generator: Generator, folder: Path, facts: dict[str, Any] | None = None) -> None:
+    """generator.safetensors and generator.json: all that is needed to sample again, and no code."""
+    from safetensors.torch import save as to_bytes
+
+    tensors = {name: value.detach().contiguous().cpu() for name, value in generator.denoiser.network.state_dict().items()}
+    denoiser = generator.denoiser
+    described = {
+        "family": denoiser.family,
+        "settings": denoiser.settings,
+        "prediction": denoiser.prediction,
+        "process": denoiser.process.to_dict(),
+        "chain": asdict(generator.chain),
+        **(facts or {}),
+    }
+    # The weights first: a reader that finds the description finds the weights.
+    atomic.write_bytes(folder / "generator.safetensors", to_bytes(tensors))
+    atomic.write_json(folder / "generator.json", described)
+
+
+def describe(folder: Path) -> dict[str, Any]:
+    """What generator.json says."""
+    return json.loads((folder / "generator.json").read_text())
+
+
+def load(folder: Path, blank: Denoiser) -> Generator:
+    """The generator of a folder; `blank` is a denoiser built by its family from the described settings."""
+    from safetensors.torch import load_file
+
+    blank.network.load_state_dict(load_file(folder / "generator.safetensors"))
+    return Generator(blank, Chain(**describe(folder)["chain"])).eval().requires_grad_(False)
