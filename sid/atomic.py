@@ -57,3 +57,13 @@ def folder(path: Path) -> Iterator[Path]:
             os.replace(beside, path)
     finally:
         shutil.rmtree(beside, ignore_errors=True)
+
+
+def seal(beside: Path, final: Path, checksums: dict[str, str]) -> None:
+    """Gives a folder written beside its final name: checksums first, everything flushed, then the rename."""
+    (beside / "checksums.json").write_text(json.dumps(checksums, indent=1, sort_keys=True))
+    for file in beside.rglob("*"):
+        if file.is_file():
+            with open(file, "rb") as handle:
+                os.fsync(handle.fileno())
+    os.replace(beside, final)

@@ -24,6 +24,9 @@ class Condition:
     mask: Tensor | None = None  # [B, tokens]
     pooled: Tensor | None = None  # [B, width]
     time_ids: Tensor | None = None  # [B, 6] SDXL's micro-conditioning, the same in both branches
+    augment: Tensor | None = (
+        None  # [B, 9] what the non-leaking augmentation did (sid.augment), the same in both branches
+    )
     null: Condition | None = None  # batch of 1: what this model takes for "no condition"
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:

@@ -106,7 +106,9 @@ def save(generator: Generator, folder: Path, facts: dict[str, Any] | None = None
     """generator.safetensors and generator.json: all that is needed to sample again, and no code."""
     from safetensors.torch import save as to_bytes
 
-    tensors = {name: value.detach().contiguous().cpu() for name, value in generator.denoiser.network.state_dict().items()}
+    tensors = {
+        name: value.detach().contiguous().cpu() for name, value in generator.denoiser.network.state_dict().items()
+    }
     denoiser = generator.denoiser
     described = {
         "family": denoiser.family,

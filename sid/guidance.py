@@ -74,9 +74,7 @@ def guided_pair(
         return (denoiser(x_t, t, condition, want),) * len(kappas)
     if all(kappa == 0 for kappa in kappas):
         return (denoiser(x_t, t, condition.unconditional(), want),) * len(kappas)
-    both = denoiser(
-        torch.cat([x_t, x_t]), torch.cat([t, t]), cat([condition.unconditional(), condition]), want
-    )
+    both = denoiser(torch.cat([x_t, x_t]), torch.cat([t, t]), cat([condition.unconditional(), condition]), want)
     features = None if both.features is None else both.features.chunk(2)[1]
     if both.x0 is None:
         return (Prediction(features=features),) * len(kappas)

@@ -1,9 +1,9 @@
 """The loss functions, each under its paper and equation. Pure: tensors in, one number per sample out.
 
 Notation: x is the generator's image, `teacher` and `critic` are their x0 predictions at the same x_t, u = critic -
-teacher, D the number of elements of a sample; x_t = a x + sigma eps. Sums run over all elements of a sample. Gradients flow
-through every argument that carries one: SiD and SIM differentiate both frozen networks by their input. A stray
-`no_grad` around either turns SiD into the DMD direction for every alpha.
+teacher; x_t = a x + sigma eps. Sums run over all elements of a sample. Gradients flow through every argument that
+carries one: SiD and SIM differentiate both frozen networks by their input. A stray `no_grad` around either turns
+SiD into the DMD direction for every alpha.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ class Optimiser:
     eps: float = 1e-8
     weight_decay: float = 0.0  # decoupled (AdamW) when not 0
     warmup: int = 0  # iterations of linear warm-up
+    decay_from: float = 1.0  # share of the images after which the rate falls linearly to 0
     clip_value: float | None = None
     clip_norm: float | None = None
 
@@ -58,8 +59,10 @@ class Batch:
     progress: Progress
     sample_shape: tuple[int, ...]
     like: Tensor  # an empty tensor with the run's dtype and device
-    real: Tensor | None = None
-    pairs: tuple[Tensor, Tensor] | None = None  # (noise, the teacher's image from it)
+    real: Tensor | None = None  # present iff in Method.needs
+    real_condition: Condition | None = None
+    pairs: tuple[Tensor, Tensor] | None = None  # (noise, the teacher's image from it), iff in Method.needs
+    pairs_condition: Condition | None = None
     shared: dict[str, Any] = field(default_factory=dict)  # this iteration's tensors, for methods that reuse x
     size: int = 0  # samples in the global batch: what a mean over the batch divides by
 
@@ -114,22 +117,13 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Lora:
-    """Low-rank adapters over the frozen base: one root module, the adapter switched by a flag."""
-
-    base: str = "teacher"
-    rank: int = 64
-    alpha: float = 108.0
-
-
-@dataclass(frozen=True)
 class Student:
     """A trainable copy of the teacher's network, used as a one- or few-step generator."""
 
     chain: Any  # sid.generator.Chain
 
 
-Net = Copy | Ema | Head | Lora | Student
+Net = Copy | Ema | Head | Student
 
 
 @dataclass(frozen=True)

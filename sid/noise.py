@@ -42,7 +42,7 @@ class LogNormal:
 
 @dataclass(frozen=True)
 class KarrasUniform:
-    """Uniform in the index of the rho = 7 schedule, up to `t_max` of 1000 (SiD, section 4): 800 gives sigma <= 24.41."""
+    """Uniform in the index of the rho = 7 schedule, up to `t_max` of 1000 (SiD, section 4): 800 is sigma 24.41."""
 
     t_max: float = 800.0
     sigma_min: float = 0.002

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+LOOP_VERSION = 1  # of the training loop and its draws: a bump re-runs every training
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -1,0 +1,80 @@
+"""Two trainers never share a folder, and none outlives the command that started it."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from sid.fault import Fault
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
+
+
+class Stopped(Exception):
+    """Training was asked to stop, saved its state and left."""
+
+    def __init__(self, reason: str, code: int):
+        super().__init__(reason)
+        self.code = code
+
+
+@contextlib.contextmanager
+def held(path: Path, patience: float = 60.0) -> Iterator[None]:
+    """Holds an exclusive lock on `path`; the kernel frees it even after kill -9.
+
+    A newcomer waits `patience` seconds (a killed trainer may still be dying), then names the holder.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as file:
+        deadline = time.monotonic() + patience
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    file.seek(0)
+                    raise Fault(f"{path.parent} is in use by {file.read().strip() or 'another process'}") from None
+                time.sleep(0.2)
+        file.truncate(0)
+        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
+        file.flush()
+        yield
+
+
+class Watch:
+    """Whether this process should stop: a signal came, or its parent died."""
+
+    def __init__(self) -> None:
+        self.parent = os.getppid()
+        self.signal: int | None = None
+
+    def reason(self) -> Stopped | None:
+        """Why to stop, or None."""
+        if self.signal is not None:
+            return Stopped(f"stopped by {signal.Signals(self.signal).name}", 128 + self.signal)
+        if os.getppid() != self.parent:
+            return Stopped("stopped: the process that started this one is gone", 1)
+        return None
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        self.signal = number
+
+
+@contextlib.contextmanager
+def watched() -> Iterator[Watch]:
+    """A Watch with its signal handlers in place; the old ones come back at the end."""
+    watch = Watch()
+    old = {number: signal.signal(number, watch._note) for number in SIGNALS}
+    try:
+        yield watch
+    finally:
+        for number, handler in old.items():
+            signal.signal(number, handler)

@@ -1,0 +1,72 @@
+"""What a run tells: a JSONL log with health figures, and progress with rate and remaining time."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+
+def report(sentence: str) -> None:
+    """One line for a person, apart from any progress bar."""
+    tqdm.write(sentence, file=sys.stderr)
+
+
+class Log:
+    """log.jsonl: one line per interval. A resumed run cuts what a killed one wrote beyond its state."""
+
+    def __init__(self, path: Path, images: int):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        kept = []
+        if path.exists():
+            for line in path.read_text().splitlines():
+                try:
+                    row = json.loads(line)
+                except ValueError:
+                    continue  # the line that a kill cut short
+                if row["images"] <= images:
+                    kept.append(line + "\n")
+        path.write_text("".join(kept))
+        self.file = open(path, "a")  # noqa: SIM115 - open as long as the run
+
+    def write(self, row: dict[str, Any]) -> None:
+        self.file.write(json.dumps(row) + "\n")
+        self.file.flush()
+
+    def close(self) -> None:
+        self.file.close()
+
+
+class Meter:
+    """Progress on a terminal as a bar, elsewhere as a line every ten seconds."""
+
+    def __init__(self, what: str, total: int, done: int, quiet: bool = False):
+        self.what, self.total, self.first, self.started = what, total, done, time.monotonic()
+        self.last = self.started
+        self.quiet = quiet
+        self.bar = (
+            tqdm(total=total, initial=done, desc=what, unit="img", unit_scale=True)
+            if sys.stderr.isatty() and not quiet
+            else None
+        )
+
+    def update(self, done: int) -> None:
+        if self.quiet:
+            return
+        if self.bar is not None:
+            self.bar.update(done - self.bar.n)
+            return
+        now = time.monotonic()
+        if now - self.last >= 10:
+            self.last = now
+            rate = (done - self.first) / (now - self.started)
+            left = (self.total - done) / max(rate, 1e-9)
+            print(f"{self.what}: {done}/{self.total} images, {rate:.0f} images/s, {left:.0f} s left", file=sys.stderr)
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,157 @@
+"""One player's update: modes, freezing, accumulation rounds, the NaN policy, the optimiser's step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from sid.draws import key
+from sid.engine import Engine
+from sid.method import Batch, Optimiser, Player, Progress, Terms
+from sid.nets import trained_parameters
+
+NAN_GRADIENT = {"nan": 0.0, "posinf": 1e5, "neginf": -1e5}  # as published: a bad gradient costs one step at most
+NOISE_EDGES = (-2.0, -0.5, 1.0)  # bins of ln(sigma/a) in which the critic's loss is logged
+
+
+def make_optimiser(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
+    """Adam, or AdamW where there is decoupled weight decay."""
+    kind = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
+    return kind(
+        parameters,
+        lr=settings.lr,
+        betas=settings.betas,
+        eps=settings.eps,
+        weight_decay=settings.weight_decay,
+        foreach=True,
+    )
+
+
+@dataclass
+class Seat:
+    """A player at the table: its parameters, its optimiser, and what its last update looked like."""
+
+    player: Player
+    parameters: list[nn.Parameter]
+    optimiser: torch.optim.Optimizer
+    steps: int = 0
+    seen: list[Terms] = field(default_factory=list)
+    update_norm: Tensor | None = None
+    gradient_norm: Tensor | None = None
+
+
+def seats(players: Iterable[Player], nets: Mapping[str, nn.Module]) -> list[Seat]:
+    """Every player with its parameters and optimiser."""
+    taken = []
+    for player in players:
+        parameters = trained_parameters(nets, player.trains)
+        for parameter in parameters:
+            parameter.requires_grad_(True)
+        taken.append(Seat(player, parameters, make_optimiser(player.optimiser, parameters)))
+    return taken
+
+
+def set_modes(nets: Mapping[str, nn.Module], seat: Seat) -> None:
+    """Only what this player trains asks for gradients; only its train_mode nets drop out."""
+    trained = set(map(id, seat.parameters))
+    for name, net in nets.items():
+        net.train(name in seat.player.train_mode)
+        for parameter in net.parameters():
+            parameter.requires_grad_(id(parameter) in trained)
+
+
+def total_loss(terms: Terms, size: int) -> Tensor:
+    """The weighted sum of all terms over the samples, over the global batch size.
+
+    Samples with a NaN drop out of the sum by a mask (no device sync) and the denominator stays, as published.
+    """
+    total = torch.zeros((), dtype=torch.float32)
+    for name, term in terms.terms.items():
+        masked = torch.where(torch.isnan(term), 0.0, term).sum()
+        total = total.to(masked) + terms.weights.get(name, 1.0) * masked
+    return total / size
+
+
+def play(
+    seat: Seat,
+    nets: Mapping[str, nn.Module],
+    batches: Iterable[Batch],
+    engine: Engine,
+    progress: Progress,
+    seed: int,
+    watch: bool = False,
+) -> None:
+    """One update of one player over its micro-batches. `watch` keeps what the log wants."""
+    set_modes(nets, seat)
+    for parameter in seat.parameters:
+        parameter.grad = None
+    seat.seen = []
+    for number, batch in enumerate(batches):
+        # Dropout is the one thing drawn by torch's own generator: re-seeded here, a resumed run repeats its masks.
+        torch.manual_seed(key(seed, progress.iteration, seat.player.name, number, engine.rank) % 2**63)
+        terms = seat.player.loss(nets, batch)
+        total_loss(terms, batch.size).backward()
+        if watch:
+            seat.seen.append(terms)
+    _step(seat, engine, progress, watch)
+
+
+def _step(seat: Seat, engine: Engine, progress: Progress, watch: bool) -> None:
+    settings = seat.player.optimiser
+    gradients = [parameter.grad for parameter in seat.parameters if parameter.grad is not None]
+    engine.sum_gradients(gradients)
+    for gradient in gradients:
+        torch.nan_to_num_(gradient, **NAN_GRADIENT)
+    if settings.clip_value is not None:
+        torch.nn.utils.clip_grad_value_(seat.parameters, settings.clip_value)
+    if settings.clip_norm is not None:
+        torch.nn.utils.clip_grad_norm_(seat.parameters, settings.clip_norm)
+    for group in seat.optimiser.param_groups:
+        group["lr"] = settings.lr * _rate(settings, seat.steps, progress.fraction)
+    before = [parameter.detach().clone() for parameter in seat.parameters] if watch else []
+    seat.optimiser.step()
+    seat.steps += 1
+    if watch:
+        moved = [parameter.detach() - old for parameter, old in zip(seat.parameters, before, strict=True)]
+        seat.update_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(moved)))
+        seat.gradient_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+
+
+def _rate(settings: Optimiser, steps: int, fraction: float) -> float:
+    """The share of the learning rate: linear warm-up by steps, linear decay by images."""
+    rate = min(1.0, (steps + 1) / settings.warmup) if settings.warmup else 1.0
+    if fraction > settings.decay_from:
+        rate *= (1 - fraction) / (1 - settings.decay_from)
+    return rate
+
+
+def figures(seat: Seat) -> dict[str, float]:
+    """The last watched update in numbers: mean terms, dropped samples, health, the critic's loss by noise bin."""
+    row: dict[str, float] = {}
+    for name in seat.seen[0].terms:
+        term = torch.cat([seen.terms[name].detach() for seen in seat.seen])
+        row[name] = term.nanmean().item()
+        row["dropped"] = row.get("dropped", 0.0) + torch.isnan(term).sum().item()
+    for name in seat.seen[0].health:
+        values = torch.cat([seen.health[name] for seen in seat.seen])
+        if name == "noise":
+            row |= _by_noise(values, torch.cat([next(iter(seen.terms.values())).detach() for seen in seat.seen]))
+        else:
+            row[name] = values.nanmean().item()
+    for name, norm in (("update-norm", seat.update_norm), ("gradient-norm", seat.gradient_norm)):
+        if norm is not None:
+            row[name] = norm.item()
+    return row
+
+
+def _by_noise(level: Tensor, term: Tensor) -> dict[str, float]:
+    edges = torch.tensor(NOISE_EDGES, device=level.device, dtype=level.dtype)
+    bins = torch.bucketize(level, edges)
+    return {
+        f"noise-bin-{index}": term[bins == index].nanmean().item()
+        for index in range(len(NOISE_EDGES) + 1)
+        if bool((bins == index).any())
+    }

@@ -1,0 +1,71 @@
+"""Trains the miniature suites' teachers, through the one training loop: denoising is a method with one player."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
+
+if TYPE_CHECKING:
+    from sid.denoiser import Denoiser
+    from sid.recipe import Recipe
+    from sid.trainer import Data
+
+
+@dataclass(frozen=True)
+class Options:
+    lr: float = 2e-3
+    beta1: float = 0.9
+    beta2: float = 0.99
+    decay_from: float = 0.5
+    warmup: int = 0
+    dropout: float = 0.0  # share of conditions replaced by the null one, for classifier-free guidance
+
+
+class Denoising(Method):
+    """Denoising score matching on real data (Karras et al. 2022, eq. 8). Not a distiller: discovery never sees it."""
+
+    name = "denoising"
+    version = 1
+    needs = frozenset({"real"})
+    Options = Options
+
+    def build(self, options: Options) -> dict[str, Net]:
+        from sid.generator import Chain
+
+        return {"generator": Student(Chain())}
+
+    def players(self, options: Options) -> tuple[Player, ...]:
+        from sid import losses
+        from sid.critic import noised
+
+        def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
+            assert batch.real is not None and batch.real_condition is not None
+            condition = batch.real_condition
+            if options.dropout > 0:
+                condition = condition.drop((batch.draws.uniform("drop") < options.dropout).to(batch.like.device))
+            process = nets["teacher"].process
+            at = noised(nets, batch, batch.real, process.critic_law())
+            prediction = nets["generator"].denoiser(at.x_t, at.t, condition).image
+            term = losses.weighted(process.critic_weight(at.t), losses.denoising(batch.real, prediction))
+            # The mean over pixels, so that one learning rate serves every size of image.
+            weight = 1 / batch.real[0].numel()
+            return Terms({"denoising": term}, {"denoising": weight}, {"noise": process.log_noise_level(at.t).detach()})
+
+        adam = Optimiser(
+            options.lr, (options.beta1, options.beta2), warmup=options.warmup, decay_from=options.decay_from
+        )
+        return (Player("network", ("generator",), loss, adam, train_mode=("generator",)),)
+
+
+def pretrain(
+    blank: Denoiser, options: Options, data: Data, recipe: Recipe, folder: Path, quiet: bool = False
+) -> Denoiser:
+    """The averaged network after training on real data."""
+    from sid.trainer import train
+
+    trained = train(Denoising(), options, blank, data, recipe, folder, quiet=quiet)
+    return trained.generator.denoiser.eval().requires_grad_(False)

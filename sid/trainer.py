@@ -1,0 +1,234 @@
+"""The one training loop. Methods describe, this loop trains: every distiller and the miniature's teachers too."""
+
+from __future__ import annotations
+
+import resource
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sid import ema, rounds
+from sid.condition import Condition, Conditions
+from sid.denoiser import Denoiser
+from sid.draws import Draws
+from sid.engine import Engine
+from sid.lock import held, watched
+from sid.log import Log, Meter, report
+from sid.method import Batch, Ema, Method, Player, Progress
+from sid.nets import materialise
+from sid.recipe import LOOP_VERSION, Recipe
+from sid.state import TrainState
+
+Observer = Callable[[int, nn.Module], dict[str, float]]
+
+
+@dataclass
+class Trained:
+    """What a finished run leaves."""
+
+    generator: nn.Module  # the averaged one
+    curve: list[dict[str, float]]
+    images: int
+    seconds: float
+    passes: float
+    peak_memory: int
+
+
+@dataclass
+class Data:
+    """What the trainer hands to the players beside noise."""
+
+    conditions: Conditions
+    sample_shape: tuple[int, ...]
+    real: Callable[[Draws], tuple[Tensor, Condition]] | None = None  # draws -> (images, their condition)
+    pairs: Callable[[Draws], tuple[Tensor, Tensor, Condition]] | None = None  # draws -> (noise, image, condition)
+
+
+def train(
+    method: Method,
+    options: Any,
+    teacher: Denoiser,
+    data: Data,
+    recipe: Recipe,
+    folder: Path,
+    observers: Sequence[Observer] = (),
+    engine: Engine | None = None,
+    identity: str = "",
+    quiet: bool = False,
+) -> Trained:
+    """Trains to the end of the recipe, or goes on from the folder's last state. To resume, call it again.
+
+    `identity` is what else decides the result (the teacher's digest, say): a state of another identity is refused.
+    """
+    engine = engine or Engine.here()
+    with held(folder / f"run-{engine.rank}.lock"), watched() as watch:
+        run = _Run(method, options, teacher, data, recipe, folder, engine, identity)
+        run.resume()
+        meter = Meter(method.name, recipe.images, run.state.counters.images, quiet or engine.rank > 0)
+        log = Log(folder / "log.jsonl", run.state.counters.images) if engine.rank == 0 else None
+        saved = started = time.monotonic()
+        before = run.state.counters.seconds
+        while run.state.counters.images < recipe.images:
+            run.iterate(log, observers)
+            now = time.monotonic()
+            run.state.counters.seconds = before + now - started
+            meter.update(run.state.counters.images)
+            reason = watch.reason()
+            if engine.agree(reason is not None or now - saved > recipe.save_seconds):
+                run.state.save()
+                saved = now
+                if engine.agree(reason is not None):
+                    report(
+                        f"{reason or 'another process stopped'}; the state is saved, the same command goes on from it"
+                    )
+                    raise reason or SystemExit(1)
+        run.state.save()
+        meter.close()
+        return run.result()
+
+
+class _Run:
+    """The networks, players and state of one training run."""
+
+    def __init__(
+        self,
+        method: Method,
+        options: Any,
+        teacher: Denoiser,
+        data: Data,
+        recipe: Recipe,
+        folder: Path,
+        engine: Engine,
+        identity: str,
+    ):
+        self.data, self.recipe, self.engine = data, recipe, engine
+        dtype = getattr(torch, recipe.dtype)
+        teacher = teacher.to(engine.device, dtype)
+        self.like = torch.empty(0, device=engine.device, dtype=dtype)
+        self.averages = {
+            **{name: net for name, net in method.build(options).items() if isinstance(net, Ema)},
+            "ema": Ema("generator", recipe.ema_halflife, recipe.ema_ramp),
+        }
+        self.nets = materialise({**method.build(options), "ema": self.averages["ema"]}, teacher, recipe.seed)
+        for net in self.nets.values():
+            net.to(engine.device, dtype)
+        self.seats = rounds.seats(method.players(options), self.nets)
+        told = {
+            "method": method.name,
+            "version": method.version,
+            "loop": LOOP_VERSION,
+            "options": asdict(options),
+            "recipe": asdict(recipe),
+            "identity": identity,
+        }
+        kept = nn.ModuleDict({name: net for name, net in self.nets.items() if name != "teacher"})
+        self.state = TrainState(folder, told, kept, [seat.optimiser for seat in self.seats], engine)
+        self._count_passes()
+
+    def _count_passes(self) -> None:
+        def count(module: nn.Module, inputs: tuple, output: Any) -> None:
+            if not self.observing:
+                self.state.counters.passes += len(inputs[0]) * self.engine.world
+
+        self.observing = False
+
+        for net in self.nets.values():
+            for module in net.modules():
+                if isinstance(module, Denoiser):
+                    module.register_forward_hook(count)
+
+    def resume(self) -> None:
+        self.state.check_recipe()
+        if self.state.restore():
+            report(f"going on from {self.state.counters.images} of {self.recipe.images} images")
+            for seat in self.seats:
+                seat.steps = self.state.counters.steps.get(seat.player.name, 0)
+
+    def iterate(self, log: Log | None, observers: Sequence[Observer]) -> None:
+        """One iteration: every player whose turn it is, then the averages, then whoever watches."""
+        counters, recipe = self.state.counters, self.recipe
+        progress = Progress(counters.iteration, counters.images, recipe.images)
+        after = counters.images + recipe.batch
+        watch = after // recipe.log_images > counters.images // recipe.log_images
+        shared: dict[int, dict[str, Any]] = {}
+        blocks: dict = {}
+        for seat in self.seats:
+            stopped = progress.fraction >= recipe.stop_players.get(seat.player.name, 2.0)
+            if not stopped and seat.player.plays(progress):
+                batches = self._batches(seat.player, progress, shared, blocks)
+                rounds.play(seat, self.nets, batches, self.engine, progress, recipe.seed, watch)
+        for name, average in self.averages.items():
+            beta = ema.decay(recipe.batch, counters.images, average.halflife, average.ramp)
+            ema.update(self.nets[name], self.nets[average.of], beta)
+        due = [count for count in recipe.observe if counters.images < count <= after]
+        counters.iteration, counters.images = counters.iteration + 1, after
+        counters.steps = {seat.player.name: seat.steps for seat in self.seats}
+        if log is not None and watch:
+            log.write(self._row())
+        if due:
+            self._observe(observers)
+
+    def _batches(self, player: Player, progress: Progress, shared: dict, blocks: dict) -> Iterator[Batch]:
+        """The rank's share of the global batch, in micro-batches; each remembers what it shared this iteration."""
+        share = self.engine.share(self.recipe.batch)
+        size = self.recipe.micro_batch or len(share)
+        for number, first in enumerate(range(share.start, share.stop, size)):
+            rows = range(first, min(first + size, share.stop))
+            draws = Draws(self.recipe.seed, progress.iteration, rows, player.name, blocks)
+            batch = Batch(
+                draws=draws,
+                condition=self.data.conditions.draw(draws.of(player.conditions or player.name)).to(self.like),
+                progress=progress,
+                sample_shape=self.data.sample_shape,
+                like=self.like,
+                shared=shared.setdefault(number, {}),
+                size=self.recipe.batch,
+            )
+            if self.data.real is not None:
+                real, real_condition = self.data.real(draws)
+                batch.real, batch.real_condition = real.to(self.like), real_condition.to(self.like)
+            if self.data.pairs is not None:
+                noise, image, pairs_condition = self.data.pairs(draws)
+                batch.pairs, batch.pairs_condition = (
+                    (noise.to(self.like), image.to(self.like)),
+                    pairs_condition.to(self.like),
+                )
+            yield batch
+
+    def _row(self) -> dict[str, Any]:
+        counters = self.state.counters
+        played = {seat.player.name: rounds.figures(seat) for seat in self.seats if seat.seen}
+        for seat in self.seats:
+            seat.seen = []
+        return {"images": counters.images, "seconds": round(counters.seconds, 3), "players": played}
+
+    def _observe(self, observers: Sequence[Observer]) -> None:
+        generator = self.nets["ema"]
+        row: dict[str, float] = {"images": self.state.counters.images}
+        self.observing = True
+        for observer in observers:
+            row |= observer(self.state.counters.images, generator)
+        self.observing = False
+        if observers:
+            self.state.counters.curve.append(row)
+
+    def result(self) -> Trained:
+        counters = self.state.counters
+        if self.engine.device.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(self.engine.device)
+        else:
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        counters.peak_memory = max(counters.peak_memory, peak)
+        return Trained(
+            self.nets["ema"].eval(),
+            counters.curve,
+            counters.images,
+            counters.seconds,
+            counters.passes,
+            counters.peak_memory,
+        )
