@@ -19,6 +19,7 @@ class Extractor(Component, ABC):
     outputs: ClassVar[tuple[str, ...]]  # e.g. ("pool3", "logits"); a metric names them "<extractor>.<output>"
     preprocess: ClassVar[str]  # an id that changes whenever the pixels that reach the network change
     trained_here: ClassVar[bool] = False  # a mini extractor that is trained on the spot from a data set
+    data: ClassVar[str] = ""  # the data set it is trained on, where trained_here
 
     @abstractmethod
     def open(self, weights: Path | None, device: str = "cpu") -> Extractor:

@@ -1,0 +1,165 @@
+"""What a suite's types cannot say: do the names exist, do the options fit the method, the method the teacher?"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from benchmarks import components
+from benchmarks.config import Entry, Suite
+from benchmarks.protocol import Column, Protocol
+from benchmarks.strict import Location, faults, given, model_of, unknown
+from sid.fault import Fault
+from sid.method import TeacherFacts
+
+if TYPE_CHECKING:
+    from sid.method import Method
+
+Found = Iterator[tuple[Location, str]]
+
+
+def suite_faults(suite: Suite) -> Found:
+    """Every fault beyond types, as (path, sentence)."""
+    for name, teacher in suite.teachers.items():
+        at = ("teachers", name)
+        yield from _known((*at, "family"), "teacher family", teacher.family, components.teachers())
+        yield from _known((*at, "data"), "data set", teacher.data, components.datasets())
+        data = components.datasets().get(teacher.data)
+        if teacher.conditional and data is not None and not data.classes:
+            yield (*at, "conditional"), f"the data set {teacher.data} has no classes"
+    for name, settings in suite.tasks.items():
+        yield from _known(("tasks", name, "teacher"), "teacher", settings.teacher, suite.teachers)
+    for name, protocol in suite.protocols.items():
+        yield from _protocol_faults(name, protocol)
+    for name, entry in suite.entries.items():
+        for task in entry.tasks or ():
+            yield from _known(("entries", name, "tasks"), "task", task, suite.tasks)
+        yield from _entry_faults(suite, name, entry)
+    for task in suite.tasks:
+        if not suite.entries_of(task):
+            yield ("tasks", task), "no entry runs on it"
+
+
+def _known(at: Location, what: str, name: str, known: Iterable[str]) -> Found:
+    if name not in known:
+        yield at, unknown(what, name, known)
+
+
+def _protocol_faults(name: str, protocol: Protocol) -> Found:
+    at = ("protocols", name)
+    if protocol.name != name:
+        yield (*at, "name"), f"must be '{name}' (got '{protocol.name}')"
+    for title, column in protocol.metrics.items():
+        yield from _column_faults((*at, "metrics", title), column)
+
+
+def _column_faults(at: Location, column: Column) -> Found:
+    yield from _known((*at, "metric"), "metric", column.metric, components.metrics())
+    yield from _known((*at, "features"), "extractor", column.extractor, components.extractors())
+    if column.extractor in components.extractors():
+        outputs = components.extractors()[column.extractor].outputs
+        yield from _known((*at, "features"), f"output of {column.extractor}", column.output, outputs)
+    if column.reference is not None:
+        yield from _known((*at, "reference", "data"), "data set", column.reference.data, components.datasets())
+        if column.reference.data in components.datasets():
+            splits = components.datasets()[column.reference.data].splits
+            yield from _known((*at, "reference", "split"), "split", column.reference.split, splits)
+    if column.metric in components.metrics():
+        metric = components.metrics()[column.metric]
+        if metric.reference and column.reference is None:
+            yield at, f"{column.metric} compares with a reference: name its data and split"
+        parameters = inspect.signature(metric.compute).parameters
+        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+            known = set(parameters) - {"self", "features", "reference"}
+            for option in column.options:
+                yield from _known((*at, "options", option), f"option of {column.metric}", option, known)
+
+
+def _entry_faults(suite: Suite, name: str, entry: Entry) -> Found:
+    """The method's name, its options, and what the method itself says of them for each task's teacher."""
+    at = ("entries", name)
+    if entry.method is None:
+        return
+    if entry.method not in components.methods():
+        yield (*at, "method"), unknown("method", entry.method, components.methods())
+        return
+    method = components.methods()[entry.method]
+    wrong = list(_option_faults(method, entry.options))
+    yield from ((((*at, "options", *inner)), what) for inner, what in wrong)
+    if wrong:
+        return
+    told: dict[str, list[str]] = {}
+    tasks = [task for task in suite.tasks if entry.tasks is None or task in entry.tasks]
+    for task in tasks:
+        for sentence in _task_faults(suite, task, name, method):
+            told.setdefault(sentence, []).append(task)
+    for sentence, where in told.items():
+        yield at, sentence if len(where) == len(tasks) else f"on {', '.join(where)}: {sentence}"
+
+
+def _option_faults(method: Method, options: Mapping[str, Any]) -> Found:
+    try:
+        given(method.Options, dict(options))
+    except ValidationError as error:
+        for at, what in faults(error, model_of(method.Options, partial=True)):
+            yield at, what.replace("unknown key", f"unknown option of {method.name}", 1) if len(at) == 1 else what
+
+
+def _task_faults(suite: Suite, task: str, entry: str, method: Method) -> Iterator[str]:
+    """What stands against the entry on one task."""
+    budget = suite.budget(task, entry)
+    if budget.images < budget.batch:
+        yield f"its budget of {budget.images} images is less than one batch of {budget.batch}"
+    if budget.micro_batch is not None and budget.batch % budget.micro_batch:
+        yield f"its batch of {budget.batch} is not a whole number of micro-batches of {budget.micro_batch}"
+    if "pairs" in method.needs and suite.tasks[task].pairs is None:
+        yield f"{method.name} needs the teacher's pairs: give the task a section pairs: {{count: ..., steps: ...}}"
+    teacher = suite.teachers.get(suite.tasks[task].teacher)
+    if teacher is None or teacher.family not in components.teachers():
+        return
+    try:
+        options = options_of(suite, task, entry)
+    except Fault as fault:
+        yield from fault.sentences
+    except (TypeError, ValueError) as error:  # from a dataclass's own checks
+        yield str(error)
+    else:
+        yield from method.faults(options, teacher_facts(suite, suite.tasks[task].teacher))
+
+
+def options_of(suite: Suite, task: str, entry: str) -> Any:
+    """The options an entry's method runs with on a task: a frozen instance of its Options."""
+    settings = suite.entries[entry]
+    method = components.methods()[settings.method or ""]
+    data = suite.teachers[suite.tasks[task].teacher].data
+    return method.options(task, data, given(method.Options, settings.options))
+
+
+def teacher_facts(suite: Suite, name: str) -> TeacherFacts:
+    """What a method may know of a suite's teacher before any network exists."""
+    teacher = suite.teachers[name]
+    family = components.teachers()[teacher.family]
+    return TeacherFacts(
+        name=name,
+        process=family.process,
+        conditional=teacher.conditional,
+        text=family.text,
+        guidance=teacher.conditional and teacher.denoising.dropout > 0,
+        features=family.features,
+        real=True,  # a teacher that is trained on the spot has its data at hand
+    )
+
+
+def player_faults(suite: Suite) -> Found:
+    """Players that an entry stops and its method does not have. Asks the methods themselves, so torch is imported."""
+    for name, entry in suite.entries.items():
+        if entry.method is None or not entry.stop_players:
+            continue
+        task = next(task for task in suite.tasks if name in suite.entries_of(task))
+        method = components.methods()[entry.method]
+        players = [player.name for player in method.players(options_of(suite, task, name))]
+        for player in entry.stop_players:
+            yield from _known(("entries", name, "stop_players", player), f"player of {method.name}", player, players)

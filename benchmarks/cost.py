@@ -1,0 +1,27 @@
+"""What a job costs, in forward passes of one image: for the order of jobs and the remaining time, not for claims."""
+
+from __future__ import annotations
+
+BACKWARD = 2  # a backward pass costs about two forward passes
+EXTRACTOR = 300_000.0  # 600 steps of 128 images, a network of the miniature's size, and the start of a process
+PAGE = 100_000.0  # no passes: the start of a process
+
+
+def teacher(images: int) -> float:
+    """Denoising: one network, forward and backward."""
+    return images * (1 + BACKWARD)
+
+
+def distilled(images: int) -> float:
+    """Critic's step: generator, critic and back; generator's step: three networks and back through them."""
+    return images * (1 + (1 + BACKWARD) + 3 * (1 + BACKWARD))
+
+
+def samples(count: int, passes: int) -> float:
+    """Generation and its features."""
+    return count * (passes + 1)
+
+
+def resources(work: float) -> dict[str, int]:
+    """What the scheduler is told; the miniatures fit one core and little memory."""
+    return {"mem_mb": 3000, "runtime": max(30, int(work / 1e6))}

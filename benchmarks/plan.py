@@ -1,0 +1,302 @@
+"""A suite as jobs: what is made, from what, under which digest, at which cost. Imports no torch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from benchmarks import components, cost
+from benchmarks.checks import options_of
+from benchmarks.config import Budget, Entry, Suite, load_suite
+from benchmarks.digest import digest
+from benchmarks.protocol import Protocol
+from sid.discovery import UnknownName
+from sid.recipe import LOOP_VERSION, Recipe
+from sid.teachers import pretrain
+
+TABLE_VERSION = 1  # of the tables' layout: a bump remakes tables and pages, and trains nothing
+REPORT_VERSION = 1
+EXTRACTOR_SEED = 0
+SHARED = "_shared"
+HERE = Path(__file__).parent
+REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
+
+Kind = Literal["teacher", "extractor", "pairs", "run", "table", "report"]
+KINDS: tuple[Kind, ...] = ("teacher", "extractor", "pairs", "run", "table", "report")
+IDLE_IN_RECIPE = ("log_images", "save_seconds")  # they change no number
+
+
+@dataclass(frozen=True)
+class Job:
+    """One call of `sidbench`. Paths are relative to where the call is made."""
+
+    kind: Kind
+    id: str  # a digest, "task/entry/seed", or the suite's name
+    digest: str
+    versions: Mapping[str, int]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    params: Mapping[str, Any] = field(default_factory=dict)  # everything the call needs to know, as plain data
+    resources: Mapping[str, int] = field(default_factory=dict)
+    work: float = 0.0  # network passes over one image: for the order and the remaining time
+
+    @property
+    def folder(self) -> Path:
+        """Where its outputs lie."""
+        return Path(self.outputs[0]).parent
+
+
+class Plan:
+    """All jobs of a suite."""
+
+    def __init__(self, suite: Suite, results: str = "results"):
+        self.suite = suite
+        self.results = results.rstrip("/") or "/"
+        self._jobs: dict[tuple[Kind, str], Job] = {}
+        for task in suite.tasks:
+            for name, entry in suite.entries_of(task).items():
+                for seed in suite.seeds if entry.control != "heldout" else suite.seeds[:1]:
+                    self._run(task, name, entry, seed)
+        self._table()
+
+    @property
+    def jobs(self) -> tuple[Job, ...]:
+        return tuple(sorted(self._jobs.values(), key=lambda job: KINDS.index(job.kind)))
+
+    def of(self, kind: Kind) -> tuple[Job, ...]:
+        """The jobs of one kind, in the suite's order."""
+        return tuple(job for job in self._jobs.values() if job.kind == kind)
+
+    def find(self, kind: Kind, id: str) -> Job:
+        """One job, or a Fault with the nearest id."""
+        if (kind, id) not in self._jobs:
+            raise UnknownName(f"{kind} of the suite {self.suite.name}", id, [job.id for job in self.of(kind)])
+        return self._jobs[kind, id]
+
+    def priority(self, job: Job) -> int:
+        """What others wait for comes first, then the long before the short, so that no core idles at the end."""
+        waited_for = job.kind in ("teacher", "extractor", "pairs")
+        return int(job.work / 1000) + (10**9 if waited_for else 0)
+
+    def _folder(self, *parts: str) -> str:
+        return "/".join((self.results, *parts))
+
+    def _add(self, job: Job) -> Job:
+        return self._jobs.setdefault((job.kind, job.id), job)
+
+    def _shared(
+        self, kind: Kind, files: tuple[str, ...], section: dict[str, Any], versions: dict[str, int], **rest: Any
+    ) -> Job:
+        """An artefact that every suite may use: its digest is its name."""
+        key = digest(section, versions, [job.digest for job in rest.get("needs", ())])
+        home = self._folder(SHARED, kind, key)
+        return self._add(
+            Job(
+                kind,
+                key,
+                key,
+                versions,
+                tuple(path for job in rest.get("needs", ()) for path in job.outputs),
+                tuple(f"{home}/{name}" for name in files),
+                {
+                    **section,
+                    "folder": home,
+                    "state": self._folder(SHARED, "state", kind, key),
+                    **rest.get("params", {}),
+                },
+                cost.resources(rest["work"]),
+                rest["work"],
+            )
+        )
+
+    def teacher(self, name: str, seed: int) -> Job:
+        """The training of a suite's teacher with a seed."""
+        settings = self.suite.teachers[name]
+        recipe = recipe_of(settings.budget, seed)
+        section = {
+            "family": settings.family,
+            "data": settings.data,
+            "conditional": settings.conditional,
+            "network": settings.network,
+            "options": asdict(settings.denoising),
+            "recipe": _decisive(recipe),
+            "seed": seed,
+        }
+        versions = {
+            f"teacher:{settings.family}": components.teachers()[settings.family].version,
+            f"data:{settings.data}": components.datasets()[settings.data].version,
+            "loop": LOOP_VERSION,
+            "denoising": pretrain.Denoising.version,
+        }
+        return self._shared(
+            "teacher",
+            ("network.safetensors", "teacher.json", "record.json"),
+            section,
+            versions,
+            work=cost.teacher(recipe.images),
+            params={"recipe": asdict(recipe), "name": name},
+        )
+
+    def extractor(self, name: str) -> Job:
+        """The training of a miniature feature network."""
+        extractor = components.extractors()[name]
+        versions = {f"extractor:{name}": extractor.version}
+        if extractor.data:
+            versions[f"data:{extractor.data}"] = components.datasets()[extractor.data].version
+        section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": EXTRACTOR_SEED}
+        files = ("network.safetensors", "extractor.json", "record.json")
+        return self._shared("extractor", files, section, versions, work=cost.EXTRACTOR)
+
+    def pairs(self, task: str, seed: int) -> Job:
+        """Noise with the teacher's images from it."""
+        teacher = self.teacher(self.suite.tasks[task].teacher, seed)
+        settings = self.suite.tasks[task].pairs
+        assert settings is not None, "checked with the suite"
+        section = {"teacher": teacher.digest, "count": settings.count, "steps": settings.steps, "seed": seed}
+        return self._shared(
+            "pairs",
+            ("pairs.safetensors", "record.json"),
+            section,
+            dict(teacher.versions),
+            work=cost.samples(settings.count, 2 * settings.steps),
+            needs=(teacher,),
+            params={"teacher_folder": str(teacher.folder)},
+        )
+
+    def _run(self, task: str, name: str, entry: Entry, seed: int) -> Job:
+        """One row of one seed: training, samples and scores, or a control's samples and scores."""
+        suite, settings = self.suite, self.suite.tasks[task]
+        protocol = suite.protocols[settings.protocol]
+        needs = {"teacher": self.teacher(settings.teacher, seed)} if entry.control != "heldout" else {}
+        section: dict[str, Any] = {"task": task, "seed": seed, "scores": _scored(protocol)}
+        versions = _score_versions(protocol)
+        work = cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
+        params: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
+        if entry.method is None:
+            section |= {"control": entry.control, "steps": entry.steps, "data": suite.teachers[settings.teacher].data}
+        else:
+            method = components.methods()[entry.method]
+            budget = suite.budget(task, name)
+            recipe = recipe_of(budget, seed, entry.stop_players)
+            section |= {
+                "method": entry.method,
+                "options": asdict(options_of(suite, task, name)),
+                "recipe": _decisive(recipe),
+            }
+            versions |= {f"method:{entry.method}": method.version, "loop": LOOP_VERSION}
+            work = cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
+            params["recipe"] = asdict(recipe)
+            if "pairs" in method.needs:
+                needs["pairs"] = self.pairs(task, seed)
+        extractors = {
+            column.extractor: self.extractor(column.extractor)
+            for column in protocol.metrics.values()
+            if components.extractors()[column.extractor].trained_here
+        }
+        inputs = [*needs.values(), *extractors.values()]
+        key = digest(section, versions, [job.digest for job in inputs])
+        home = self._folder(suite.name, "runs", task, name, str(seed))
+        files = ("scores.json", "samples.npz", "record.json")
+        trained = ("generator.safetensors", "generator.json", "curve.jsonl") if entry.method else ()
+        return self._add(
+            Job(
+                "run",
+                f"{task}/{name}/{seed}",
+                key,
+                versions,
+                tuple(path for job in inputs for path in job.outputs if not path.endswith("record.json")),
+                tuple(f"{home}/{file}" for file in trained + files),
+                {
+                    **section,
+                    **params,
+                    "folder": home,
+                    "state": self._folder(suite.name, "state", task, name, str(seed), key),
+                    **{kind: str(job.folder) for kind, job in needs.items()},
+                    "extractors": {name: str(job.folder) for name, job in extractors.items()},
+                },
+                cost.resources(work),
+                work,
+            )
+        )
+
+    def _table(self) -> None:
+        """The tables of all runs, and the page made of them."""
+        suite, runs = self.suite, self.of("run")
+        reference = _fingerprint([REFERENCE / f"{suite.name}.csv"])
+        published = _fingerprint(sorted((HERE / "published").glob("*.yaml")))
+        section = {
+            "suite": suite.model_dump(mode="json", exclude={"protocols", "extends"}),
+            "protocols": {name: protocol.model_dump(mode="json") for name, protocol in suite.protocols.items()},
+            "reference": reference,
+            "published": published,
+        }
+        versions = {"table": TABLE_VERSION}
+        key = digest(section, versions, [run.digest for run in runs])
+        tables = tuple(f"{self._folder(suite.name, 'tables')}/verdict.{form}" for form in ("md", "csv", "tex"))
+        read = tuple(path for run in runs for path in run.outputs if path.endswith((".json", ".jsonl", ".npz")))
+        scores = tuple(path for path in read if path.endswith(("scores.json", "record.json")))
+        home = {"folder": self._folder(suite.name)}
+        self._add(Job("table", suite.name, key, versions, scores, tables, home, cost.resources(cost.PAGE), cost.PAGE))
+        page = (f"{self._folder(suite.name, 'report')}/index.html",)
+        versions = versions | {"report": REPORT_VERSION}
+        key = digest({}, versions, [key])
+        report = Job(
+            "report", suite.name, key, versions, read + tables, page, home, cost.resources(cost.PAGE), cost.PAGE
+        )
+        self._add(report)
+
+
+def load_plan(suite: str, results: str = "results") -> Plan:
+    """The plan of a suite by its name or file."""
+    return Plan(load_suite(suite), results)
+
+
+def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | None = None) -> Recipe:
+    """The training loop's settings: whole batches, and the curve's points on whole batches too."""
+    iterations = -(-budget.images // budget.batch)
+    points = {round(iterations ** (k / budget.observe)) for k in range(1, budget.observe + 1)}
+    return Recipe(
+        seed=seed,
+        images=iterations * budget.batch,
+        batch=budget.batch,
+        micro_batch=budget.micro_batch,
+        ema_halflife=budget.ema_halflife,
+        ema_ramp=budget.ema_ramp,
+        observe=tuple(sorted(point * budget.batch for point in points)),
+        stop_players=dict(stop_players or {}),
+        clip_norm=budget.clip_norm,
+        dtype=budget.dtype,
+    )
+
+
+def _decisive(recipe: Recipe) -> dict[str, Any]:
+    return {key: value for key, value in asdict(recipe).items() if key not in IDLE_IN_RECIPE}
+
+
+def _scored(protocol: Protocol) -> dict[str, Any]:
+    """What of a protocol decides a score; the rest decides how it is shown."""
+    shown = {"decimals", "tolerance"}
+    columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
+    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns}
+
+
+def _score_versions(protocol: Protocol) -> dict[str, int]:
+    versions = {}
+    for column in protocol.metrics.values():
+        versions[f"metric:{column.metric}"] = components.metrics()[column.metric].version
+        versions[f"extractor:{column.extractor}"] = components.extractors()[column.extractor].version
+        if column.reference is not None:
+            versions[f"data:{column.reference.data}"] = components.datasets()[column.reference.data].version
+    return versions
+
+
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Of the committed values that a table compares with; missing files are as good as none."""
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:12]

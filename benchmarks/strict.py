@@ -1,0 +1,222 @@
+"""Strict configuration: nothing is guessed, nothing unknown is ignored, every fault is said with its path."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import types
+import typing
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Annotated, Any, Literal, TypeVar, Union
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+
+from sid.discovery import nearest
+
+Location = tuple[str, ...]
+SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
+NAME = r"^[a-z0-9][a-z0-9._-]*$"  # names become folders
+
+
+class Strict(BaseModel):
+    """A section of a configuration file."""
+
+    model_config = ConfigDict(strict=True, extra="forbid", frozen=True)
+
+
+def _number(value: Any) -> Any:
+    """PyYAML follows YAML 1.1, where 1e-5 has no dot and therefore is text: it is the number it looks like."""
+    return float(value) if isinstance(value, str) and SCIENTIFIC.fullmatch(value) else value
+
+
+def _integer(value: Any) -> Any:
+    """As _number; 1e6 is a whole number too."""
+    number = _number(value)
+    return int(number) if isinstance(value, str) and isinstance(number, float) and number.is_integer() else value
+
+
+Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float), Field(allow_inf_nan=False)]
+Integer = Annotated[int, BeforeValidator(_integer, json_schema_input_type=int)]
+Count = Annotated[Integer, Field(ge=1)]
+Positive = Annotated[Number, Field(gt=0)]
+Share = Annotated[Number, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=NAME)]
+T = TypeVar("T")
+Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists only
+
+
+def numbers(value: Any) -> Any:
+    """The same tree with every text that is a number in scientific notation replaced by that number."""
+    if isinstance(value, dict):
+        return {key: numbers(item) for key, item in value.items()}
+    return [numbers(item) for item in value] if isinstance(value, list) else _number(value)
+
+
+@lru_cache
+def model_of(cls: type, partial: bool = False) -> type[Strict]:
+    """The strict model of a stdlib dataclass; `partial` asks for no field."""
+    hints = typing.get_type_hints(cls)
+    entries: dict[str, Any] = {}
+    for entry in dataclasses.fields(cls):
+        required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
+        entries[entry.name] = (_strict(hints[entry.name]), ... if required and not partial else None)
+    return create_model(cls.__name__, __base__=Strict, **entries)
+
+
+def _strict(hint: Any) -> Any:
+    """A dataclass field's type in its strict form."""
+    if hint is float:
+        return Number
+    if hint is int:
+        return Integer
+    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
+        return model_of(hint)
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin in (Union, types.UnionType):
+        return Union[tuple(_strict(argument) for argument in arguments)]  # noqa: UP007 - a union built at run time
+    if origin is tuple:
+        inner = tuple(argument if argument is ... else _strict(argument) for argument in arguments)
+        return Annotated[types.GenericAlias(tuple, inner), Field(strict=False)]
+    if origin in (list, dict):
+        return types.GenericAlias(origin, tuple(_strict(argument) for argument in arguments))
+    return hint
+
+
+def given(cls: type, values: Any) -> dict[str, Any]:
+    """The given fields of a dataclass, checked and converted; ValidationError tells all that is wrong."""
+    model = model_of(cls, partial=True).model_validate(values)
+    return {name: _plain(getattr(model, name), hint) for name, hint in _hints(cls) if name in model.model_fields_set}
+
+
+def _hints(cls: type) -> list[tuple[str, Any]]:
+    return list(typing.get_type_hints(cls).items())
+
+
+def _plain(value: Any, hint: Any) -> Any:
+    """Sections back to the dataclasses they describe."""
+    if isinstance(value, Strict):
+        found = [cls for cls in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(cls)]
+        cls = next(cls for cls in found if isinstance(cls, type) and isinstance(value, model_of(cls)))
+        return cls(**{n: _plain(getattr(value, n), h) for n, h in _hints(cls) if n in value.model_fields_set})
+    if isinstance(value, tuple):
+        inner = typing.get_args(hint)[0] if typing.get_args(hint) else None
+        return tuple(_plain(item, inner) for item in value)
+    return value
+
+
+def faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
+    """Every fault as (path, sentence); the branches of a union are told as one."""
+    told: dict[Location, list[str]] = {}
+    for detail in error.errors(include_url=False):
+        at = tuple(str(part) for part in detail["loc"])
+        known, where = _walk(model, at)
+        sentence = _sentence(dict(detail), at, known)
+        if detail["type"] in ("missing", "extra_forbidden"):
+            where = at
+        told.setdefault(where, [])
+        if sentence not in told[where]:
+            told[where].append(sentence)
+    for where, sentences in told.items():
+        yield where, " or ".join(sentences)
+
+
+def _walk(model: type[BaseModel], at: Location) -> tuple[list[str], Location]:
+    """The keys known at the last section on the way, and the way without pydantic's own marks."""
+    here: Any = model
+    known: list[str] = []
+    for depth, part in enumerate(at):
+        here = _unwrap(here)
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            known = list(here.model_fields)
+            if part not in here.model_fields:
+                return known, at[:depth]
+            here = here.model_fields[part].annotation
+        elif typing.get_origin(here) is dict:
+            here = typing.get_args(here)[1]
+        elif typing.get_origin(here) in (tuple, list):
+            here = typing.get_args(here)[0]
+        else:
+            return known, at[:depth]
+    return known, tuple(part for part in at if part != "[key]")
+
+
+def _unwrap(hint: Any) -> Any:
+    """The section or container inside Annotated and Optional."""
+    while True:
+        origin = typing.get_origin(hint)
+        if origin is Annotated:
+            hint = typing.get_args(hint)[0]
+        elif origin in (Union, types.UnionType):
+            inner = [argument for argument in typing.get_args(hint) if argument is not type(None)]
+            if len(inner) != 1:
+                return hint
+            hint = inner[0]
+        else:
+            return hint
+
+
+KINDS = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "dict_type": "a section of keys",
+    "model_type": "a section of keys",
+    "model_attributes_type": "a section of keys",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
+
+
+def _sentence(detail: dict[str, Any], at: Location, known: list[str]) -> str:
+    kind, got = detail["type"], detail.get("input")
+    if kind == "extra_forbidden":
+        return unknown("key", at[-1], known)
+    if kind == "missing":
+        return "is missing"
+    if kind == "value_error":
+        return str(detail["ctx"]["error"])
+    if kind in KINDS:
+        return f"must be {KINDS[kind]} (got {_shown(got)})"
+    if kind == "string_pattern_mismatch":
+        return f"must be a name of lower-case letters, digits, '.', '_' and '-' (got {_shown(got)})"
+    if kind == "too_short":
+        return "must not be empty"
+    if kind == "literal_error":
+        return unknown("value", str(got), re.findall(r"'([^']*)'", detail["ctx"]["expected"]))
+    return f"{detail['msg'].replace('Input should', 'must', 1)} (got {_shown(got)})"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def unknown(what: str, name: str, known: typing.Iterable[str]) -> str:
+    """The sentence for a name nobody carries, with the nearest one that somebody does."""
+    names = sorted(known)
+    near = nearest(name, names)
+    return f"unknown {what} '{name}'; " + (
+        f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"
+    )
+
+
+__all__ = [
+    "Count",
+    "Integer",
+    "Literal",
+    "Location",
+    "Many",
+    "Name",
+    "Number",
+    "Positive",
+    "Share",
+    "Strict",
+    "faults",
+    "given",
+    "model_of",
+    "numbers",
+    "unknown",
+]

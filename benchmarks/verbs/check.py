@@ -1,0 +1,31 @@
+"""Every fault of a suite file at once, before any work."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+
+from sid.fault import Fault
+
+HELP = "check a suite file and tell every fault at once"
+EXAMPLE = "sidbench check mini"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import source
+    from benchmarks.checks import player_faults
+    from benchmarks.plan import KINDS, load_plan
+
+    plan = load_plan(args.suite, args.results)
+    given = source.resolve("suite", args.suite)
+    found = [given.sentence(at, what) for at, what in player_faults(plan.suite)]
+    if found:
+        raise Fault(found)
+    count = Counter(job.kind for job in plan.jobs)
+    parts = [f"{count[kind]} {kind}{'s' * (count[kind] > 1 and kind != 'pairs')}" for kind in KINDS if count[kind]]
+    print(f"{source.shown(given.file)}: no fault; {', '.join(parts)}")
+    return 0

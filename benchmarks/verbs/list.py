@@ -1,0 +1,66 @@
+"""What there is: components with version, paper and how far each was verified, suites and protocols."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from benchmarks import components, source
+from sid.fault import Fault
+
+HELP = "list methods, teachers, data sets, extractors, metrics, suites, protocols"
+EXAMPLE = "sidbench list methods"
+
+COMPONENTS: dict[str, Callable[[], Mapping[str, Any]]] = {
+    "methods": components.methods,
+    "teachers": components.teachers,
+    "datasets": components.datasets,
+    "extractors": components.extractors,
+    "metrics": components.metrics,
+}
+KINDS = (*COMPONENTS, "suites", "protocols")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS) + "; absent: all")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.kind is not None and args.kind not in KINDS:
+        from benchmarks.strict import unknown
+
+        raise Fault(unknown("kind", args.kind, KINDS))
+    for kind in KINDS if args.kind is None else (args.kind,):
+        rows = _components(COMPONENTS[kind]()) if kind in COMPONENTS else _files(kind)
+        print(_table(kind, rows))
+    return 0
+
+
+def _components(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """name, version, verified, where it applies or which way is better, paper."""
+    rows: list[tuple[str, ...]] = [("name", "version", "verified", "tasks", "paper")]
+    for name, component in found.items():
+        tasks = ", ".join(getattr(component, "tasks", ())) or "all"
+        rows.append((name, str(component.version), component.verified, tasks, component.paper))
+    if all(row[3] == "all" for row in rows[1:]) and found and not hasattr(next(iter(found.values())), "tasks"):
+        return [(*row[:3], row[4]) for row in rows]
+    return rows
+
+
+def _files(kind: str) -> list[tuple[str, ...]]:
+    singular = kind.removesuffix("s")
+    rows: list[tuple[str, ...]] = [("name", "title")]
+    for name in source.names(singular):
+        content = source.read(source.find(singular, name))
+        rows.append((name, str(content.get("title", ""))))
+    return rows
+
+
+def _table(kind: str, rows: list[tuple[str, ...]]) -> str:
+    """Columns of equal width, the last one free."""
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
+    lines = [
+        "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows
+    ]
+    return "\n".join([f"{kind}:", *(f"  {line.rstrip()}" for line in lines), ""])
