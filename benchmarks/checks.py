@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 Found = Iterator[tuple[Location, str]]
 
 
-def suite_faults(suite: Suite) -> Found:
-    """Every fault beyond types, as (path, sentence)."""
+def suite_faults(suite: Suite, broken: Mapping[str, set[str]] | None = None) -> Found:
+    """Every fault beyond types, as (path, sentence). `broken` names what exists but cannot be checked."""
+    teachers = {*suite.teachers, *(broken or {}).get("teachers", ())}
+    tasks = {*suite.tasks, *(broken or {}).get("tasks", ())}
     for name, teacher in suite.teachers.items():
         at = ("teachers", name)
         yield from _known((*at, "family"), "teacher family", teacher.family, components.teachers())
@@ -31,15 +33,15 @@ def suite_faults(suite: Suite) -> Found:
         if teacher.conditional and data is not None and not data.classes:
             yield (*at, "conditional"), f"the data set {teacher.data} has no classes"
     for name, settings in suite.tasks.items():
-        yield from _known(("tasks", name, "teacher"), "teacher", settings.teacher, suite.teachers)
+        yield from _known(("tasks", name, "teacher"), "teacher", settings.teacher, teachers)
     for name, protocol in suite.protocols.items():
         yield from _protocol_faults(name, protocol)
     for name, entry in suite.entries.items():
         for task in entry.tasks or ():
-            yield from _known(("entries", name, "tasks"), "task", task, suite.tasks)
+            yield from _known(("entries", name, "tasks"), "task", task, tasks)
         yield from _entry_faults(suite, name, entry)
     for task in suite.tasks:
-        if not suite.entries_of(task):
+        if broken is None and not suite.entries_of(task):
             yield ("tasks", task), "no entry runs on it"
 
 

@@ -32,7 +32,7 @@ class Parser(argparse.ArgumentParser):
     """Reports a wrong argument as every other fault is reported."""
 
     def error(self, message: str) -> Any:
-        raise Fault(f"{self.prog}: {message} (try {self.prog} --help)")
+        raise Fault(f"{message} (try {self.prog} --help)")
 
 
 def parser(wanted: Sequence[str]) -> Parser:

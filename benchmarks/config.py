@@ -163,12 +163,46 @@ def load_suite(name_or_path: str) -> Suite:
     try:
         suite = Suite.model_validate(given.content)
     except ValidationError as error:
-        found = list(faults(error, Suite)) + missing
-        raise Fault([given.sentence(at, what) for at, what in found]) from None
-    found = missing + list(suite_faults(suite))
+        found = [*faults(error, Suite), *missing, *suite_faults(*_sound(given.content))]
+    else:
+        found = [*missing, *suite_faults(suite)]
     if found:
         raise Fault([given.sentence(at, what) for at, what in found])
     return suite
+
+
+BEARING = {"tasks", "steps", "pairs", "method", "control"}  # without these an item would seem to have other faults
+SECTIONS: dict[str, type[Strict]] = {"teachers": Teacher, "tasks": Task, "entries": Entry, "protocols": Protocol}
+
+
+def _sound(content: dict[str, Any]) -> tuple[Suite, dict[str, set[str]]]:
+    """What of a faulty suite can still be checked, and the names of what cannot, so that all faults come at once."""
+    sections: dict[str, Any] = {}
+    broken: dict[str, set[str]] = {}
+    for section, model in SECTIONS.items():
+        items = content.get(section)
+        sections[section], broken[section] = {}, set()
+        for name, item in items.items() if isinstance(items, dict) else ():
+            sound = _sound_item(model, item)
+            if sound is None:
+                broken[section].add(str(name))
+            else:
+                sections[section][str(name)] = sound
+    return Suite.model_construct(seeds=(0,), **sections), broken
+
+
+def _sound_item(model: type[Strict], item: Any) -> Strict | None:
+    """The item, without the keys that are wrong where it can do without them."""
+    try:
+        return model.model_validate(item)
+    except ValidationError as error:
+        wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
+    if not isinstance(item, dict) or not wrong or wrong & BEARING:
+        return None
+    try:
+        return model.model_validate({key: value for key, value in item.items() if str(key) not in wrong})
+    except ValidationError:
+        return None
 
 
 def _add_protocols(given: source.Source) -> list[tuple[Location, str]]:

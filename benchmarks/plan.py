@@ -10,11 +10,11 @@ from typing import Any, Literal
 
 from benchmarks import components, cost
 from benchmarks.checks import options_of
-from benchmarks.config import Budget, Entry, Suite, load_suite
+from benchmarks.config import Entry, Suite, load_suite
 from benchmarks.digest import digest
-from benchmarks.protocol import Protocol
+from benchmarks.resolved import decisive, recipe_of, score_versions, scored
 from sid.discovery import UnknownName
-from sid.recipe import LOOP_VERSION, Recipe
+from sid.recipe import LOOP_VERSION
 from sid.teachers import pretrain
 
 TABLE_VERSION = 1  # of the tables' layout: a bump remakes tables and pages, and trains nothing
@@ -26,7 +26,6 @@ REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed
 
 Kind = Literal["teacher", "extractor", "pairs", "run", "table", "report"]
 KINDS: tuple[Kind, ...] = ("teacher", "extractor", "pairs", "run", "table", "report")
-IDLE_IN_RECIPE = ("log_images", "save_seconds")  # they change no number
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ class Plan:
             "conditional": settings.conditional,
             "network": settings.network,
             "options": asdict(settings.denoising),
-            "recipe": _decisive(recipe),
+            "recipe": decisive(recipe),
             "seed": seed,
         }
         versions = {
@@ -171,8 +170,8 @@ class Plan:
         suite, settings = self.suite, self.suite.tasks[task]
         protocol = suite.protocols[settings.protocol]
         needs = {"teacher": self.teacher(settings.teacher, seed)} if entry.control != "heldout" else {}
-        section: dict[str, Any] = {"task": task, "seed": seed, "scores": _scored(protocol)}
-        versions = _score_versions(protocol)
+        section: dict[str, Any] = {"task": task, "seed": seed, "scores": scored(protocol)}
+        versions = score_versions(protocol)
         work = cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
         params: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
         if entry.method is None:
@@ -184,7 +183,7 @@ class Plan:
             section |= {
                 "method": entry.method,
                 "options": asdict(options_of(suite, task, name)),
-                "recipe": _decisive(recipe),
+                "recipe": decisive(recipe),
             }
             versions |= {f"method:{entry.method}": method.version, "loop": LOOP_VERSION}
             work = cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
@@ -252,45 +251,6 @@ class Plan:
 def load_plan(suite: str, results: str = "results") -> Plan:
     """The plan of a suite by its name or file."""
     return Plan(load_suite(suite), results)
-
-
-def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | None = None) -> Recipe:
-    """The training loop's settings: whole batches, and the curve's points on whole batches too."""
-    iterations = -(-budget.images // budget.batch)
-    points = {round(iterations ** (k / budget.observe)) for k in range(1, budget.observe + 1)}
-    return Recipe(
-        seed=seed,
-        images=iterations * budget.batch,
-        batch=budget.batch,
-        micro_batch=budget.micro_batch,
-        ema_halflife=budget.ema_halflife,
-        ema_ramp=budget.ema_ramp,
-        observe=tuple(sorted(point * budget.batch for point in points)),
-        stop_players=dict(stop_players or {}),
-        clip_norm=budget.clip_norm,
-        dtype=budget.dtype,
-    )
-
-
-def _decisive(recipe: Recipe) -> dict[str, Any]:
-    return {key: value for key, value in asdict(recipe).items() if key not in IDLE_IN_RECIPE}
-
-
-def _scored(protocol: Protocol) -> dict[str, Any]:
-    """What of a protocol decides a score; the rest decides how it is shown."""
-    shown = {"decimals", "tolerance"}
-    columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
-    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns}
-
-
-def _score_versions(protocol: Protocol) -> dict[str, int]:
-    versions = {}
-    for column in protocol.metrics.values():
-        versions[f"metric:{column.metric}"] = components.metrics()[column.metric].version
-        versions[f"extractor:{column.extractor}"] = components.extractors()[column.extractor].version
-        if column.reference is not None:
-            versions[f"data:{column.reference.data}"] = components.datasets()[column.reference.data].version
-    return versions
 
 
 def _fingerprint(files: Iterable[Path]) -> str:

@@ -108,8 +108,13 @@ def _plain(value: Any, hint: Any) -> Any:
 def faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
     """Every fault as (path, sentence); the branches of a union are told as one."""
     told: dict[Location, list[str]] = {}
-    for detail in error.errors(include_url=False):
+    details = error.errors(include_url=False)
+    for detail in details:
         at = tuple(str(part) for part in detail["loc"])
+        if detail["type"] == "too_short" and any(
+            other["loc"][: len(at)] == detail["loc"] != other["loc"] for other in details
+        ):
+            continue  # it has items, and they are what is wrong
         known, where = _walk(model, at)
         sentence = _sentence(dict(detail), at, known)
         if detail["type"] in ("missing", "extra_forbidden"):

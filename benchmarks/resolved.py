@@ -1,0 +1,55 @@
+"""From what a suite says to what the training loop and the scores are told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from benchmarks import components
+from benchmarks.config import Budget
+from benchmarks.protocol import Protocol
+from sid.recipe import Recipe
+
+IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
+
+
+def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | None = None) -> Recipe:
+    """The training loop's settings: whole batches, and the curve's points on whole batches too."""
+    iterations = -(-budget.images // budget.batch)
+    points = {round(iterations ** (k / budget.observe)) for k in range(1, budget.observe + 1)}
+    return Recipe(
+        seed=seed,
+        images=iterations * budget.batch,
+        batch=budget.batch,
+        micro_batch=budget.micro_batch,
+        ema_halflife=budget.ema_halflife,
+        ema_ramp=budget.ema_ramp,
+        observe=tuple(sorted(point * budget.batch for point in points)),
+        stop_players=dict(stop_players or {}),
+        clip_norm=budget.clip_norm,
+        dtype=budget.dtype,
+    )
+
+
+def decisive(recipe: Recipe) -> dict[str, Any]:
+    """What of a recipe decides the result."""
+    return {key: value for key, value in asdict(recipe).items() if key not in IDLE}
+
+
+def scored(protocol: Protocol) -> dict[str, Any]:
+    """What of a protocol decides a score; the rest decides how it is shown."""
+    shown = {"decimals", "tolerance"}
+    columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
+    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns}
+
+
+def score_versions(protocol: Protocol) -> dict[str, int]:
+    """The versions of all that takes part in the scores."""
+    versions = {}
+    for column in protocol.metrics.values():
+        versions[f"metric:{column.metric}"] = components.metrics()[column.metric].version
+        versions[f"extractor:{column.extractor}"] = components.extractors()[column.extractor].version
+        if column.reference is not None:
+            versions[f"data:{column.reference.data}"] = components.datasets()[column.reference.data].version
+    return versions

@@ -1,0 +1,138 @@
+"""The command line: sentences instead of tracebacks, and the right status."""
+
+from __future__ import annotations
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import cli
+from sid.fault import Fault
+
+ROOT = Path(__file__).parents[1]
+
+
+def sidbench(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
+    """The command as a user calls it."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "benchmarks", *arguments]
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What is said of a mistake, after a look at the status."""
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    return said.err
+
+
+def test_no_argument_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main([]) == 0
+    said = capsys.readouterr().out
+    assert "usage: sidbench" in said
+    for verb in cli.names():
+        assert verb in said
+
+
+@pytest.mark.parametrize("verb", cli.names())
+def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
+    module = cli.load(verb)
+    assert "\n" not in module.HELP and module.EXAMPLE.startswith(f"sidbench {verb}")
+    with pytest.raises(SystemExit) as left:
+        cli.main([verb, "--help"])
+    assert left.value.code == 0
+    said = capsys.readouterr().out
+    assert module.EXAMPLE in said and "--results" in said
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["lst"], "sidbench: unknown verb 'lst'; did you mean 'list'?\n"),
+        (["--results", "x", "chekc"], "sidbench: unknown verb 'chekc'; did you mean 'check'?\n"),
+        (["list", "metods"], "sidbench: unknown kind 'metods'; did you mean 'methods'?\n"),
+        (["check", "minni"], "sidbench: unknown suite 'minni'; did you mean 'mini'?\n"),
+        (["check", "none.yaml"], "sidbench: there is no suite file 'none.yaml'\n"),
+        (["check"], "sidbench: the following arguments are required: SUITE (try sidbench check --help)\n"),
+        (["list", "--wrong"], "sidbench: unrecognized arguments: --wrong (try sidbench --help)\n"),
+    ],
+)
+def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert told(capsys, *arguments) == sentence
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "sentence"),
+    [
+        (Fault(["one thing", "another"]), 2, "sidbench: one thing\nsidbench: another\n"),
+        (KeyboardInterrupt(), 130, "sidbench: interrupted; the same command goes on from here\n"),
+        (PermissionError(errno.EACCES, "Permission denied", "a/b"), 2, "sidbench: cannot use a/b: Permission denied\n"),
+        (OSError(errno.ENOSPC, "No space left on device", "c"), 2, "sidbench: cannot use c: No space left on device\n"),
+    ],
+)
+def test_how_it_leaves(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    raised: BaseException,
+    status: int,
+    sentence: str,
+) -> None:
+    def run(arguments: object) -> int:
+        raise raised
+
+    monkeypatch.setattr(cli, "run", run)
+    assert cli.main([]) == status
+    assert capsys.readouterr().err == sentence
+
+
+def test_a_programming_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run(arguments: object) -> int:
+        raise FileNotFoundError(errno.ENOENT, "No such file or directory", "x")
+
+    monkeypatch.setattr(cli, "run", run)
+    with pytest.raises(FileNotFoundError):
+        cli.main([])
+
+
+def test_list_is_quick_and_knows_no_torch() -> None:
+    code = (
+        "import sys, time; begin = time.perf_counter()\n"
+        "from benchmarks.cli import main\n"
+        "assert main(['list']) == 0\n"
+        "assert 'torch' not in sys.modules, 'torch was imported'\n"
+        "assert time.perf_counter() - begin < 1, 'slower than a second'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "methods:" in done.stdout and "sid" in done.stdout
+
+
+def test_the_reader_may_leave() -> None:
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; '{sys.executable}' -m benchmarks plan mini --outputs | head -n 1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stdout.count("\n") == 1
+    assert done.stderr == ""
+
+
+def test_a_results_folder_that_is_a_file(tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("")
+    done = sidbench("reproduce", "smoke", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert done.stderr.count("\n") == 1 and "results" in done.stderr and "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("suite", ["mini", "smoke"])
+def test_the_shipped_suites_have_no_fault(suite: str) -> None:
+    done = sidbench("check", suite)
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    assert "no fault" in done.stdout
