@@ -67,6 +67,9 @@ class Denoiser(nn.Module):
     ) -> Prediction:
         condition = Condition() if condition is None else condition
         want = frozenset(want)
+        # A view of its own, in which this network's paths to x_t meet before they join another network's: teacher and
+        # critic, when equal, then cancel to exactly 0, where (A + B) - A - B would leave rounding that Adam inflates.
+        x_t = x_t.view_as(x_t)
         if self.prediction == "edm":
             scale_in, label = self._edm_input(t)
             output, features = self.network(over(scale_in, x_t).to(x_t) * x_t, label.to(x_t.dtype), condition, want)

@@ -12,7 +12,7 @@ from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
 if TYPE_CHECKING:
     from sid.denoiser import Denoiser
     from sid.recipe import Recipe
-    from sid.trainer import Data
+    from sid.trainer import Data, Trained
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,8 @@ class Denoising(Method):
         return (Player("network", ("generator",), loss, adam, train_mode=("generator",)),)
 
 
-def pretrain(
-    blank: Denoiser, options: Options, data: Data, recipe: Recipe, folder: Path, quiet: bool = False
-) -> Denoiser:
-    """The averaged network after training on real data."""
+def pretrain(blank: Denoiser, options: Options, data: Data, recipe: Recipe, folder: Path, quiet: bool) -> Trained:
+    """Trains a blank denoiser on real data; the averaged network is `.generator.denoiser`."""
     from sid.trainer import train
 
-    trained = train(Denoising(), options, blank, data, recipe, folder, quiet=quiet)
-    return trained.generator.denoiser.eval().requires_grad_(False)
+    return train(Denoising(), options, blank, data, recipe, folder, quiet=quiet)

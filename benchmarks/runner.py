@@ -1,0 +1,180 @@
+"""One job in one process: a teacher, an extractor or a whole run (train, sample, score)."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks import components
+from benchmarks.record import record, sha256
+from benchmarks.scoring import Scorer, as_json
+from sid import atomic, generator, sampling
+from sid.condition import ClassLabels, Condition, Unconditional
+from sid.draws import Draws, key
+from sid.generator import Generator
+from sid.recipe import Recipe
+from sid.teachers import pretrain
+from sid.trainer import Data, Trained, train
+
+if TYPE_CHECKING:
+    from benchmarks.dataset import Dataset
+    from benchmarks.plan import Job, Plan
+    from sid.denoiser import Denoiser
+
+GRID = 64  # samples kept for the report: the first sample indices, never chosen
+
+
+def prepare(job: Job, command: str, quiet: bool = False) -> None:
+    """Makes a shared artefact."""
+    if job.kind == "teacher":
+        _teach(job, command, quiet)
+    elif job.kind == "extractor":
+        started = time.monotonic()
+        components.extractors()[job.params["name"]].train(job.folder, job.params["seed"])
+        _finish(job, command, time.monotonic() - started, 0)
+    else:
+        raise ValueError(f"no shared artefact: {job.kind}")
+
+
+def _teach(job: Job, command: str, quiet: bool) -> None:
+    """Trains a miniature teacher on real data."""
+    from safetensors.torch import save
+
+    params = job.params
+    dataset = components.datasets()[params["data"]]
+    classes = dataset.classes if params["conditional"] else 0
+    settings = {"shape": list(dataset.shape), "classes": classes, **params["network"]}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(params["seed"], "teacher") % 2**63)
+        blank = components.teachers()[params["family"]].build(settings)
+    data = data_of(dataset, bool(classes), real=True)
+    options, recipe = pretrain.Options(**params["options"]), _recipe(params)
+    trained = pretrain.pretrain(blank, options, data, recipe, Path(params["state"]), quiet)
+    network = trained.generator.denoiser.network
+    atomic.write_bytes(job.folder / "network.safetensors", save(network.state_dict()))
+    described = {
+        "family": params["family"],
+        "settings": settings,
+        "data": params["data"],
+        "conditional": bool(classes),
+        "digest": job.digest,
+    }
+    atomic.write_json(job.folder / "teacher.json", described)
+    _finish(job, command, trained.seconds, trained.peak_memory, **_rates(trained))
+
+
+def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
+    """Trains (unless it is a control), samples and scores; the record is written last."""
+    started = time.monotonic()
+    params = job.params
+    protocol = plan.suite.protocols[params["protocol"]]
+    scorer = Scorer(protocol, params["extractors"])
+    trained = None
+    if params.get("control") == "heldout":
+        images, steps = components.datasets()[params["data"]].images("heldout"), 0
+    else:
+        teacher, data = open_teacher(Path(params["teacher"]))
+        if "method" in params:
+            trained = _distil(job, teacher, data, scorer, quiet)
+            sampler, steps = sampling.from_generator(trained.generator), trained.generator.chain.steps
+        elif params["control"] == "teacher":
+            sampler, steps = sampling.from_teacher(teacher, params["steps"]), params["steps"]
+        else:
+            sampler, steps = sampling.from_generator(Generator(teacher)), 1
+        images = _sample(sampler, data, protocol.samples, protocol.seed, protocol.batch)
+    scores = {
+        "suite": plan.suite.name,
+        "task": params["task"],
+        "entry": params["entry"],
+        "label": params["label"],
+        "method": params.get("method", params.get("control")),
+        "steps": steps,
+        "seed": params["seed"],
+        "digest": job.digest,
+        "images": len(images),
+        "metrics": as_json(scorer.score(images)),
+        "unavailable": scorer.unavailable,
+    }
+    _write_samples(job.folder / "samples.npz", images[:GRID])
+    atomic.write_json(job.folder / "scores.json", scores)
+    seconds = time.monotonic() - started if trained is None else trained.seconds
+    peak = trained.peak_memory if trained else 0
+    weights = {name: sha256(Path(params[name]) / "network.safetensors") for name in ("teacher",) if name in params}
+    _finish(job, command, seconds, peak, weights=weights, **(_rates(trained) if trained else {}))
+
+
+def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool) -> Trained:
+    """Trains the student and writes it with its curve."""
+    params = job.params
+    method = components.methods()[params["method"]]
+    options = method.Options(**params["options"])
+    protocol = scorer.protocol
+
+    def observe(images: int, student: Any) -> dict[str, float]:
+        drawn = _sample(sampling.from_generator(student), data, protocol.samples, protocol.seed, protocol.batch)
+        return scorer.values(drawn)
+
+    state = Path(params["state"])
+    trained = train(
+        method, options, teacher, data, _recipe(params), state, (observe,), identity=job.digest, quiet=quiet
+    )
+    generator.save(trained.generator, job.folder, {"method": method.name, "digest": job.digest})
+    curve = "".join(json.dumps(row) + "\n" for row in trained.curve)
+    atomic.write_text(job.folder / "curve.jsonl", curve)
+    return trained
+
+
+def open_teacher(folder: Path) -> tuple[Denoiser, Data]:
+    """A miniature teacher with the data it was trained on."""
+    described = json.loads((folder / "teacher.json").read_text())
+    teacher = components.teachers()[described["family"]].load(folder)
+    dataset = components.datasets()[described["data"]]
+    return teacher, data_of(dataset, described["conditional"])
+
+
+def data_of(dataset: Dataset, conditional: bool, real: bool = False) -> Data:
+    """Conditions with the data set's own frequencies; its real images where a method asks for them."""
+    labels = torch.from_numpy(dataset.labels("train")) if conditional else None
+    conditions = ClassLabels(labels) if labels is not None else Unconditional()
+    if not real:
+        return Data(conditions, dataset.shape)
+    pixels = torch.from_numpy(dataset.images("train")).float() / 127.5 - 1
+
+    def draw(draws: Draws) -> tuple[torch.Tensor, Condition]:
+        chosen = (draws.uniform("real") * len(pixels)).long()
+        return pixels[chosen], Condition(labels=labels[chosen]) if labels is not None else Condition()
+
+    return Data(conditions, dataset.shape, real=draw)
+
+
+def _sample(sampler: sampling.Sampler, data: Data, count: int, seed: int, batch: int) -> np.ndarray:
+    return sampling.generate(sampler, data.conditions, data.sample_shape, range(count), seed, batch)
+
+
+def _recipe(params: Any) -> Recipe:
+    told = dict(params["recipe"])
+    return Recipe(**{**told, "observe": tuple(told["observe"])})
+
+
+def _rates(trained: Trained) -> dict[str, Any]:
+    return {
+        "images": trained.images,
+        "images_per_second": round(trained.images / max(trained.seconds, 1e-9), 1),
+        "network_passes": trained.passes,
+    }
+
+
+def _write_samples(path: Path, images: np.ndarray) -> None:
+    held = io.BytesIO()
+    np.savez_compressed(held, images=images)
+    atomic.write_bytes(path, held.getvalue())
+
+
+def _finish(job: Job, command: str, seconds: float, peak: int, **measured: Any) -> None:
+    atomic.write_json(job.folder / "record.json", record(job, command, seconds, peak, **measured))

@@ -1,0 +1,33 @@
+"""A shared artefact of a suite: a teacher or an extractor."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "make a shared artefact of a suite (a teacher, an extractor); the same command resumes it"
+EXAMPLE = "sidbench prepare mini teacher/0a1b2c3d4e5f"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
+    parser.add_argument("artefact", metavar="KIND/DIGEST", help="an artefact of the suite (see `sidbench plan SUITE`)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks.plan import load_plan
+    from sid.discovery import UnknownName
+
+    plan = load_plan(args.suite, args.results)
+    shared = {f"{job.kind}/{job.id}": job for job in plan.jobs if job.kind in ("teacher", "extractor", "pairs")}
+    if args.artefact not in shared:
+        raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
+    job = shared[args.artefact]
+
+    from benchmarks import runner
+    from benchmarks.process import leaving_cleanly, require
+
+    require(job)
+    with leaving_cleanly():
+        runner.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
+    return 0

@@ -1,0 +1,29 @@
+"""A whole run in one process: train, sample, score."""
+
+from __future__ import annotations
+
+import argparse
+
+HELP = "train, sample and score one run of a suite; the same command resumes it"
+EXAMPLE = "sidbench run mini digits-cond/sid-1.2/0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
+    parser.add_argument("run_id", metavar="TASK/ENTRY/SEED", help="a run of the suite (see `sidbench plan SUITE`)")
+    parser.add_argument("--quiet", action="store_true", help="no progress")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks.plan import load_plan
+
+    plan = load_plan(args.suite, args.results)
+    job = plan.find("run", args.run_id)
+
+    from benchmarks import runner
+    from benchmarks.process import leaving_cleanly, require
+
+    require(job)
+    with leaving_cleanly():
+        runner.run(job, plan, f"sidbench run {args.suite} {args.run_id}", args.quiet)
+    return 0
