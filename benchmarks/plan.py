@@ -27,6 +27,17 @@ REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed
 Kind = Literal["teacher", "extractor", "pairs", "run", "table", "report"]
 KINDS: tuple[Kind, ...] = ("teacher", "extractor", "pairs", "run", "table", "report")
 
+# The declared outputs of a job. What trained a network is written beside what it scored.
+SCORED = ("scores.json", "samples.npz", "record.json")
+FILES: Mapping[str, tuple[str, ...]] = {
+    "teacher": ("network.safetensors", "teacher.json", "record.json"),
+    "extractor": ("network.safetensors", "extractor.json", "record.json"),
+    "pairs": ("pairs.safetensors", "record.json"),
+    "method": ("generator.safetensors", "generator.json", "curve.jsonl", *SCORED),
+    "control": SCORED,
+    "table": ("verdict.md", "verdict.csv", "verdict.tex"),
+}
+
 
 @dataclass(frozen=True)
 class Job:
@@ -86,9 +97,7 @@ class Plan:
     def _add(self, job: Job) -> Job:
         return self._jobs.setdefault((job.kind, job.id), job)
 
-    def _shared(
-        self, kind: Kind, files: tuple[str, ...], section: dict[str, Any], versions: dict[str, int], **rest: Any
-    ) -> Job:
+    def _shared(self, kind: Kind, section: dict[str, Any], versions: dict[str, int], **rest: Any) -> Job:
         """An artefact that every suite may use: its digest is its name."""
         key = digest(section, versions, [job.digest for job in rest.get("needs", ())])
         home = self._folder(SHARED, kind, key)
@@ -99,7 +108,7 @@ class Plan:
                 key,
                 versions,
                 tuple(path for job in rest.get("needs", ()) for path in job.outputs),
-                tuple(f"{home}/{name}" for name in files),
+                tuple(f"{home}/{name}" for name in FILES[kind]),
                 {
                     **section,
                     "folder": home,
@@ -132,7 +141,6 @@ class Plan:
         }
         return self._shared(
             "teacher",
-            ("network.safetensors", "teacher.json", "record.json"),
             section,
             versions,
             work=cost.teacher(recipe.images),
@@ -146,8 +154,7 @@ class Plan:
         if extractor.data:
             versions[f"data:{extractor.data}"] = components.datasets()[extractor.data].version
         section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": EXTRACTOR_SEED}
-        files = ("network.safetensors", "extractor.json", "record.json")
-        return self._shared("extractor", files, section, versions, work=cost.EXTRACTOR)
+        return self._shared("extractor", section, versions, work=cost.EXTRACTOR)
 
     def pairs(self, task: str, seed: int) -> Job:
         """Noise with the teacher's images from it."""
@@ -157,7 +164,6 @@ class Plan:
         section = {"teacher": teacher.digest, "count": settings.count, "steps": settings.steps, "seed": seed}
         return self._shared(
             "pairs",
-            ("pairs.safetensors", "record.json"),
             section,
             dict(teacher.versions),
             work=cost.samples(settings.count, 2 * settings.steps),
@@ -167,59 +173,43 @@ class Plan:
 
     def _run(self, task: str, name: str, entry: Entry, seed: int) -> Job:
         """One row of one seed: training, samples and scores, or a control's samples and scores."""
-        suite, settings = self.suite, self.suite.tasks[task]
-        protocol = suite.protocols[settings.protocol]
+        settings = self.suite.tasks[task]
+        protocol = self.suite.protocols[settings.protocol]
         needs = {"teacher": self.teacher(settings.teacher, seed)} if entry.control != "heldout" else {}
+        if entry.method and "pairs" in components.methods()[entry.method].needs:
+            needs["pairs"] = self.pairs(task, seed)
+        columns = protocol.metrics.values()
+        trained_here = {c.extractor for c in columns if components.extractors()[c.extractor].trained_here}
+        extractors = {extractor: self.extractor(extractor) for extractor in sorted(trained_here)}
         section: dict[str, Any] = {"task": task, "seed": seed, "scores": scored(protocol)}
         versions = score_versions(protocol)
+        rest: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
         work = cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
-        params: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
-        if entry.method is None:
-            section |= {"control": entry.control, "steps": entry.steps, "data": suite.teachers[settings.teacher].data}
-        else:
-            method = components.methods()[entry.method]
-            budget = suite.budget(task, name)
-            recipe = recipe_of(budget, seed, entry.stop_players)
-            section |= {
-                "method": entry.method,
-                "options": asdict(options_of(suite, task, name)),
-                "recipe": decisive(recipe),
-            }
-            versions |= {f"method:{entry.method}": method.version, "loop": LOOP_VERSION}
+        if entry.method:
+            recipe = recipe_of(self.suite.budget(task, name), seed, entry.stop_players)
+            options = asdict(options_of(self.suite, task, name))
+            section |= {"method": entry.method, "options": options, "recipe": decisive(recipe)}
+            versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
+            rest["recipe"] = asdict(recipe)
             work = cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
-            params["recipe"] = asdict(recipe)
-            if "pairs" in method.needs:
-                needs["pairs"] = self.pairs(task, seed)
-        extractors = {
-            column.extractor: self.extractor(column.extractor)
-            for column in protocol.metrics.values()
-            if components.extractors()[column.extractor].trained_here
-        }
+        else:
+            data = self.suite.teachers[settings.teacher].data
+            section |= {"control": entry.control, "steps": entry.steps, "data": data}
         inputs = [*needs.values(), *extractors.values()]
         key = digest(section, versions, [job.digest for job in inputs])
-        home = self._folder(suite.name, "runs", task, name, str(seed))
-        files = ("scores.json", "samples.npz", "record.json")
-        trained = ("generator.safetensors", "generator.json", "curve.jsonl") if entry.method else ()
-        return self._add(
-            Job(
-                "run",
-                f"{task}/{name}/{seed}",
-                key,
-                versions,
-                tuple(path for job in inputs for path in job.outputs if not path.endswith("record.json")),
-                tuple(f"{home}/{file}" for file in trained + files),
-                {
-                    **section,
-                    **params,
-                    "folder": home,
-                    "state": self._folder(suite.name, "state", task, name, str(seed), key),
-                    **{kind: str(job.folder) for kind, job in needs.items()},
-                    "extractors": {name: str(job.folder) for name, job in extractors.items()},
-                },
-                cost.resources(work),
-                work,
-            )
-        )
+        place = ("runs", task, name, str(seed))
+        rest |= {"folder": self._folder(self.suite.name, *place), "state": self._state(task, name, str(seed), key)}
+        rest |= {kind: str(job.folder) for kind, job in needs.items()}
+        rest["extractors"] = {extractor: str(job.folder) for extractor, job in extractors.items()}
+        read = tuple(path for job in inputs for path in job.outputs if not path.endswith("record.json"))
+        made = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
+        params = {**section, **rest}
+        run = Job("run", "/".join(place[1:]), key, versions, read, made, params, cost.resources(work), work)
+        return self._add(run)
+
+    def _state(self, *parts: str) -> str:
+        """Training state: undeclared, so that Snakemake does not delete it, and named by the digest."""
+        return self._folder(self.suite.name, "state", *parts)
 
     def _table(self) -> None:
         """The tables of all runs, and the page made of them."""
@@ -234,9 +224,10 @@ class Plan:
         }
         versions = {"table": TABLE_VERSION}
         key = digest(section, versions, [run.digest for run in runs])
-        tables = tuple(f"{self._folder(suite.name, 'tables')}/verdict.{form}" for form in ("md", "csv", "tex"))
-        read = tuple(path for run in runs for path in run.outputs if path.endswith((".json", ".jsonl", ".npz")))
-        scores = tuple(path for path in read if path.endswith(("scores.json", "record.json")))
+        tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in FILES["table"])
+        shown = ("record.json", "samples.npz", "curve.jsonl")
+        scores = tuple(path for run in runs for path in run.outputs if path.endswith("scores.json"))
+        read = tuple(path for run in runs for path in run.outputs if path.endswith(shown))
         home = {"folder": self._folder(suite.name)}
         self._add(Job("table", suite.name, key, versions, scores, tables, home, cost.resources(cost.PAGE), cost.PAGE))
         page = (f"{self._folder(suite.name, 'report')}/index.html",)

@@ -1,0 +1,6 @@
+include: "workflow/Snakefile"
+
+
+rule everything:
+    input:
+        rules.all.input,

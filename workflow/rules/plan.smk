@@ -1,0 +1,94 @@
+# The suite's plan, and how a rule asks it. No torch is imported here.
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
+sys.path.insert(0, str(CHECKOUT))
+
+from benchmarks.plan import FILES, load_plan
+from sid.fault import Fault
+
+SUITE = str(config.get("suite", "mini"))
+RESULTS = str(config.get("results", "results"))
+try:
+    PLAN = load_plan(SUITE, RESULTS)
+except Fault as fault:
+    raise WorkflowError(*fault.sentences)
+
+NAME = PLAN.suite.name
+SHARED = f"{RESULTS}/_shared"
+HOME = f"{RESULTS}/{NAME}"
+ENVIRONMENT = sys.prefix  # jobs run in the environment that Snakemake runs in (environment.yml, requirements.lock)
+
+# Jobs run with this very Python and this checkout, wherever both were moved to.
+os.environ.update(
+    PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
+    PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
+)
+
+
+def sidbench(*words):
+    """A `sidbench` line. It replaces the shell, so that a signal, or the end of Snakemake, reaches it."""
+    fixed = shlex.join(["python", "-m", "benchmarks", "--results", RESULTS])
+    return " ".join(["exec", fixed.replace("{", "{{").replace("}", "}}"), *words, "> {log} 2>&1"])
+
+
+def quoted(word):
+    """A word of a command that is no placeholder."""
+    return shlex.quote(word).replace("{", "{{").replace("}", "}}")
+
+
+def job(kind, wildcards):
+    """The planned job that a rule's wildcards name."""
+    if kind == "run":
+        return PLAN.find("run", f"{wildcards.task}/{wildcards.entry}/{wildcards.seed}")
+    return PLAN.find(kind, getattr(wildcards, "digest", NAME))
+
+
+def inputs(kind):
+    return lambda wildcards: list(job(kind, wildcards).inputs)
+
+
+def settled(kind):
+    """Inputs whose path holds their digest: their time of change says nothing."""
+    return lambda wildcards: ancient(list(job(kind, wildcards).inputs))
+
+
+def digest(kind):
+    return lambda wildcards: job(kind, wildcards).digest
+
+
+def state(kind):
+    return lambda wildcards: job(kind, wildcards).params["state"]
+
+
+def memory(kind):
+    return lambda wildcards: job(kind, wildcards).resources["mem_mb"]
+
+
+def minutes(kind):
+    return lambda wildcards: job(kind, wildcards).resources["runtime"]
+
+
+def first(kind):
+    return lambda wildcards: PLAN.priority(job(kind, wildcards))
+
+
+def one_of(names):
+    """A wildcard's pattern: these names and no other."""
+    return "|".join(re.escape(name) for name in names) or "(?!)"
+
+
+METHODS = [name for name, entry in PLAN.suite.entries.items() if entry.method]
+CONTROLS = [name for name, entry in PLAN.suite.entries.items() if entry.control]
+
+
+wildcard_constraints:
+    digest="[0-9a-f]{12}",
+    task=one_of(PLAN.suite.tasks),
+    seed=r"\d+",

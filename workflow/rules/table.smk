@@ -1,0 +1,31 @@
+# The tables of all runs, and the page made of them.
+
+
+rule table:
+    input:
+        inputs("table"),
+    output:
+        [f"{HOME}/tables/{name}" for name in FILES["table"]],
+    log:
+        f"{HOME}/logs/table.log",
+    conda:
+        ENVIRONMENT
+    params:
+        digest=digest("table"),
+    shell:
+        sidbench("table", quoted(HOME))
+
+
+rule report:
+    input:
+        inputs("report"),
+    output:
+        f"{HOME}/report/index.html",
+    log:
+        f"{HOME}/logs/report.log",
+    conda:
+        ENVIRONMENT
+    params:
+        digest=digest("report"),
+    shell:
+        sidbench("report", quoted(HOME))
