@@ -70,15 +70,21 @@ class Denoiser(nn.Module):
         # A view of its own, in which this network's paths to x_t meet before they join another network's: teacher and
         # critic, when equal, then cancel to exactly 0, where (A + B) - A - B would leave rounding that Adam inflates.
         x_t = x_t.view_as(x_t)
+        dtype = self._dtype(x_t)
         if self.prediction == "edm":
             scale_in, label = self._edm_input(t)
-            output, features = self.network(over(scale_in, x_t).to(x_t) * x_t, label.to(x_t.dtype), condition, want)
+            output, features = self.network((over(scale_in, x_t) * x_t).to(dtype), label.to(dtype), condition, want)
         else:
-            output, features = self.network(x_t, t, condition, want)
+            output, features = self.network(x_t.to(dtype), t, condition, want)
         if "x0" not in want:
             return Prediction(features=features)
         x0 = self._x0(x_t, output, t)
         return Prediction(x0=_StopNan.apply(x0) if x0.requires_grad else x0, features=features)
+
+    def _dtype(self, x_t: Tensor) -> torch.dtype:
+        """What the network computes in: images are float32 at least, a network may hold bfloat16."""
+        parameter = next(self.network.parameters(), None)
+        return x_t.dtype if parameter is None else parameter.dtype
 
     def _edm_input(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """c_in = 1/sqrt(sigma^2 + sigma_data^2), c_noise = ln(sigma)/4 (Karras et al. 2022, Table 1)."""

@@ -111,9 +111,17 @@ class Ema:
 
 @dataclass(frozen=True)
 class Head:
-    """A new trainable module; `make(teacher)` returns it, seeded by the trainer."""
+    """A new trainable module over the teacher's encoder features; `make(channels, size)`, seeded by the trainer."""
 
-    make: Callable[[nn.Module], nn.Module]
+    make: Callable[[int, int], nn.Module]
+
+
+@dataclass(frozen=True)
+class Lora:
+    """Low-rank adapters over the teacher's own weights: one module, its adapters switched on for this net alone."""
+
+    rank: int = 64
+    alpha: float = 108.0
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ class Student:
     chain: Any  # sid.generator.Chain
 
 
-Net = Copy | Ema | Head | Student
+Net = Copy | Ema | Head | Lora | Student
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,8 @@ class Method(Component, ABC):
     """A distiller. Subclasses are found by discovery; their module imports no torch."""
 
     needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
+    split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss, where it does
+    split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty: it does not
     tasks: ClassVar[tuple[str, ...]] = ()  # where it applies, for `sidbench list`; empty: everywhere
     Options: ClassVar[type] = type(None)  # a frozen dataclass
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options
@@ -162,6 +172,10 @@ class Method(Component, ABC):
         if missing:
             raise Fault(f"{self.name} needs the option{'s' * (len(missing) > 1)} {', '.join(missing)}")
         return self.Options(**merged)
+
+    def needs_of(self, options: Any) -> frozenset[str]:
+        """What these options need beside noise and conditions; `needs`, unless an option decides."""
+        return self.needs
 
     def faults(self, options: Any, teacher: TeacherFacts) -> list[str]:
         """What is wrong with these options for this teacher, a sentence each; asked before any work."""
