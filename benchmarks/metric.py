@@ -8,9 +8,18 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import Component
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
+
+
+def only(part: Mapping[str, Any] | None, metric: str) -> Any:
+    """The one entry of the features or of the reference, where a metric reads one array."""
+    if part is None or len(part) != 1:
+        held = "none" if not part else ", ".join(part)
+        raise Fault(f"{metric} compares one feature array with one reference, got: {held}")
+    return next(iter(part.values()))
 
 
 @dataclass(frozen=True)
@@ -26,7 +35,7 @@ class Metric(Component, ABC):
     """Declares what it needs; is computed on features that were extracted once for all metrics."""
 
     direction: ClassVar[str]  # "lower" | "higher" is better
-    features: ClassVar[tuple[str, ...]]  # extractor outputs it reads, e.g. ("inception.pool3",)
+    features: ClassVar[tuple[str, ...]]  # extractor outputs it reads, e.g. ("inception.pool3",); () is any one
     reference: ClassVar[bool] = True  # compares with a reference set
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published protocol variants: name -> options
 
