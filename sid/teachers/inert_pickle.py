@@ -11,6 +11,7 @@ import io
 import mmap
 import pickletools
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,10 +21,13 @@ Stream = io.BytesIO | mmap.mmap
 _MARK = object()
 
 LITERALS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
-VALUES = frozenset(
-    "INT LONG BININT BININT1 BININT2 LONG1 LONG4 FLOAT BINFLOAT STRING BINSTRING SHORT_BINSTRING UNICODE BINUNICODE "
-    "SHORT_BINUNICODE BINUNICODE8 BINBYTES SHORT_BINBYTES BINBYTES8 BYTEARRAY8".split()
-)
+# fmt: off
+VALUES = frozenset((
+    "INT", "LONG", "BININT", "BININT1", "BININT2", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
+    "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES",
+    "BINBYTES8", "BYTEARRAY8",
+))
+# fmt: on
 EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set, "EMPTY_TUPLE": tuple}
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
@@ -73,7 +77,8 @@ def read(stream: Stream, policy: Policy) -> Any:
     """The value of one pickle; the stream is left behind it. A Fault for anything that is not plain data."""
     machine = _Machine(policy)
     try:
-        for opcode, argument, position in pickletools.genops(stream):
+        opcodes: Iterator[tuple[pickletools.OpcodeInfo, Any, Any]] = pickletools.genops(stream)  # type: ignore[arg-type]
+        for opcode, argument, position in opcodes:
             if opcode.name == "STOP":
                 return machine.pop()
             if opcode.name == "FRAME" and argument > _left(stream):
@@ -139,7 +144,9 @@ class _Machine:
         elif opcode in _STEPS:
             _STEPS[opcode](self, argument)
         else:
-            raise Fault(f"it uses the pickle instruction {opcode} (at byte {position}), which no published network needs")
+            raise Fault(
+                f"it uses the pickle instruction {opcode} (at byte {position}), which no published network needs"
+            )
 
     def name(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
