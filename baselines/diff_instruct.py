@@ -10,7 +10,7 @@ from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, Tea
 
 
 @dataclass(frozen=True)
-class Options:
+class Settings:
     t_init: float | None = 1.0  # sigma 1.0 is the published CIFAR-10 recipe; None: the process's own
     lr: float = 1e-5
     lr_generator: float = 1e-5
@@ -22,21 +22,21 @@ class DiffInstruct(Method):
     name = "diff-instruct"
     version = 1
     paper = "Luo et al., Diff-Instruct, arXiv 2305.18455"
-    Options = Options
+    Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": None},
     }
 
-    def faults(self, options: Options, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         return positive(options, "lr", "lr_generator", "loss_scale")
 
-    def build(self, options: Options) -> dict[str, Net]:
+    def build(self, options: Settings) -> dict[str, Net]:
         from sid.generator import Chain
 
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def players(self, options: Options) -> tuple[Player, ...]:
+    def players(self, options: Settings) -> tuple[Player, ...]:
         from sid import losses
         from sid.critic import critic_player, generate, health, noised, same_dropout
 

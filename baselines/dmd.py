@@ -6,18 +6,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sid.chain import Chain
 from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
 
 
 @dataclass(frozen=True)
-class Options:
-    t_init: float | None = None
-    t_max: float = 800.0
+class Settings:
+    """Pair counts and the guidance of the pairs are not confirmed in the paper's appendix."""
+
+    t_init: float | None = 80.0  # EDM teachers are entered at sigma_max, where the pairs start; None: the process's own
+    kappa: float = 1.0  # of the teacher; the critic is not guided
+    regression: float = 0.25  # weight of the regression on teacher pairs; 0 needs no pairs
+    distance: str = "lpips"  # lpips | l2
     lr: float = 1e-5
     lr_generator: float = 1e-5
-    beta1: float = 0.0
-    weight_decay: float = 0.0
-    loss_scale: float = 1.0
+    beta1: float = 0.9
+    weight_decay: float = 0.01
+    warmup: int = 500
     eps: float = 1e-8
 
 
@@ -25,38 +30,53 @@ class Dmd(Method):
     name = "dmd"
     version = 1
     paper = "Yin et al., One-step Diffusion with Distribution Matching Distillation, arXiv 2311.18828"
-    Options = Options
+    Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3},
+        "digits": {
+            "lr": 1e-3,
+            "lr_generator": 1e-3,
+            "t_init": None,
+            "distance": "l2",
+            "beta1": 0.0,
+            "weight_decay": 0.0,
+            "warmup": 0,
+        },
     }
 
-    def faults(self, options: Options, teacher: TeacherFacts) -> list[str]:
-        return positive(options, "lr", "lr_generator", "t_max", "loss_scale")
+    def needs_of(self, options: Settings) -> frozenset[str]:
+        return frozenset({"pairs"}) if options.regression else frozenset()
 
-    def build(self, options: Options) -> dict[str, Net]:
-        from sid.generator import Chain
+    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+        from baselines import pair_distance
 
+        faults = positive(options, "lr", "lr_generator") + Chain(t_init=options.t_init).faults()
+        if options.regression < 0:
+            faults.append(f"regression must not be negative (got {options.regression})")
+        if options.kappa != 1 and not teacher.guidance:
+            faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
+        return faults + (pair_distance.faults(options.distance) if options.regression else [])
+
+    def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def players(self, options: Options) -> tuple[Player, ...]:
-        import torch
-
-        from sid import losses
-        from sid.critic import critic_player, generate, health, noised
+    def players(self, options: Settings) -> tuple[Player, ...]:
+        from baselines.distribution_matching import matching_terms, shared_critic
+        from baselines.pair_distance import pair_distance
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
-            """The distribution-matching gradient (eq. 7) over mean |x - teacher| (eq. 8): no network Jacobian."""
-            x = generate(nets, batch)
-            at = noised(nets, batch, x.detach(), nets["teacher"].process.generator_law(options.t_max))
-            with torch.no_grad():
-                teacher = nets["teacher"](at.x_t, at.t, batch.condition).image
-                critic = nets["critic"](at.x_t, at.t, batch.condition).image
-            term = losses.weighted(losses.normaliser(x, teacher), losses.matching(x, teacher, critic))
-            return Terms({"matching": term}, {"matching": options.loss_scale}, health(x, teacher, critic))
+            """The distribution-matching gradient (eq. 7, 8) and the regression on pairs (eq. 9)."""
+            terms = matching_terms(nets, batch, options.kappa)
+            if not options.regression:
+                return terms
+            assert batch.pairs is not None
+            noise, image = batch.pairs
+            x = nets["generator"]([noise], batch.pairs_condition)
+            both = {**terms.terms, "regression": pair_distance(options.distance, x, image)}
+            return Terms(both, {"regression": options.regression}, terms.health)
 
-        adam = Optimiser(options.lr_generator, (options.beta1, 0.999), options.eps, options.weight_decay)
-        return (
-            critic_player(Optimiser(options.lr, (options.beta1, 0.999), options.eps, options.weight_decay)),
-            Player("generator", ("generator",), loss, adam, train_mode=("generator",)),
-        )
+        def adam(rate: float) -> Optimiser:
+            return Optimiser(rate, (options.beta1, 0.999), options.eps, options.weight_decay, options.warmup)
+
+        generator = Player("generator", ("generator",), loss, adam(options.lr_generator), train_mode=("generator",))
+        return (generator, shared_critic(adam(options.lr)))

@@ -54,7 +54,7 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
         torch.manual_seed(key(params["seed"], "teacher") % 2**63)
         blank = components.teachers()[params["family"]].build(settings)
     data = data_of(dataset, bool(classes), real=True)
-    options, recipe = pretrain.Options(**params["options"]), _recipe(params)
+    options, recipe = pretrain.Settings(**params["options"]), _recipe(params)
     trained = pretrain.pretrain(blank, options, data, recipe, Path(params["state"]), quiet)
     network = trained.generator.denoiser.network
     atomic.write_bytes(job.folder / "network.safetensors", save(network.state_dict()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
@@ -31,7 +31,8 @@ class Condition:
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:
         parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "null"}
-        return replace(self, **{name: change(part) for name, part in parts.items() if part is not None})
+        changed: dict[str, Any] = {name: change(part) for name, part in parts.items() if part is not None}
+        return replace(self, **changed)
 
     def to(self, like: Tensor) -> Condition:
         """On the device of `like`; floating parts in its dtype."""
@@ -51,7 +52,7 @@ class Condition:
             return replace(self, labels=torch.where(where, NULL_LABEL, self.labels))
         if self.null is None:
             return self
-        parts = {}
+        parts: dict[str, Any] = {}
         for name in ("text", "mask", "pooled"):
             part, null = getattr(self, name), getattr(self.null, name)
             if part is not None and null is not None:
@@ -69,7 +70,7 @@ class Condition:
 def cat(conditions: Sequence[Condition]) -> Condition:
     """The conditions one after another, as one batch."""
     first = conditions[0]
-    parts = {}
+    parts: dict[str, Any] = {}
     for field in fields(first):
         if field.name != "null" and getattr(first, field.name) is not None:
             parts[field.name] = torch.cat([getattr(condition, field.name) for condition in conditions])

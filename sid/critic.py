@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from sid import losses
+from sid.adversarial import Adversarial, with_real
+from sid.denoiser import FEATURES, X0
 from sid.guidance import guided
-from sid.method import Batch, Player, Terms
+from sid.method import Batch, Optimiser, Player, Terms
 
 if TYPE_CHECKING:
-    from sid.noise import TimeLaw
+    from sid.laws import TimeLaw
 
 Nets = Mapping[str, Any]
 
@@ -51,38 +53,54 @@ def noised(nets: Nets, batch: Batch, x: Tensor, law: TimeLaw, stream: str = "") 
     return Noised(process.add_noise(x, eps, t).to(x.dtype), t, eps, a, sigma)
 
 
-def denoising_loss(nets: Nets, batch: Batch, x: Tensor, kappa: float = 1.0, critic: str = "critic") -> Terms:
+def denoising_loss(
+    nets: Nets, batch: Batch, x: Tensor, kappa: float = 1.0, adversarial: Adversarial | None = None, law: Any = None
+) -> Terms:
     """The critic's denoising score matching on detached images: EDM's lambda-weighted, eps- or flow-MSE.
 
-    With kappa other than 0 and 1 the gradient runs through both guidance branches (SiD-LSG, section 4).
+    With kappa other than 0 and 1 the gradient runs through both guidance branches (SiD-LSG, section 4). With an
+    adversarial part the same pass gives the fake logits.
     """
     process = nets["teacher"].process
-    at = noised(nets, batch, x, process.critic_law())
-    prediction = guided(nets[critic], at.x_t, at.t, batch.condition, kappa).image
-    term = losses.weighted(process.critic_weight(at.t), losses.denoising(x, prediction))
-    return Terms({"critic": term}, health={"noise": process.log_noise_level(at.t).detach()})
+    at = noised(nets, batch, x, law or process.critic_law())
+    want = X0 if adversarial is None else X0 | FEATURES
+    prediction = guided(nets["critic"], at.x_t, at.t, batch.condition, kappa, want)
+    term = losses.weighted(process.critic_weight(at.t), losses.denoising(x, prediction.image))
+    terms = Terms({"critic": term}, health={"noise": process.log_noise_level(at.t).detach()})
+    if adversarial is None:
+        return terms
+    assert prediction.features is not None
+    return with_real(nets, batch, at, prediction.features, terms, adversarial)
 
 
-def critic_player(optimiser: Any, kappa: float = 1.0, dropout: float = 0.0, few_step: bool = False) -> Player:
+def critic_player(
+    optimiser: Optimiser,
+    kappa: float = 1.0,
+    dropout: float = 0.0,
+    adversarial: Adversarial | None = None,
+    mixture: bool = True,
+) -> Player:
     """The critic that follows the generator: one denoising step on fresh images.
 
     `dropout` is the share of conditions replaced by the null one; drawn before the generator runs, the dropped
-    condition drives both networks. `few_step` draws the chain's step, one per iteration for all ranks.
+    condition drives both networks. `mixture` matches every step of a chain, one per iteration; else the last alone.
     """
 
     def loss(nets: Nets, batch: Batch) -> Terms:
+        if adversarial is not None and batch.real_condition is not None and batch.real_condition.labels is not None:
+            batch.condition = batch.real_condition  # fake images carry the real ones' labels (SiDA)
         if dropout > 0:
             batch.condition = batch.condition.drop((batch.draws.uniform("drop") < dropout).to(batch.like.device))
         with torch.no_grad():
-            x = generate(nets, batch, chain_step(nets, batch) if few_step else None)
-        return denoising_loss(nets, batch, x, kappa)
+            x = generate(nets, batch, chain_step(nets, batch) if mixture else None)
+        return denoising_loss(nets, batch, x, kappa, adversarial)
 
     return Player("critic", ("critic",), loss, optimiser, train_mode=("critic",))
 
 
 def chain_step(nets: Nets, batch: Batch) -> int:
     """k of {1, ..., K}, one per iteration: the uniform mixture over the chain's steps (arXiv 2505.12674)."""
-    generator = getattr(nets["generator"], "module", nets["generator"])
+    generator: Any = getattr(nets["generator"], "module", nets["generator"])
     return batch.draws.integer("step", 1, generator.chain.steps)
 
 

@@ -41,7 +41,7 @@ class _StopNan(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         bad = torch.isnan(gradient).flatten(1).any(1)
         return torch.where(over(bad, gradient).bool(), 0.0, gradient)
 

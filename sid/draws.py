@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
-    from sid.noise import TimeLaw
+    from sid.laws import TimeLaw
 
 BLOCK = 64  # samples drawn together: fewer, larger draws; a process draws only the blocks it touches
 

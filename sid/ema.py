@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 def decay(batch: int, images: int, halflife: float, ramp: float | None) -> float:
@@ -19,7 +19,8 @@ def decay(batch: int, images: int, halflife: float, ramp: float | None) -> float
 @torch.no_grad()
 def update(average: nn.Module, source: nn.Module, beta: float) -> None:
     """average <- source + beta (average - source), on parameters only; buffers stay the teacher's."""
-    averaged, sources = list(average.parameters()), list(source.parameters())
+    averaged: list[Tensor] = list(average.parameters())
+    sources: list[Tensor] = list(source.parameters())
     if beta == 0:
         torch._foreach_copy_(averaged, sources)
     else:

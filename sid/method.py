@@ -78,6 +78,7 @@ class Terms:
     terms: dict[str, Tensor]
     weights: dict[str, float] = field(default_factory=dict)  # 1 where absent
     health: dict[str, Tensor] = field(default_factory=dict)  # per-sample figures for the log, no gradient
+    image: Tensor | None = None  # the generator's image, for a method that adds terms of its own
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,6 @@ class Method(Component, ABC):
     """A distiller. Subclasses are found by discovery; their module imports no torch."""
 
     needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
-    split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss, where it does
     split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty: it does not
     tasks: ClassVar[tuple[str, ...]] = ()  # where it applies, for `sidbench list`; empty: everywhere
     Options: ClassVar[type] = type(None)  # a frozen dataclass

@@ -3,40 +3,77 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from sid.denoiser import Denoiser
 from sid.draws import key
 from sid.generator import Generator
-from sid.method import Copy, Ema, Head, Net, Student
+from sid.lora import View, adapt
+from sid.method import Copy, Ema, Head, Lora, Net, Student
 
 
-def materialise(nets: Mapping[str, Net], teacher: Denoiser, seed: int) -> dict[str, nn.Module]:
-    """Every network by name, the frozen teacher among them. New modules are initialised from the seed."""
+def materialise(
+    nets: Mapping[str, Net],
+    teacher: Denoiser,
+    seed: int,
+    probe: Callable[[Denoiser], Tensor] | None = None,
+) -> dict[str, nn.Module]:
+    """Every network by name, the frozen teacher among them. New modules are initialised from the seed.
+
+    `probe` gives the teacher's encoder features of one sample, from which a head takes its size.
+    """
     built: dict[str, nn.Module] = {"teacher": teacher.eval().requires_grad_(False)}
-    averages = {name: net for name, net in nets.items() if isinstance(net, Ema)}
     for name, net in nets.items():
         if isinstance(net, Copy):
-            built[name] = copy.deepcopy(built[net.of])
+            built[name] = copy.deepcopy(teacher).eval()
         elif isinstance(net, Student):
-            built[name] = Generator(copy.deepcopy(teacher), net.chain)
-        elif isinstance(net, Head):
-            with torch.random.fork_rng(devices=[]):
-                torch.manual_seed(key(seed, "head", name) % 2**63)
-                built[name] = net.make(teacher)
-        built[name].eval() if name in built else None
-    for name, average in averages.items():
-        built[name] = copy.deepcopy(built[average.of]).requires_grad_(False).eval()
+            built[name] = Generator(copy.deepcopy(teacher), net.chain).eval()
+    for name, net in nets.items():  # after the copies: adapters change the teacher's module in place
+        if isinstance(net, Head):
+            assert probe is not None, "a head needs the teacher's features"
+            features = probe(teacher)
+            built[name] = _seeded(seed, name, lambda net=net, f=features: net.make(f.shape[1], f.shape[-1])).eval()
+        elif isinstance(net, Lora):
+            _seeded(seed, name, lambda net=net: adapt(teacher, net.rank, net.alpha))
+            built["teacher"], built[name] = View(teacher, on=False).eval(), View(teacher, on=True).eval()
+    for name, net in nets.items():
+        if isinstance(net, Ema):
+            built[name] = copy.deepcopy(built[net.of]).requires_grad_(False).eval()
     return built
 
 
+def _seeded(seed: int, name: str, make: Callable):
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(seed, "net", name) % 2**63)
+        return make()
+
+
 def trained_parameters(nets: Mapping[str, nn.Module], trains: tuple[str, ...]) -> list[nn.Parameter]:
-    """The parameters of the nets (or "net.submodule") that a player trains."""
-    parameters = []
+    """The parameters of the nets (or "net.submodule") that a player trains; of an adapted net its adapters."""
+    parameters: list[nn.Parameter] = []
     for path in trains:
         name, _, inner = path.partition(".")
-        parameters += list(nets[name].get_submodule(inner).parameters())
+        module = nets[name].get_submodule(inner)
+        parameters += module.adapters() if isinstance(module, View) else list(module.parameters())
     return parameters
+
+
+def kept(nets: Mapping[str, nn.Module]) -> nn.ModuleDict:
+    """The networks whose tensors a training state holds: all but the teacher's own."""
+    parts: dict[str, nn.Module] = {}
+    for name, net in nets.items():
+        if name == "teacher":
+            continue
+        parts[name] = _Adapters(net) if isinstance(net, View) else net
+    return nn.ModuleDict(parts)
+
+
+class _Adapters(nn.Module):
+    """An adapted net without its base, for the state."""
+
+    def __init__(self, view: View):
+        super().__init__()
+        self.parts = nn.ParameterList(view.adapters())

@@ -6,13 +6,14 @@ All conversions run in float32 at least: near t = T a VP process divides by a_t 
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from sid.laws import KarrasUniform, LogitNormal, LogNormal, TimeLaw, Uniform, UniformStep
 
 
 def wide(x: Tensor) -> Tensor:
@@ -23,64 +24,6 @@ def wide(x: Tensor) -> Tensor:
 def over(value: Tensor, like: Tensor) -> Tensor:
     """A per-sample value [B] shaped to multiply a batch [B, ...]."""
     return value.reshape(-1, *[1] * (like.ndim - 1)).to(wide(like).dtype)
-
-
-# ---------------------------------------------------------------------------------------------------
-# Time laws: each is the inverse of a distribution function, applied to one uniform number per sample.
-
-
-@dataclass(frozen=True)
-class LogNormal:
-    """ln sigma ~ N(mean, std^2): the EDM training law (Karras et al. 2022, Table 1)."""
-
-    mean: float = -1.2
-    std: float = 1.2
-
-    def quantile(self, u: Tensor) -> Tensor:
-        return torch.exp(self.mean + self.std * torch.special.ndtri(u))
-
-
-@dataclass(frozen=True)
-class KarrasUniform:
-    """Uniform in the index of the rho = 7 schedule, up to `t_max` of 1000 (SiD, section 4): 800 is sigma 24.41."""
-
-    t_max: float = 800.0
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
-
-    def quantile(self, u: Tensor) -> Tensor:
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return (high + (1 - u * self.t_max / 1000) * (low - high)) ** self.rho
-
-
-@dataclass(frozen=True)
-class UniformStep:
-    """A timestep of {low, ..., high}, both ends included."""
-
-    low: int = 20
-    high: int = 979
-
-    def quantile(self, u: Tensor) -> Tensor:
-        return (self.low + torch.floor(u * (self.high - self.low + 1))).long()
-
-
-@dataclass(frozen=True)
-class LogitNormal:
-    """t = sigmoid(N(mean, std^2)): the flow law of SiD-DiT (mean ln 2, std 1.6)."""
-
-    mean: float = math.log(2)
-    std: float = 1.6
-
-    def quantile(self, u: Tensor) -> Tensor:
-        return torch.sigmoid(self.mean + self.std * torch.special.ndtri(u))
-
-
-TimeLaw = LogNormal | KarrasUniform | UniformStep | LogitNormal
-
-
-# ---------------------------------------------------------------------------------------------------
-# Processes.
 
 
 class Process(ABC):
@@ -105,6 +48,14 @@ class Process(ABC):
     @abstractmethod
     def critic_weight(self, t: Tensor) -> Tensor:
         """What multiplies the squared x0 error in the critic's usual loss."""
+
+    @abstractmethod
+    def uniform_law(self, low: float, high: float) -> TimeLaw:
+        """Uniform in the process's own index, from `low` to `high` of 1000 (DMD2's law)."""
+
+    @abstractmethod
+    def trajectory(self, steps: int) -> list[float]:
+        """The times of a full sampler with that many steps, from the noisiest down, without the final 0."""
 
     @abstractmethod
     def grid(self, t_init: float, steps: int) -> list[float]:
@@ -181,7 +132,15 @@ class Edm(Process):
         return LogNormal()
 
     def generator_law(self, t_max: float) -> TimeLaw:
-        return KarrasUniform(t_max, self.sigma_min, self.sigma_max, self.rho)
+        return self.uniform_law(0.0, t_max)
+
+    def uniform_law(self, low: float, high: float) -> TimeLaw:
+        return KarrasUniform(high, self.sigma_min, self.sigma_max, self.rho, low)
+
+    def trajectory(self, steps: int) -> list[float]:
+        """The rho = 7 grid (Karras et al. 2022, eq. 5)."""
+        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        return [(high + i / max(steps - 1, 1) * (low - high)) ** self.rho for i in range(steps)]
 
     def critic_weight(self, t: Tensor) -> Tensor:
         """lambda(sigma) = 1/sigma^2 + 1/sigma_data^2."""
@@ -236,6 +195,14 @@ class VpDiscrete(Process):
     def generator_law(self, t_max: float) -> TimeLaw:
         return UniformStep(20, 979)
 
+    def uniform_law(self, low: float, high: float) -> TimeLaw:
+        return UniformStep(int(low), int(high))
+
+    def trajectory(self, steps: int) -> list[float]:
+        """Trailing spacing: the last training step is the first one sampled."""
+        count = len(self.alphas_cumprod)
+        return [round(count * (1 - k / steps)) - 1 for k in range(steps)]
+
     def critic_weight(self, t: Tensor) -> Tensor:
         """a^2/sigma^2, which makes the squared x0 error the squared eps error."""
         a, sigma = self.coefficients(t)
@@ -266,6 +233,12 @@ class Flow(Process):
 
     def generator_law(self, t_max: float) -> TimeLaw:
         return LogitNormal()
+
+    def uniform_law(self, low: float, high: float) -> TimeLaw:
+        return Uniform(max(low / 1000, 1e-3), min(high / 1000, 0.999))
+
+    def trajectory(self, steps: int) -> list[float]:
+        return [1 - k / steps for k in range(steps)]
 
     def critic_weight(self, t: Tensor) -> Tensor:
         """1/t^2, which makes the squared x0 error the squared flow error."""

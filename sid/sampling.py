@@ -18,12 +18,6 @@ from sid.guidance import guided
 Sampler = Callable[[Draws, Condition, tuple[int, ...], Tensor], Tensor]
 
 
-def karras_grid(steps: int, sigma_min: float = 0.002, sigma_max: float = 80.0, rho: float = 7.0) -> list[float]:
-    """sigma_i of EDM's sampler (Karras et al. 2022, eq. 5), with the final 0."""
-    high, low = sigma_max ** (1 / rho), sigma_min ** (1 / rho)
-    return [(high + i / max(steps - 1, 1) * (low - high)) ** rho for i in range(steps)] + [0.0]
-
-
 @torch.no_grad()
 def heun(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int = 18, kappa: float = 1.0) -> Tensor:
     """EDM's deterministic sampler (Karras et al. 2022, algorithm 1): 2 steps - 1 passes, the last step Euler."""
@@ -32,8 +26,7 @@ def heun(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int = 18, k
         t = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
         return (x - guided(denoiser, x, t, condition, kappa).image) / sigma
 
-    process = denoiser.process
-    grid = karras_grid(steps, getattr(process, "sigma_min", 0.002), getattr(process, "sigma_max", 80.0))
+    grid = [*denoiser.process.trajectory(steps), 0.0]
     x = z.double() * grid[0]
     for sigma, following in itertools.pairwise(grid):
         d = slope(x.to(z.dtype), sigma).double()

@@ -20,7 +20,7 @@ from sid.engine import Engine
 from sid.lock import held, watched
 from sid.log import Log, Meter, report
 from sid.method import Batch, Ema, Method, Player, Progress
-from sid.nets import materialise
+from sid.nets import kept, materialise
 from sid.recipe import LOOP_VERSION, Recipe
 from sid.state import TrainState
 
@@ -114,7 +114,8 @@ class _Run:
             **{name: net for name, net in method.build(options).items() if isinstance(net, Ema)},
             "ema": Ema("generator", recipe.ema_halflife, recipe.ema_ramp),
         }
-        self.nets = materialise({**method.build(options), "ema": self.averages["ema"]}, teacher, recipe.seed)
+        described = {**method.build(options), "ema": self.averages["ema"]}
+        self.nets = materialise(described, teacher, recipe.seed, self._features)
         for net in self.nets.values():
             net.to(engine.device, dtype)
         self.seats = rounds.seats(method.players(options), self.nets)
@@ -126,9 +127,19 @@ class _Run:
             "recipe": asdict(recipe),
             "identity": identity,
         }
-        kept = nn.ModuleDict({name: net for name, net in self.nets.items() if name != "teacher"})
-        self.state = TrainState(folder, told, kept, [seat.optimiser for seat in self.seats], engine)
+        self.state = TrainState(folder, told, kept(self.nets), [seat.optimiser for seat in self.seats], engine)
         self._count_passes()
+
+    def _features(self, teacher: Denoiser) -> Tensor:
+        """The encoder's features of one sample."""
+        draws = Draws(0, 0, range(1))
+        condition = self.data.conditions.draw(draws).to(self.like)
+        noise = draws.normal("probe", self.data.sample_shape, self.like)
+        t = draws.time("probe-t", teacher.process.critic_law(), noise)
+        with torch.no_grad():
+            features = teacher(noise, t, condition, frozenset({"features"})).features
+        assert features is not None
+        return features
 
     def _count_passes(self) -> None:
         def count(module: nn.Module, inputs: tuple, output: Any) -> None:
@@ -137,10 +148,9 @@ class _Run:
 
         self.observing = False
 
-        for net in self.nets.values():
-            for module in net.modules():
-                if isinstance(module, Denoiser):
-                    module.register_forward_hook(count)
+        found = {module for net in self.nets.values() for module in net.modules() if isinstance(module, Denoiser)}
+        for module in found:
+            module.register_forward_hook(count)
 
     def resume(self) -> None:
         self.state.check_recipe()

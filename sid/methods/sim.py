@@ -10,7 +10,7 @@ from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, Tea
 
 
 @dataclass(frozen=True)
-class Options:
+class Settings:
     """The paper's c, time weight and CIFAR-10 schedule are not confirmed: documented defaults, not claims."""
 
     distance: str = "pseudo-huber"  # squared | power | pseudo-huber | huber
@@ -31,13 +31,13 @@ class Sim(Method):
     name = "sim"
     version = 1
     paper = "Luo et al., One-Step Diffusion Distillation through Score Implicit Matching, arXiv 2410.16794"
-    Options = Options
+    Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 1e-3, "lr_generator": 1e-3, "space": "x0", "weight": "one", "c": 0.03},
     }
 
-    def faults(self, options: Options, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         from sid.discovery import nearest
 
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
@@ -58,12 +58,12 @@ class Sim(Method):
             faults.append(f"power must be at least 1 (got {options.power})")
         return faults
 
-    def build(self, options: Options) -> dict[str, Net]:
+    def build(self, options: Settings) -> dict[str, Net]:
         from sid.generator import Chain
 
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def players(self, options: Options) -> tuple[Player, ...]:
+    def players(self, options: Settings) -> tuple[Player, ...]:
         from sid.critic import critic_player
 
         adam = Optimiser(options.lr_generator, eps=options.eps)
@@ -73,7 +73,7 @@ class Sim(Method):
         )
 
 
-def generator_loss(options: Options) -> Any:
+def generator_loss(options: Settings) -> Any:
     """-w(t) d'(y) . (s_critic - s_conditional), differentiated through x, x_t and both networks' inputs."""
     from sid import losses
     from sid.critic import generate, health, noised

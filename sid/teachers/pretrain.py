@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Options:
+class Settings:
     lr: float = 2e-3
     beta1: float = 0.9
     beta2: float = 0.99
@@ -31,14 +31,14 @@ class Denoising(Method):
     name = "denoising"
     version = 1
     needs = frozenset({"real"})
-    Options = Options
+    Options = Settings
 
-    def build(self, options: Options) -> dict[str, Net]:
+    def build(self, options: Settings) -> dict[str, Net]:
         from sid.generator import Chain
 
         return {"generator": Student(Chain())}
 
-    def players(self, options: Options) -> tuple[Player, ...]:
+    def players(self, options: Settings) -> tuple[Player, ...]:
         from sid import losses
         from sid.critic import noised
 
@@ -61,7 +61,7 @@ class Denoising(Method):
         return (Player("network", ("generator",), loss, adam, train_mode=("generator",)),)
 
 
-def pretrain(blank: Denoiser, options: Options, data: Data, recipe: Recipe, folder: Path, quiet: bool) -> Trained:
+def pretrain(blank: Denoiser, options: Settings, data: Data, recipe: Recipe, folder: Path, quiet: bool) -> Trained:
     """Trains a blank denoiser on real data; the averaged network is `.generator.denoiser`."""
     from sid.trainer import train
 

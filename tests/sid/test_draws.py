@@ -3,7 +3,7 @@
 import torch
 
 from sid.draws import BLOCK, Draws
-from sid.noise import LogNormal
+from sid.laws import LogNormal
 
 LIKE = torch.empty(0)
 

@@ -20,7 +20,10 @@ SCORE_METHODS = {
     "sim-squared": ("sim", {"distance": "squared"}),
     "sim-huber": ("sim", {"c": 0.03}),
     "diff-instruct": ("diff-instruct", {}),
-    "dmd": ("dmd", {}),
+    "dmd": ("dmd", {"regression": 0.0}),
+    "dmd2": ("dmd2", {"gan_generator": 0.0, "gan_critic": 0.0}),
+    "sid-lsg": ("sid-lsg", {"kappa": 2.0}),
+    "few-step": ("sid-few-step", {"steps": 3}),
 }
 
 
@@ -85,3 +88,83 @@ def test_adam_without_beta1_is_its_no_first_moment_form():
         second = 0.999 * second + 0.001 * gradient**2
         plain -= 0.01 * gradient / ((second / (1 - 0.999**step)).sqrt() + 1e-8)
         assert torch.allclose(parameter, plain, rtol=1e-12)
+
+
+def first_terms(name, given, player):
+    method = methods()[name]
+    options = method.options("toy", "digits", given)
+    nets = materialise(method.build(options), toy.teacher(), seed=0)
+    with torch.no_grad():
+        for parameter in nets["critic"].parameters():
+            parameter *= 1.01
+    draws = Draws(0, 0, range(8), player)
+    batch = Batch(draws, toy.data().conditions.draw(draws), Progress(), toy.SHAPE, torch.empty(0), size=8)
+    chosen = next(one for one in method.players(options) if one.name == player)
+    return next(iter(chosen.loss(nets, batch).terms.values()))
+
+
+@pytest.mark.parametrize("player", ["critic", "generator"])
+@pytest.mark.parametrize("other,given", [("sid-lsg", {"kappa": 1.0}), ("sid-few-step", {"steps": 1})])
+def test_without_guidance_and_with_one_step_it_is_sid(other, given, player):
+    """All four scales 1, or K = 1: bit for bit the same loss, in one pass."""
+    assert torch.equal(first_terms("sid", {"alpha": 1.2}, player), first_terms(other, {**given, "alpha": 1.2}, player))
+
+
+def test_the_zero_cfg_critic_never_sees_the_condition():
+    """Zero-CFG: the critic's loss does not depend on its condition, the teacher's does."""
+    from sid.condition import Condition
+    from sid.guidance import guided
+
+    denoiser = toy.teacher()
+    x_t, t = torch.randn(3, *toy.SHAPE), torch.full((3,), 0.7)
+    first, second = (Condition(labels=torch.tensor(labels)) for labels in ([0, 1, 2], [2, 0, 1]))
+    assert torch.equal(guided(denoiser, x_t, t, first, 0.0).image, guided(denoiser, x_t, t, second, 0.0).image)
+    assert not torch.equal(guided(denoiser, x_t, t, first, 1.0).image, guided(denoiser, x_t, t, second, 1.0).image)
+
+
+def test_guidance_is_affine_and_the_same_in_x0_and_eps():
+    from sid.condition import Condition
+    from sid.guidance import guided
+
+    denoiser = toy.teacher(dtype=torch.float64)
+    x_t, t = torch.randn(3, *toy.SHAPE, dtype=torch.float64), torch.full((3,), 0.7, dtype=torch.float64)
+    condition = Condition(labels=torch.tensor([0, 1, 2]))
+    without, given, anti = (guided(denoiser, x_t, t, condition, kappa).image for kappa in (0.0, 1.0, -1.0))
+    assert torch.allclose(anti, 2 * without - given)
+    to_eps = denoiser.process.eps_from_x0
+    eps = [to_eps(x_t, x0, t) for x0 in (without, given)]
+    guided_eps = eps[0] + 3.0 * (eps[1] - eps[0])
+    expected = denoiser.process.x0_from_eps(x_t, guided_eps, t)
+    assert torch.allclose(guided(denoiser, x_t, t, condition, 3.0).image, expected)
+
+
+def test_a_truncated_chain_is_the_full_chains_own_step():
+    """K steps with k forced to 1 are one step at tau_1; ddim re-noising is a function of z alone."""
+    from sid.chain import Chain
+    from sid.condition import Condition
+    from sid.generator import Generator
+
+    z = [torch.randn(2, *toy.SHAPE) for _ in range(4)]
+    condition = Condition(labels=torch.tensor([0, 1]))
+    one, four = Generator(toy.teacher(), Chain(1)), Generator(toy.teacher(), Chain(4))
+    assert torch.equal(one(z, condition), four(z, condition, steps=1))
+    ddim = Generator(toy.teacher(), Chain(4, renoise="ddim"))
+    assert torch.equal(ddim(z, condition), ddim(z[:1], condition)) and ddim.noises_needed() == 1
+    assert not torch.equal(four(z, condition), four([z[0], *z[:3]], condition))
+
+
+def test_gradients_flow_through_the_last_step_alone():
+    from sid.chain import Chain
+    from sid.generator import Generator
+
+    generator = Generator(toy.teacher(conditional=False).requires_grad_(True), Chain(2))
+    z = [torch.randn(2, *toy.SHAPE) for _ in range(2)]
+    generator(z).sum().backward()
+    through_chain = [parameter.grad.clone() for parameter in generator.parameters() if parameter.grad is not None]
+    generator.zero_grad()
+    with torch.no_grad():
+        first = generator(z, steps=1)
+    t = torch.full((2,), generator.times[1])
+    generator.denoiser(generator.denoiser.process.add_noise(first, z[1], t), t).image.sum().backward()
+    last_alone = [parameter.grad for parameter in generator.parameters() if parameter.grad is not None]
+    assert all(torch.equal(one, other) for one, other in zip(through_chain, last_alone, strict=True))

@@ -5,7 +5,8 @@ import math
 import pytest
 import torch
 
-from sid.noise import Edm, Flow, KarrasUniform, LogitNormal, LogNormal, UniformStep, VpDiscrete
+from sid.laws import KarrasUniform, LogitNormal, LogNormal, UniformStep
+from sid.noise import Edm, Flow, VpDiscrete
 
 PROCESSES = [(Edm(), 1.7), (VpDiscrete(), 625), (VpDiscrete(), 20), (Flow(), 0.6)]
 

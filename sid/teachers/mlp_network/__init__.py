@@ -25,6 +25,7 @@ class MlpNetwork(nn.Module):
         super().__init__()
         pixels = math.prod(shape)
         self.classes = classes
+        self.frequencies: Tensor
         self.register_buffer("frequencies", torch.exp(torch.linspace(math.log(0.5), math.log(16.0), width // 4)))
         self.embed_time = nn.Linear(2 * (width // 4), width)
         self.embed_class = nn.Linear(classes, width, bias=False) if classes else None

@@ -1,0 +1,139 @@
+"""DMD2: Yin et al., NeurIPS 2024, arXiv 2405.14867. Two time scales, a GAN head on the critic, backward simulation."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from sid.chain import Chain
+from sid.method import Batch, Copy, Head, Method, Net, Optimiser, Player, Progress, Student, TeacherFacts, Terms
+from sid.method import positive as above_zero
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Settings:
+    steps: int = 1  # more than one: backward simulation over the grid 999, 749, 499, 249
+    t_init: float | None = None  # None: 80 (EDM) or 999 (VP); SDXL's one-step generator takes 399
+    unit_input: bool = True  # VP: unit noise at the first step, not sigma z; EDM's sigma_max z either way
+    kappa: float = 1.0  # of the teacher: 1.75 (SD1.5), 8 (SDXL); the critic is not guided
+    ratio: int = 5  # critic updates per generator update; 10 for SD1.5
+    gan_generator: float = 3e-3  # weight of the GAN term; 0 leaves it out
+    gan_critic: float = 1e-2
+    lr: float = 2e-6
+    lr_generator: float = 2e-6
+    beta1: float = 0.9
+    weight_decay: float = 0.01
+    warmup: int = 500
+    clip_norm: float | None = 10.0
+    eps: float = 1e-8
+
+
+class Dmd2(Method):
+    name = "dmd2"
+    version = 1
+    paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
+    Options = Settings
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "imagenet64": {},
+        "sd15": {"kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
+        "sdxl": {"steps": 4, "kappa": 8.0, "lr": 5e-7, "lr_generator": 5e-7, "gan_generator": 5e-3},
+        "digits": {
+            "lr": 1e-3,
+            "lr_generator": 1e-3,
+            "t_init": 2.5,
+            "beta1": 0.0,
+            "weight_decay": 0.0,
+            "warmup": 0,
+            "unit_input": False,
+        },
+    }
+
+    def needs_of(self, options: Settings) -> frozenset[str]:
+        return frozenset({"real"}) if _adversarial(options) else frozenset()
+
+    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+        faults = above_zero(options, "lr", "lr_generator", "ratio") + _chain(options).faults()
+        if _adversarial(options) and not teacher.real:
+            faults.append("the GAN term needs real images: give them, or set gan_generator and gan_critic to 0")
+        if _adversarial(options) and not teacher.features:
+            faults.append(f"the GAN term needs encoder features, and {teacher.name} offers none")
+        if options.kappa != 1 and not teacher.guidance:
+            faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
+        return faults
+
+    def build(self, options: Settings) -> dict[str, Net]:
+        nets: dict[str, Net] = {"critic": Copy(), "generator": Student(_chain(options))}
+        return nets | ({"head": Head(classifier)} if _adversarial(options) else {})
+
+    def players(self, options: Settings) -> tuple[Player, ...]:
+        from baselines.distribution_matching import matching_terms, shared_critic
+        from sid import losses
+
+        def generator_loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
+            """Matching, and the head's opinion of the noised image: softplus(-l)."""
+            terms = matching_terms(nets, batch, options.kappa)
+            if not _adversarial(options):
+                return terms
+            assert terms.image is not None
+            fake = _logit(nets, batch, terms.image, "fake")
+            both = {**terms.terms, "gan": losses.logistic_real(fake)}
+            return Terms(both, {"gan": options.gan_generator}, terms.health)
+
+        def gan_terms(nets: Mapping[str, Any], batch: Batch, x: Tensor) -> dict[str, Tensor]:
+            """softplus(l_fake) + softplus(-l_real), at independent times and noises."""
+            assert batch.real is not None
+            fake = losses.logistic_fake(_logit(nets, batch, x, "fake"))
+            real = losses.logistic_real(_logit(nets, batch, batch.real, "real", batch.real_condition))
+            return {"gan": fake + real}
+
+        def adam(rate: float) -> Optimiser:
+            rest: dict[str, Any] = {"weight_decay": options.weight_decay, "warmup": options.warmup, "clip_norm": options.clip_norm}
+            return Optimiser(rate, (options.beta1, 0.999), options.eps, **rest)
+
+        def plays(progress: Progress) -> bool:
+            return progress.iteration % options.ratio == 0
+
+        generator = Player(
+            "generator", ("generator",), generator_loss, adam(options.lr_generator), ("generator",), plays
+        )
+        if not _adversarial(options):
+            return (generator, shared_critic(adam(options.lr)))
+        weights = {"gan": options.gan_critic}
+        return (generator, shared_critic(adam(options.lr), gan_terms, weights, ("critic", "head")))
+
+
+def _adversarial(options: Settings) -> bool:
+    return bool(options.gan_generator or options.gan_critic)
+
+
+def _chain(options: Settings) -> Chain:
+    return Chain(options.steps, options.t_init, unit_input=options.unit_input)
+
+
+def _logit(nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, condition: Any = None) -> Tensor:
+    """The head on the critic's features of a noised image: an encoder-only pass."""
+    from sid.critic import noised
+
+    at = noised(nets, batch, x, nets["teacher"].process.uniform_law(0, 999), stream)
+    features = nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features
+    return nets["head"](features)
+
+
+def classifier(channels: int, size: int) -> Any:
+    """The head: strided 4x4 convolutions with GroupNorm and SiLU down to one pixel, then one logit."""
+    from torch import nn
+
+    def stage(kernel: int, stride: int, padding: int) -> list[nn.Module]:
+        norm = nn.GroupNorm(min(32, channels // 4), channels)
+        return [nn.Conv2d(channels, channels, kernel, stride, padding), norm, nn.SiLU()]
+
+    layers: list[nn.Module] = []
+    while size > 4:
+        layers += stage(4, 2, 1)
+        size //= 2
+    layers += stage(size, size, 0)
+    return nn.Sequential(*layers, nn.Conv2d(channels, 1, 1))

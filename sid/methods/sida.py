@@ -1,0 +1,66 @@
+"""SiDA: SiD with a Diffusion-GAN term on the critic's own encoder: Zhou et al., ICLR 2025, arXiv 2410.14919."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from sid.adversarial import Adversarial
+from sid.chain import Chain
+from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, positive
+from sid.score_identity import ScoreIdentity
+
+
+@dataclass(frozen=True)
+class Settings:
+    alpha: float = 1.0
+    t_init: float | None = None
+    t_max: float = 800.0
+    critic_weight: float = 1.0  # of the discriminator's term
+    generator_weight: float = 0.01  # of the generator's adversarial term
+    per_sample: bool = False  # False as published
+    generator_from: int = 100_000  # images
+    adversarial_from: int = 200_000
+    clip_value: float | None = 1.0  # of the critic's gradients
+    lr: float = 1e-5
+    lr_generator: float = 1e-5
+    loss_scale: float = 100.0
+    eps: float = 1e-8
+
+
+class Sida(Method):
+    name = "sida"
+    version = 1
+    paper = "Zhou et al., Adversarial Score identity Distillation, arXiv 2410.14919"
+    needs = frozenset({"real"})
+    split_matters = "its cross-entropies are means over the micro-batch, multiplied by per-sample weights"
+    Options = Settings
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "cifar10": {},
+        "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
+        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "generator_from": 2_000, "adversarial_from": 20_000},
+    }
+
+    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale") + Chain(t_init=options.t_init).faults()
+        return faults + _adversarial(options).faults(teacher.features, teacher.real)
+
+    def build(self, options: Settings) -> dict[str, Net]:
+        return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+
+    def players(self, options: Settings) -> tuple[Player, ...]:
+        objective = ScoreIdentity(
+            options.alpha, adversarial=_adversarial(options), t_max=options.t_max, loss_scale=options.loss_scale
+        )
+        critic = Optimiser(options.lr, eps=options.eps, clip_value=options.clip_value)
+        return objective.players(critic, Optimiser(options.lr_generator, eps=options.eps))
+
+
+def _adversarial(options: Settings) -> Adversarial:
+    return Adversarial(
+        options.critic_weight,
+        options.generator_weight,
+        per_sample=options.per_sample,
+        generator_from=options.generator_from,
+        term_from=options.adversarial_from,
+    )

@@ -1,0 +1,69 @@
+"""Score identity distillation with all its options: alpha, guidance, chain, adversarial term.
+
+Every SiD method is one of these with its own defaults: SiD and SiDA (no guidance), SiD-LSG (guidance), few-step SiD
+(a chain).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sid.adversarial import Adversarial
+from sid.method import Batch, Optimiser, Player, Terms
+from sid.scales import NONE, Guidance
+
+
+@dataclass(frozen=True)
+class ScoreIdentity:
+    """The settings of the two players' losses."""
+
+    alpha: float
+    guidance: Guidance = NONE
+    adversarial: Adversarial | None = None
+    t_max: float = 800.0
+    loss_scale: float = 100.0
+    prompt_dropout: float = 0.0  # of the critic's step, where the critic is guided
+    mixture: bool = True  # match every step of a chain, drawn uniformly; False: the last step alone (an ablation)
+
+    def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
+        """Critic first, then the generator."""
+        from sid.critic import critic_player
+
+        guided_critic = self.guidance.k1 != 1 or self.guidance.k2 != 1
+        dropout = self.prompt_dropout if guided_critic else 0.0
+        player = Player("generator", ("generator",), self.generator_loss, generator, train_mode=("generator",))
+        if self.adversarial is not None:
+            plays = self.adversarial.generator_plays
+            player = Player("generator", ("generator",), self.generator_loss, generator, ("generator",), plays)
+        return (critic_player(critic, self.guidance.k1, dropout, self.adversarial, self.mixture), player)
+
+    def generator_loss(self, nets: Mapping[str, Any], batch: Batch) -> Terms:
+        """SiD's loss (arXiv 2404.04057, eq. 23) with its weight (eq. 25), under the guidance scales k2, k3 and k4.
+
+        Teacher and critic see the same x_t at the same time; gradients run through both.
+        """
+        from sid import losses
+        from sid.adversarial import generator_term, logits
+        from sid.critic import chain_step, generate, health, noised
+        from sid.denoiser import FEATURES, X0
+        from sid.guidance import guided, guided_pair
+
+        joined = self.adversarial is not None and self.adversarial.joined(batch.progress)
+        x = generate(nets, batch, chain_step(nets, batch) if self.mixture else None)
+        at = noised(nets, batch, x, nets["teacher"].process.generator_law(self.t_max))
+        scales = self.guidance
+        teacher = guided(nets["teacher"], at.x_t, at.t, batch.condition, scales.k4).image
+        want = X0 | FEATURES if joined else X0
+        seen = guided_pair(nets["critic"], at.x_t, at.t, batch.condition, (scales.k2, scales.k3), want)
+        critic, beside_x = seen[0].image, seen[1].image
+        weight = losses.normaliser(x, teacher)
+        term = losses.weighted(weight, losses.sid(x, teacher, critic, self.alpha, beside_x))
+        told = health(x, teacher, critic)
+        if not joined:
+            return Terms({"sid": term}, {"sid": self.loss_scale}, told)
+        assert self.adversarial is not None and seen[0].features is not None
+        gan = generator_term(logits(seen[0].features, self.adversarial.pooling), weight, x[0].numel(), self.adversarial)
+        weights = {"sid": self.loss_scale / 2, "adversarial": self.adversarial.generator_weight / 2}
+        return Terms({"sid": term, "adversarial": gan}, weights, told)
