@@ -117,8 +117,6 @@ def _task_faults(suite: Suite, task: str, entry: str, method: Method) -> Iterato
         yield f"its budget of {budget.images} images is less than one batch of {budget.batch}"
     if budget.micro_batch is not None and budget.batch % budget.micro_batch:
         yield f"its batch of {budget.batch} is not a whole number of micro-batches of {budget.micro_batch}"
-    if "pairs" in method.needs and suite.tasks[task].pairs is None:
-        yield f"{method.name} needs the teacher's pairs: give the task a section pairs: {{count: ..., steps: ...}}"
     teacher = suite.teachers.get(suite.tasks[task].teacher)
     if teacher is None or teacher.family not in components.teachers():
         return
@@ -129,6 +127,8 @@ def _task_faults(suite: Suite, task: str, entry: str, method: Method) -> Iterato
     except (TypeError, ValueError) as error:  # from a dataclass's own checks
         yield str(error)
     else:
+        if "pairs" in method.needs_of(options) and suite.tasks[task].pairs is None:
+            yield f"{method.name} needs the teacher's pairs: give the task a section pairs: {{count: ..., steps: ...}}"
         yield from method.faults(options, teacher_facts(suite, suite.tasks[task].teacher))
 
 

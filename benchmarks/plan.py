@@ -176,7 +176,8 @@ class Plan:
         settings = self.suite.tasks[task]
         protocol = self.suite.protocols[settings.protocol]
         needs = {"teacher": self.teacher(settings.teacher, seed)} if entry.control != "heldout" else {}
-        if entry.method and "pairs" in components.methods()[entry.method].needs:
+        options = options_of(self.suite, task, name) if entry.method else None
+        if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
             needs["pairs"] = self.pairs(task, seed)
         columns = protocol.metrics.values()
         trained_here = {c.extractor for c in columns if components.extractors()[c.extractor].trained_here}
@@ -187,8 +188,7 @@ class Plan:
         work = cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
         if entry.method:
             recipe = recipe_of(self.suite.budget(task, name), seed, entry.stop_players)
-            options = asdict(options_of(self.suite, task, name))
-            section |= {"method": entry.method, "options": options, "recipe": decisive(recipe)}
+            section |= {"method": entry.method, "options": asdict(options), "recipe": decisive(recipe)}
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             rest["recipe"] = asdict(recipe)
             work = cost.distilled(recipe.images) + work * (1 + len(recipe.observe))

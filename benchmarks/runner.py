@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from benchmarks.plan import Job, Plan
     from sid.denoiser import Denoiser
 
+BATCH = 1000  # images a teacher samples at a time
 GRID = 64  # samples kept for the report: the first sample indices, never chosen
 
 
@@ -39,7 +41,7 @@ def prepare(job: Job, command: str, quiet: bool = False) -> None:
         components.extractors()[job.params["name"]].train(job.folder, job.params["seed"])
         _finish(job, command, time.monotonic() - started, 0)
     else:
-        raise ValueError(f"no shared artefact: {job.kind}")
+        _pair(job, command)
 
 
 def _teach(job: Job, command: str, quiet: bool) -> None:
@@ -53,7 +55,8 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(params["seed"], "teacher") % 2**63)
         blank = components.teachers()[params["family"]].build(settings)
-    data = data_of(dataset, bool(classes), real=True)
+    data = data_of(dataset, bool(classes))
+    data.real = real_images(dataset, bool(classes))
     options, recipe = pretrain.Settings(**params["options"]), _recipe(params)
     trained = pretrain.pretrain(blank, options, data, recipe, Path(params["state"]), quiet)
     network = trained.generator.denoiser.network
@@ -67,6 +70,25 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
     }
     atomic.write_json(job.folder / "teacher.json", described)
     _finish(job, command, trained.seconds, trained.peak_memory, **_rates(trained))
+
+
+def _pair(job: Job, command: str) -> None:
+    """Noise with the teacher's images from it, by Heun's method: for methods that regress on such pairs."""
+    from safetensors.torch import save
+
+    started, params = time.monotonic(), job.params
+    teacher, data = open_teacher(Path(params["teacher_folder"]))
+    like, parts = torch.empty(0), []
+    for first in range(0, params["count"], BATCH):
+        draws = Draws(params["seed"], 0, range(first, min(first + BATCH, params["count"])), "pairs")
+        condition = data.conditions.draw(draws)
+        noise = draws.normal("z0", data.sample_shape, like)
+        parts.append((noise, sampling.heun(teacher, noise, condition, params["steps"]), condition.labels))
+    tensors = {"noise": torch.cat([part[0] for part in parts]), "images": torch.cat([part[1] for part in parts])}
+    if parts[0][2] is not None:
+        tensors["labels"] = torch.cat([part[2] for part in parts])
+    atomic.write_bytes(job.folder / "pairs.safetensors", save(tensors))
+    _finish(job, command, time.monotonic() - started, 0)
 
 
 def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
@@ -115,6 +137,11 @@ def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool
     method = components.methods()[params["method"]]
     options = method.Options(**params["options"])
     protocol = scorer.protocol
+    needs = method.needs_of(options)
+    if "real" in needs:
+        data.real = real_images(*_origin(Path(params["teacher"])))
+    if "pairs" in needs:
+        data.pairs = teacher_pairs(Path(params["pairs"]))
 
     def observe(images: int, student: Any) -> dict[str, float]:
         drawn = _sample(sampling.from_generator(student), data, protocol.samples, protocol.seed, protocol.batch)
@@ -130,27 +157,49 @@ def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool
     return trained
 
 
+def _origin(folder: Path) -> tuple[Dataset, bool]:
+    """The data set a teacher was trained on, and whether with its labels."""
+    described = json.loads((folder / "teacher.json").read_text())
+    return components.datasets()[described["data"]], described["conditional"]
+
+
 def open_teacher(folder: Path) -> tuple[Denoiser, Data]:
-    """A miniature teacher with the data it was trained on."""
+    """A miniature teacher, with conditions of its data set's own frequencies."""
     described = json.loads((folder / "teacher.json").read_text())
     teacher = components.teachers()[described["family"]].load(folder)
-    dataset = components.datasets()[described["data"]]
-    return teacher, data_of(dataset, described["conditional"])
+    return teacher, data_of(*_origin(folder))
 
 
-def data_of(dataset: Dataset, conditional: bool, real: bool = False) -> Data:
-    """Conditions with the data set's own frequencies; its real images where a method asks for them."""
-    labels = torch.from_numpy(dataset.labels("train")) if conditional else None
-    conditions = ClassLabels(labels) if labels is not None else Unconditional()
-    if not real:
-        return Data(conditions, dataset.shape)
+def data_of(dataset: Dataset, conditional: bool) -> Data:
+    """What every player gets: conditions and the samples' shape."""
+    conditions = ClassLabels(torch.from_numpy(dataset.labels("train"))) if conditional else Unconditional()
+    return Data(conditions, dataset.shape)
+
+
+def real_images(dataset: Dataset, conditional: bool) -> Callable[[Draws], tuple[torch.Tensor, Condition]]:
+    """Training images in [-1, 1] with their labels, drawn with replacement."""
     pixels = torch.from_numpy(dataset.images("train")).float() / 127.5 - 1
+    labels = torch.from_numpy(dataset.labels("train")) if conditional else None
 
     def draw(draws: Draws) -> tuple[torch.Tensor, Condition]:
         chosen = (draws.uniform("real") * len(pixels)).long()
-        return pixels[chosen], Condition(labels=labels[chosen]) if labels is not None else Condition()
+        return pixels[chosen], Condition() if labels is None else Condition(labels=labels[chosen])
 
-    return Data(conditions, dataset.shape, real=draw)
+    return draw
+
+
+def teacher_pairs(folder: Path) -> Callable[[Draws], tuple[torch.Tensor, torch.Tensor, Condition]]:
+    """Prepared pairs of noise and teacher image, drawn with replacement."""
+    from safetensors.torch import load_file
+
+    held = load_file(folder / "pairs.safetensors")
+
+    def draw(draws: Draws) -> tuple[torch.Tensor, torch.Tensor, Condition]:
+        chosen = (draws.uniform("pairs") * len(held["noise"])).long()
+        condition = Condition(labels=held["labels"][chosen]) if "labels" in held else Condition()
+        return held["noise"][chosen], held["images"][chosen], condition
+
+    return draw
 
 
 def _sample(sampler: sampling.Sampler, data: Data, count: int, seed: int, batch: int) -> np.ndarray:
