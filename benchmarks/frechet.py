@@ -93,13 +93,13 @@ def moments(features: np.ndarray, ddof: int = 1, rows: int = 4096, names: list[s
     return Moments(mean, scatter / (count - ddof), count, ddof, few)
 
 
-def check(features: np.ndarray, what: str = "features", names: list[str] | None = None) -> np.ndarray:
-    """A finite matrix [N, d] with N >= 2, or a sentence that names the image at fault."""
+def check(features: np.ndarray, what: str = "features", names: list[str] | None = None, fewest: int = 2) -> np.ndarray:
+    """A finite matrix [N, d] with N >= `fewest`, or a sentence that names the image at fault."""
     features = np.asarray(features)
     if features.ndim != 2 or features.shape[1] == 0:
         raise Fault(f"{what} must be a matrix [images, dimensions], got shape {list(features.shape)}")
-    if len(features) < 2:
-        raise Fault(f"{what}: a distance of distributions needs at least 2 images, got {len(features)}")
+    if len(features) < fewest:
+        raise Fault(f"{what}: a score of a set needs at least {fewest} images, got {len(features)}")
     finite = np.isfinite(features).all(axis=1)
     if not finite.all():
         bad = np.flatnonzero(~finite)

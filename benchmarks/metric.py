@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sid.discovery import Component
+from sid.discovery import Component, UnknownName
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from benchmarks.weights import Weight
 
 
 def only(part: Mapping[str, Any] | None, metric: str) -> Any:
@@ -37,6 +40,7 @@ class Metric(Component, ABC):
     direction: ClassVar[str]  # "lower" | "higher" is better
     features: ClassVar[tuple[str, ...]]  # extractor outputs it reads, e.g. ("inception.pool3",); () is any one
     reference: ClassVar[bool] = True  # compares with a reference set
+    weights: ClassVar[tuple[Weight, ...]] = ()  # files it reads itself; those of its extractors are theirs
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published protocol variants: name -> options
 
     @abstractmethod
@@ -44,6 +48,22 @@ class Metric(Component, ABC):
         self,
         features: Mapping[str, np.ndarray],
         reference: Mapping[str, np.ndarray] | None = None,
+        *args: Any,
         **options: Any,
     ) -> Score:
-        """The score of the images whose features these are."""
+        """The score of the images whose features these are; a component names its options."""
+
+    @classmethod
+    def options(cls) -> list[str]:
+        """The options its `compute` takes by name."""
+        return list(inspect.signature(cls.compute).parameters)[3:]
+
+    @classmethod
+    def faults(cls, options: Mapping[str, Any]) -> list[str]:
+        """One sentence per option that the metric doesn't know, with the nearest it does."""
+        return [
+            sentence
+            for name in options
+            if name not in cls.options()
+            for sentence in UnknownName(f"option of {cls.name}", name, cls.options()).sentences
+        ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks import frechet
 from benchmarks.metric import Metric, Score, only
@@ -22,7 +22,7 @@ class Frechet(Metric):
     paper = "Heusel et al., GANs Trained by a Two Time-Scale Update Rule, arXiv 1706.08500"
     verified = "layout"
     direction = "lower"
-    features = ()  # any
+    features: ClassVar[tuple[str, ...]] = ()  # any
     variants: ClassVar = {"unbiased": {"ddof": 1}, "stylegan": {"ddof": 0}}
 
     def compute(
@@ -30,7 +30,6 @@ class Frechet(Metric):
         features: Mapping[str, np.ndarray | frechet.Moments],
         reference: Mapping[str, np.ndarray | frechet.Moments] | None = None,
         ddof: int = 1,
-        **options: Any,
     ) -> Score:
         images, compared = (as_moments(only(part, self.name), ddof) for part in (features, reference))
         found = frechet.distance(images, compared)

@@ -1,0 +1,36 @@
+"""Density: the mean number of reference neighbourhoods an image lies in, over k; it may exceed 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, ClassVar
+
+from benchmarks import neighbours
+from benchmarks.metric import Metric, Score, only
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Density(Metric):
+    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+
+    name = "density"
+    version = 1
+    paper = "Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {"prdc": {"k": 5, "strict": True}}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 5,
+        strict: bool = True,
+    ) -> Score:
+        images, compared = only(features, self.name), only(reference, self.name)
+        found = neighbours.balls(images, compared, k, strict)
+        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
+        return Score(found.density, details)

@@ -1,0 +1,96 @@
+"""Nearest-neighbour balls: precision, recall, density and coverage in one go, streamed so that N^2 is never held.
+
+Precision and recall: Kynkaanniemi et al., 1904.06991, eq. 1-2. Density and coverage: Naeem et al., 2002.09797, eq. 5-6.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks import frechet
+from sid.fault import Fault
+
+ROWS = 1024
+SNAP = 1e-12  # of the squared lengths: squared distances below are equal points seen through rounding
+
+
+@dataclass(frozen=True)
+class Balls:
+    """The four numbers for one k."""
+
+    precision: float
+    recall: float
+    density: float
+    coverage: float
+
+
+_kept: dict[tuple, Balls] = {}
+
+
+def balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Balls:
+    """Of the images against the reference; the last result is kept, since four metrics ask for the same balls."""
+    images, reference = frechet.check(images), frechet.check(reference, "reference")
+    if images.shape[1] != reference.shape[1]:
+        raise Fault(f"features of {images.shape[1]} and {reference.shape[1]} dimensions can't be compared")
+    if not 1 <= k < min(len(images), len(reference)):
+        raise Fault(f"k = {k} neighbours need more than {k} images and reference images")
+    key = (_digest(images), _digest(reference), k, strict)
+    if key not in _kept:
+        _kept.clear()
+        _kept[key] = _balls(images, reference, k, strict)
+    return _kept[key]
+
+
+def _balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Balls:
+    # Distances do not feel a shift, and cancellation is least around the middle.
+    middle = reference.mean(axis=0, dtype=np.float64)
+    image_radii, reference_radii = radii(images, k, middle), radii(reference, k, middle)
+    within_reference = np.zeros(len(images), dtype=np.int64)  # in how many reference balls each image lies
+    nearest = np.full(len(reference), np.inf)  # squared distance of each reference image to the nearest image
+    recalled = np.zeros(len(reference), dtype=bool)
+    inside = np.less if strict else np.less_equal
+    for first in range(0, len(images), ROWS):
+        rows = slice(first, first + ROWS)
+        for second in range(0, len(reference), ROWS):
+            columns = slice(second, second + ROWS)
+            squares = squared_distances(images[rows], reference[columns], middle)
+            within_reference[rows] += inside(squares, reference_radii[columns]).sum(axis=1)
+            recalled[columns] |= inside(squares, image_radii[rows, None]).any(axis=0)
+            nearest[columns] = np.minimum(nearest[columns], squares.min(axis=0))
+    return Balls(
+        precision=float((within_reference > 0).mean()),
+        recall=float(recalled.mean()),
+        density=float(within_reference.mean() / k),
+        coverage=float(inside(nearest, reference_radii).mean()),
+    )
+
+
+def radii(features: np.ndarray, k: int, middle: np.ndarray) -> np.ndarray:
+    """Squared distance of each point to its k-th neighbour, itself not counted."""
+    found = np.empty(len(features))
+    for first in range(0, len(features), ROWS):
+        best = np.empty((len(features[first : first + ROWS]), 0))
+        for second in range(0, len(features), ROWS):
+            squares = squared_distances(features[first : first + ROWS], features[second : second + ROWS], middle)
+            if first == second:
+                np.fill_diagonal(squares, 0.0)
+            best = np.concatenate([best, squares], axis=1)
+            best = np.partition(best, k, axis=1)[:, : k + 1] if best.shape[1] > k + 1 else best
+        found[first : first + ROWS] = best.max(axis=1)
+    return found
+
+
+def squared_distances(first: np.ndarray, second: np.ndarray, middle: np.ndarray) -> np.ndarray:
+    """|x-y|^2 for all pairs in float64; what is only rounding is exactly 0, so that equal points are equal."""
+    first, second = first - middle, second - middle
+    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
+    squares = lengths - 2 * first @ second.T
+    squares[squares < SNAP * lengths] = 0.0
+    return squares
+
+
+def _digest(features: np.ndarray) -> str:
+    return hashlib.blake2b(np.ascontiguousarray(features).data).hexdigest()
