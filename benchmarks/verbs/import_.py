@@ -7,7 +7,6 @@ from pathlib import Path
 
 from sid.fault import Fault
 
-NAME = "import"  # a word that Python keeps for itself
 HELP = "read a published .pkl or .pt (EDM, SiD, SiDA, EDM2) without running anything in it"
 EXAMPLE = "sidbench import edm-cifar10-32x32-uncond-vp.pkl --to models/edm-cifar10"
 

@@ -51,7 +51,7 @@ def test_flips_are_exact(smooth):
 
 
 def test_unchanged_images_have_zero_labels_and_only_they(smooth):
-    images = smooth.repeat(256, 1, 1, 1)
+    images = smooth[:, :1, :16, :16].repeat(256, 1, 1, 1)
     changes = draw(Draws(0, 3, range(512)), 0.12)
     out, labels = apply(images, changes), changes.labels()
     same = (out == images).flatten(1).all(1)

@@ -118,7 +118,7 @@ class TestNetworks:
         both = denoiser(*call, want={"x0", "features"})
         last = {}
         layers = list(denoiser.network.model.enc.values())
-        layers[-1].register_forward_hook(lambda *arguments: last.setdefault("map", arguments[-1]))
+        layers[-1].register_forward_hook(lambda *arguments: last.update(map=arguments[-1]))
         for layer in denoiser.network.model.dec.values():
             layer.register_forward_hook(lambda *_: pytest.fail("the decoder ran"))
         alone = denoiser(*call, want={"features"})
@@ -217,6 +217,26 @@ def test_attention_is_written_out():
         weight = torch.softmax(torch.einsum("bcq,bck->bqk", q, k) / 4, dim=2)
         expected = torch.einsum("bqk,bck->bcq", weight, v).reshape(2, 16, 3, 5)
         torch.testing.assert_close(out[:, 16 * head : 16 * (head + 1)], expected, atol=1e-5, rtol=1e-5)
+
+
+def test_initial_values():
+    """Xavier-uniform with almost-zero last layers in DDPM++; Kaiming-uniform over sqrt(3) with zeros in ADM."""
+    torch.manual_seed(6)
+    song = Edm().build(TINY).network.model
+    block = song.enc["16x16_block0"]
+    bound = math.sqrt(6 / (9 * 16 + 9 * 16))
+    assert 0.9 * bound < block.conv0.weight.abs().max() <= bound
+    assert 0.9e-5 * bound < block.conv1.weight.abs().max() <= 1e-5 * bound
+    assert 0.9 < block.qkv.weight.abs().max() / math.sqrt(0.2 * 6 / (16 + 48)) <= 1
+    assert song.dec["16x16_aux_conv"].weight.abs().max() < 1e-5
+    assert not any(value.any() for name, value in song.named_parameters() if name.endswith("bias"))
+    adm = Edm().build(TINY_ADM).network.model
+    block = adm.enc["16x16_block0"]
+    bound = math.sqrt(1 / (9 * 32))  # sqrt(3 / fan in) times sqrt(1/3), for biases as for weights
+    assert 0.9 * bound < block.conv0.weight.abs().max() <= bound
+    assert 0.5 * bound < block.conv0.bias.abs().max() <= bound
+    assert not block.conv1.weight.any() and not block.conv1.bias.any() and not adm.out_conv.weight.any()
+    assert adm.map_label.weight.std().item() == pytest.approx(math.sqrt(4 / 4), rel=0.1)
 
 
 def test_class_vector():
