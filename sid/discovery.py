@@ -11,7 +11,7 @@ import inspect
 import pkgutil
 from collections.abc import Iterable
 from difflib import get_close_matches
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from typing import ClassVar, TypeVar
 
 from sid.fault import Fault
@@ -47,27 +47,34 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 def discover(base: type[C], packages: Iterable[str], entry_point: str | None = None) -> dict[str, C]:
     """Every component of kind `base` in the packages' files, and in other distributions' entry points."""
-    modules = []
+    found: list[C] = []
     for package_name in packages:
         package = importlib.import_module(package_name)
-        modules += [
-            importlib.import_module(f"{package_name}.{found.name}")
-            for found in pkgutil.iter_modules(package.__path__)
-            if not found.ispkg
-        ]
-    if entry_point:
-        modules += [found.load() for found in entry_points(group=entry_point)]
+        for file in pkgutil.iter_modules(package.__path__):
+            if not file.ispkg:
+                found += components_of(importlib.import_module(f"{package_name}.{file.name}"), base)
+    for entry in entry_points(group=entry_point) if entry_point else ():
+        found += _entered(entry, base)
     components: dict[str, C] = {}
-    for module in modules:
-        for component in _components_of(module, base):
-            clash = components.get(component.name)
-            if clash is not None and type(clash) is not type(component):
-                raise ValueError(f"two components are called '{component.name}': {type(clash)} and {type(component)}")
-            components[component.name] = component
+    for component in found:
+        clash = components.setdefault(component.name, component)
+        if type(clash) is not type(component):
+            where = " and ".join(f"{type(one).__module__}.{type(one).__name__}" for one in (clash, component))
+            raise Fault(f"two components are called '{component.name}': {where}")
     return dict(sorted(components.items()))
 
 
-def _components_of(module: object, base: type[C]) -> list[C]:
+def _entered(entry: EntryPoint, base: type[C]) -> list[C]:
+    """The components of an entry point; a package that can't be loaded is named, whatever is wrong with it."""
+    try:
+        return components_of(entry.load(), base)
+    except Exception as error:
+        package = entry.dist.name if entry.dist else "unknown"
+        why = f"{type(error).__name__}: {error}".splitlines()[0]
+        raise Fault(f"the package {package}: its entry point '{entry.name}' can't be loaded ({why})") from error
+
+
+def components_of(module: object, base: type[C]) -> list[C]:
     """The components one module defines; an entry point may also name the class itself."""
     if inspect.isclass(module):
         return [module()] if issubclass(module, base) else []

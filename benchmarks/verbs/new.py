@@ -1,0 +1,122 @@
+"""A new component as a commented file that already works: the shortest way to a method of one's own."""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import re
+from pathlib import Path
+from string import Template
+
+from sid import atomic
+from sid.fault import Fault
+
+HELP = "write a commented file for a new method; it already trains"
+EXAMPLE = "sidbench new method my-method"
+KINDS = ("method",)
+
+# It passes the contract tests as it stands (tests/contract).
+METHOD = Template('''\
+"""$title: one line on the idea. Cite the paper and the equation of every loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+# No torch up here: `sidbench list` imports this file, and torch alone takes seconds. Import it inside functions.
+from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a suite may set under `options:`. Types are checked; an unknown name is refused with the nearest one."""
+
+    power: float = 0.5  # of a/sigma, which weighs the samples: 0 is Diff-Instruct, 1 is VSD
+    t_max: float = 800.0  # the noisiest time the generator is trained at, of 1000
+    lr: float = 1e-5  # the critic's
+    lr_generator: float = 1e-5
+
+
+class $class_name(Method):
+    name = "$name"
+    version = 1  # a bump re-runs what was trained with this file, and nothing else
+    paper = "unpublished"  # "Authors, Title, arXiv id"
+    Options = Options
+    # Per task or data set of a suite; whatever is not named here keeps the default above.
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {"digits": {"lr": 1e-3, "lr_generator": 1e-3}}
+
+    def faults(self, options: Options, teacher: TeacherFacts) -> list[str]:
+        """One sentence per mistake, told before any work. `teacher` says what the teacher can do."""
+        return positive(options, "t_max", "lr", "lr_generator")
+
+    def build(self, options: Options) -> dict[str, Net]:
+        """The networks beside the frozen teacher: a critic that starts as its copy, and a one-step generator."""
+        from sid.generator import Chain
+
+        return {"critic": Copy(), "generator": Student(Chain(steps=1))}
+
+    def players(self, options: Options) -> tuple[Player, ...]:
+        """Who trains, in playing order. The training loop owns modes, freezing, optimisers, averages and state."""
+        import torch
+
+        from sid import losses
+        from sid.critic import critic_player, generate, health, noised
+
+        def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
+            """Per-sample terms [B], never reduced here: the loop masks, weighs and averages them."""
+            x = generate(nets, batch)
+            at = noised(nets, batch, x.detach(), nets["teacher"].process.generator_law(options.t_max))
+            with torch.no_grad():  # matching differentiates neither network
+                teacher = nets["teacher"](at.x_t, at.t, batch.condition).image
+                critic = nets["critic"](at.x_t, at.t, batch.condition).image
+            term = losses.weighted((at.a / at.sigma) ** options.power, losses.matching(x, teacher, critic))
+            return Terms({"matching": term}, health=health(x, teacher, critic))
+
+        adam = Optimiser(options.lr_generator)
+        generator = Player("generator", ("generator",), loss, adam, train_mode=("generator",))
+        return (critic_player(Optimiser(options.lr)), generator)
+''')
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("kind", metavar="KIND", help=", ".join(KINDS))
+    parser.add_argument("name", metavar="NAME", help="lower-case words with hyphens: what a suite will call it")
+    parser.add_argument("--folder", metavar="DIR", type=Path, help="where the file goes (default: baselines/)")
+
+
+def run(args: argparse.Namespace) -> int:
+    import baselines
+
+    if args.kind not in KINDS:
+        from benchmarks.strict import unknown
+
+        raise Fault(unknown("kind", args.kind, KINDS))
+    home = Path(baselines.__path__[0])
+    path = write(args.name, args.folder or home)
+    print(f"{path} is written and already trains; `sidbench list methods` shows it", end="")
+    if path.parent == home:
+        print(f", and `pytest tests/contract -k {args.name}` checks it")
+    else:
+        print(" once its package names it under the entry point group sidbench.methods")
+    return 0
+
+
+def write(name: str, folder: Path) -> Path:
+    """The file of a new method; a name that is taken or that Python could not import is refused."""
+    from benchmarks.components import methods
+
+    if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
+        raise Fault(f"'{name}' can't name a method: use lower-case words and digits joined by hyphens, as in my-method")
+    if name in methods():
+        raise Fault(f"there already is a method called '{name}'")
+    if not folder.is_dir():
+        raise Fault(f"there is no folder {folder}")
+    path = folder / f"{name.replace('-', '_')}.py"
+    if path.exists() or path.with_suffix("").exists():
+        raise Fault(f"{path} already exists; choose another name")
+    words = name.split("-")
+    title, class_name = " ".join(words).capitalize(), "".join(word.capitalize() for word in words)
+    atomic.write_text(path, METHOD.substitute(name=name, title=title, class_name=class_name))
+    return path

@@ -1,0 +1,83 @@
+"""A method whose players are watched while the one training loop runs them, through all phases of a long training."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from sid.method import Batch, Method, Player, Progress, Terms
+from sid.nets import trained_parameters
+
+Nets = Mapping[str, nn.Module]
+Around = Callable[[Player, Nets, Batch], Terms]
+# Three phases in turn: each player by its own schedule; every player; every player, beyond every warm-up.
+OWN_SCHEDULE, EVERYBODY, LATE = range(3)
+LATE_PROGRESS = Progress(iteration=10**6, images=10**9, total=10**9)
+
+
+def phase(progress: Progress) -> int:
+    return progress.iteration % 3
+
+
+class Watched:
+    """The method itself in three phases, with `around` to compute each loss; `still` keeps all weights where they are."""
+
+    def __init__(self, method: Method, around: Around | None = None, still: bool = False):
+        self.method, self.still = method, still
+        self.around = around or (lambda player, nets, batch: player.loss(nets, batch))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.method, name)
+
+    def players(self, options: Any) -> tuple[Player, ...]:
+        return tuple(self._watched(player) for player in self.method.players(options))
+
+    def _watched(self, player: Player) -> Player:
+        def plays(progress: Progress) -> bool:
+            return phase(progress) != OWN_SCHEDULE or player.plays(progress)
+
+        optimiser = replace(player.optimiser, lr=0.0) if self.still else player.optimiser
+        return replace(player, loss=partial(self._loss, player), plays=plays, optimiser=optimiser)
+
+    def _loss(self, player: Player, nets: Nets, batch: Batch) -> Terms:
+        if phase(batch.progress) == LATE:
+            batch.progress = LATE_PROGRESS
+        return self.around(player, nets, batch)
+
+
+@contextlib.contextmanager
+def before_each_step(look: Callable[[torch.optim.Optimizer], None]) -> Iterator[None]:
+    """`look` sees every optimiser with its final gradients, just before it steps."""
+    handle = register_optimizer_step_pre_hook(lambda optimiser, *_: look(optimiser))
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
+def perturbing(method: Method, options: Any, around: Around) -> Around:
+    """As `around`, but every trained network first moves by a third of itself.
+
+    Where critic and teacher are equal most gradients are exactly 0, and where they differ by 1 % their difference
+    has two digits less than float32: neither says anything about a split.
+    """
+    moved = False
+
+    def perturbed(player: Player, nets: Nets, batch: Batch) -> Terms:
+        nonlocal moved
+        if not moved:
+            moved, random = True, torch.Generator().manual_seed(7)
+            for other in method.players(options):
+                for parameter in trained_parameters(nets, other.trains):
+                    size = float(parameter.detach().double().norm()) / parameter.numel() ** 0.5 or 1.0
+                    parameter.data += 0.3 * size * torch.randn(parameter.shape, generator=random).to(parameter)
+        return around(player, nets, batch)
+
+    return perturbed
