@@ -5,7 +5,8 @@ import numpy as np
 from benchmarks import cli
 from sid.teachers.edm import Edm
 from tests.sid.teachers.pickle_opcodes import Call, Global, module_tree, pickled
-from tests.sid.teachers.test_edm_pickle import TINY, made_weights
+from tests.sid.teachers.published_files import TINY
+from tests.sid.teachers.test_edm_pickle import made_weights
 
 
 def test_import_writes_what_the_suite_loads(tmp_path, capsys):
