@@ -31,7 +31,7 @@ def test_trained(method: Method, check: Callable[[Method, Path], None], tmp_path
 def test_two_processes_train_as_one(
     method: Method, trained_by_two: dict[str, list[dict[str, Any]]], tmp_path: Path
 ) -> None:
-    """Both end with the same bits, and with what one process ends with; a method whose split matters keeps the split."""
+    """Both end with the same bits, and with those of one process; a method whose split matters keeps the split."""
     first, second = trained_by_two[method.name]
     assert torch.equal(first["weights"], second["weights"])
     split = trained.BATCH // 2 if method.split_matters else None

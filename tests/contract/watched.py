@@ -27,7 +27,7 @@ def phase(progress: Progress) -> int:
 
 
 class Watched:
-    """The method itself in three phases, with `around` to compute each loss; `still` keeps all weights where they are."""
+    """The method itself in three phases; `around` computes each loss, `still` keeps all weights where they are."""
 
     def __init__(self, method: Method, around: Around | None = None, still: bool = False):
         self.method, self.still = method, still

@@ -1,0 +1,146 @@
+"""Network passes per update, counted, against what each method needs: a pass too many is a third of a method's cost.
+
+F is a forward pass, E one that stops at the encoder's features; B is a backward pass to weights and inputs, I one to
+the inputs alone, and EB, EI are those through an encoder alone. In units of F: E 1/2, B 2, I 1, EB 1, EI 1/2.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from torch import nn
+
+from benchmarks.components import methods
+from sid.denoiser import Prediction
+from sid.draws import Draws
+from sid.generator import Generator
+from sid.method import Batch, Player, Terms
+from tests import toy
+from tests.contract.watched import Nets, Watched
+
+BATCH = 8
+UNITS = {"F": 1.0, "E": 0.5, "B": 2.0, "I": 1.0, "EB": 1.0, "EI": 0.5}
+OWN, LATE = 3, 2  # an iteration of the toy in which players keep their schedule, and one beyond every warm-up
+Passes = dict[str, float]
+
+
+class Count:
+    """The passes of a short training by (iteration, player), in whole batches."""
+
+    def __init__(self, name: str, given: dict[str, Any], folder: Path):
+        self.passes: dict[tuple[int, str], Passes] = {}
+        method = methods()[name]
+        watched: Any = Watched(method, self._around)
+        self.trained = toy.distil(watched, method.options("toy", "digits", given), folder)
+
+    def _around(self, player: Player, nets: Nets, batch: Batch) -> Terms:
+        if not self.passes:
+            for net in nets.values():
+                denoiser = net.denoiser if isinstance(net, Generator) else net
+                if hasattr(denoiser, "process"):  # a head is no denoiser
+                    denoiser.register_forward_hook(self._ran)
+        self.now = self.passes.setdefault((batch.draws.iteration, player.name), defaultdict(float))
+        return player.loss(nets, batch)
+
+    def _ran(self, net: nn.Module, inputs: tuple[Any, ...], seen: Prediction) -> None:
+        """Counts a forward pass, and its backward pass once a gradient comes."""
+        now, share, encoder = self.now, len(inputs[0]) / BATCH, "E" if seen.x0 is None else ""
+        now[encoder or "F"] += share
+        kind = encoder + ("B" if any(parameter.requires_grad for parameter in net.parameters()) else "I")
+        arrived: list[bool] = []
+
+        def came(gradient: Any) -> None:
+            if not arrived:
+                now[kind] += share
+            arrived.append(True)
+
+        for part in (seen.x0, seen.features):
+            if part is not None and part.requires_grad:
+                part.register_hook(came)
+
+
+def cost(passes: Passes) -> float:
+    """In units of one forward pass."""
+    return sum(UNITS[kind] * count for kind, count in passes.items())
+
+
+SID = {"critic": ({"F": 2, "B": 1}, 4), "generator": ({"F": 3, "B": 1, "I": 2}, 7)}
+MATCHING = {"critic": ({"F": 2, "B": 1}, 4), "generator": ({"F": 3, "B": 1}, 5)}
+GUIDED = {"critic": ({"F": 3, "B": 2}, 7), "generator": ({"F": 5, "B": 1, "I": 4}, 11)}
+ADVERSARIAL = {**SID, "critic": ({"F": 2, "E": 1, "B": 1, "EB": 1}, 5.5)}
+# method, options -> player -> its passes and their sum in units of F, which must not grow.
+TABLE: dict[str, tuple[str, dict[str, Any], dict[str, tuple[Passes, float]]]] = {
+    "sid": ("sid", {}, SID),
+    "sim": ("sim", {}, SID),
+    "sida": ("sida", {}, ADVERSARIAL),
+    "sid-lsg at 1.5": ("sid-lsg", {"kappa": 1.5}, GUIDED),
+    "sid-lsg at 1": ("sid-lsg", {"kappa": 1.0}, SID),
+    "sid-lsg at 0": ("sid-lsg", {"kappa": 0.0}, SID),
+    "zero-cfg": ("sid-lsg", {"guidance": "zero-cfg"}, SID),
+    "anti-cfg": (
+        "sid-lsg",
+        {"guidance": "anti-cfg"},
+        {"critic": ({"F": 3, "B": 2}, 7), "generator": ({"F": 4, "B": 1, "I": 3}, 9)},
+    ),
+    "few steps, one of them": ("sid-few-step", {"steps": 1}, SID),
+    "few steps with the GAN term": ("sid-few-step", {"steps": 1, "adversarial": True}, ADVERSARIAL),
+    "diff-instruct": ("diff-instruct", {}, MATCHING),
+    "vsd at 1": ("vsd", {}, MATCHING),
+    "vsd at 4.5": ("vsd", {"kappa": 4.5}, {**MATCHING, "generator": ({"F": 4, "B": 1}, 6)}),
+    "dmd": ("dmd", {}, {"generator": ({"F": 4, "B": 2}, 8), "critic": ({"F": 1, "B": 1}, 3)}),
+    "dmd at 1.5": ("dmd", {"kappa": 1.5}, {"generator": ({"F": 5, "B": 2}, 9), "critic": ({"F": 1, "B": 1}, 3)}),
+    "dmd without pairs": (
+        "dmd",
+        {"regression": 0.0},
+        {"generator": ({"F": 3, "B": 1}, 5), "critic": ({"F": 1, "B": 1}, 3)},
+    ),
+    "dmd2 without the GAN": (
+        "dmd2",
+        {"gan_generator": 0.0, "gan_critic": 0.0},
+        {"generator": ({"F": 3, "B": 1}, 5), "critic": ({"F": 1, "B": 1}, 3)},
+    ),
+    "dmd2": (
+        "dmd2",
+        {},
+        {"generator": ({"F": 3, "E": 1, "B": 1, "EI": 1}, 6), "critic": ({"F": 1, "E": 2, "B": 1, "EB": 2}, 6)},
+    ),
+    "consistency": ("consistency", {}, {"generator": ({"F": 3, "B": 1}, 5)}),
+    "regression": ("regression", {}, {"generator": ({"F": 1, "B": 1}, 3)}),
+}
+
+
+@pytest.mark.parametrize(("name", "given", "expected"), TABLE.values(), ids=TABLE.keys())
+def test_passes_of_an_update(
+    name: str, given: dict[str, Any], expected: dict[str, tuple[Passes, float]], tmp_path: Path
+) -> None:
+    count = Count(name, given, tmp_path)
+    assert {player for _, player in count.passes} == set(expected)
+    for player, (passes, bound) in expected.items():
+        assert count.passes[LATE, player] == passes
+        assert cost(count.passes[LATE, player]) <= bound
+    forward = sum(passes.get("F", 0) + passes.get("E", 0) for passes in count.passes.values())
+    assert count.trained.passes == forward * BATCH, "the record of a run says how many samples passed a network"
+
+
+@pytest.mark.parametrize("renoise", ["fresh", "ddim"])
+def test_a_chain_costs_the_steps_before_the_drawn_one(renoise: str, tmp_path: Path) -> None:
+    """k - 1 forward passes without a gradient more in each update: (K - 1)/2 on average."""
+    count = Count("sid-few-step", {"steps": 4, "renoise": renoise}, tmp_path)
+    drawn = [Draws(0, iteration, range(1)).integer("step", 1, 4) for iteration in range(6)]
+    assert len(set(drawn)) > 1
+    for iteration, step in enumerate(drawn):
+        for player, (passes, _) in SID.items():
+            assert count.passes[iteration, player] == {**passes, "F": passes["F"] + step - 1}
+
+
+def test_dmd2_makes_an_image_where_its_generator_rests(tmp_path: Path) -> None:
+    """One forward pass more in R - 1 of R critic updates: 40 in all at R = 5, and 24 without the GAN."""
+    for given, whole in (({}, 40), ({"gan_generator": 0.0, "gan_critic": 0.0}, 24)):
+        passes = Count("dmd2", given, tmp_path / str(whole)).passes
+        assert (OWN, "generator") not in passes
+        resting = cost(passes[OWN, "critic"])
+        assert resting == cost(passes[LATE, "critic"]) + 1
+        assert cost(passes[LATE, "generator"]) + cost(passes[LATE, "critic"]) + 4 * resting <= whole
