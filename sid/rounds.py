@@ -26,7 +26,7 @@ def make_optimiser(settings: Optimiser, parameters: list[nn.Parameter]) -> torch
         betas=settings.betas,
         eps=settings.eps,
         weight_decay=settings.weight_decay,
-        foreach=True,
+        fused=True,
     )
 
 
