@@ -21,11 +21,18 @@ REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, 
 
 def names() -> list[str]:
     """The verbs: one file each."""
-    return sorted(found.name.replace("_", "-") for found in pkgutil.iter_modules(verbs.__path__))
+    return sorted(_files())
 
 
 def load(verb: str) -> ModuleType:
-    return importlib.import_module(f"benchmarks.verbs.{verb.replace('-', '_')}")
+    """The file of a verb."""
+    return importlib.import_module(f"benchmarks.verbs.{_files()[verb]}")
+
+
+def _files() -> dict[str, str]:
+    """Verb -> module; `import_.py` is the verb `import`, a word that Python keeps for itself."""
+    modules = [found.name for found in pkgutil.iter_modules(verbs.__path__)]
+    return {name.rstrip("_").replace("_", "-"): name for name in modules}
 
 
 class Parser(argparse.ArgumentParser):

@@ -23,7 +23,6 @@ except Fault as fault:
 NAME = PLAN.suite.name
 SHARED = f"{RESULTS}/_shared"
 HOME = f"{RESULTS}/{NAME}"
-ENVIRONMENT = sys.prefix  # jobs run in the environment that Snakemake runs in (environment.yml, requirements.lock)
 
 # Jobs run with this very Python and this checkout, wherever both were moved to.
 os.environ.update(
@@ -52,11 +51,6 @@ def job(kind, wildcards):
 
 def inputs(kind):
     return lambda wildcards: list(job(kind, wildcards).inputs)
-
-
-def settled(kind):
-    """Inputs whose path holds their digest: their time of change says nothing."""
-    return lambda wildcards: ancient(list(job(kind, wildcards).inputs))
 
 
 def digest(kind):

@@ -9,7 +9,7 @@ rule table:
     log:
         f"{HOME}/logs/table.log",
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     params:
         digest=digest("table"),
     shell:
@@ -24,7 +24,7 @@ rule report:
     log:
         f"{HOME}/logs/report.log",
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     params:
         digest=digest("report"),
     shell:

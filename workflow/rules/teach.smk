@@ -3,14 +3,14 @@
 
 rule teacher:
     input:
-        settled("teacher"),
+        inputs("teacher"),
     output:
         [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["teacher"]],
     log:
         f"{SHARED}/logs/teacher/{{digest}}.log",
     priority: first("teacher")
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=memory("teacher"),
@@ -24,14 +24,14 @@ rule teacher:
 
 rule extractor:
     input:
-        settled("extractor"),
+        inputs("extractor"),
     output:
         [f"{SHARED}/extractor/{{digest}}/{name}" for name in FILES["extractor"]],
     log:
         f"{SHARED}/logs/extractor/{{digest}}.log",
     priority: first("extractor")
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=memory("extractor"),
@@ -44,14 +44,14 @@ rule extractor:
 
 rule pairs:
     input:
-        settled("pairs"),
+        inputs("pairs"),
     output:
         [f"{SHARED}/pairs/{{digest}}/{name}" for name in FILES["pairs"]],
     log:
         f"{SHARED}/logs/pairs/{{digest}}.log",
     priority: first("pairs")
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=memory("pairs"),

@@ -3,7 +3,7 @@
 
 rule run:
     input:
-        settled("run"),
+        inputs("run"),
     output:
         [f"{HOME}/runs/{{task}}/{{entry}}/{{seed}}/{name}" for name in FILES["method"]],
     log:
@@ -12,7 +12,7 @@ rule run:
         entry=one_of(METHODS),
     priority: first("run")
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=memory("run"),
@@ -26,7 +26,7 @@ rule run:
 
 rule control:
     input:
-        settled("run"),
+        inputs("run"),
     output:
         [f"{HOME}/runs/{{task}}/{{entry}}/{{seed}}/{name}" for name in FILES["control"]],
     log:
@@ -35,7 +35,7 @@ rule control:
         entry=one_of(CONTROLS),
     priority: first("run")
     conda:
-        ENVIRONMENT
+        "../../environment.yml"
     threads: 1
     resources:
         mem_mb=memory("run"),

@@ -1,0 +1,65 @@
+"""A whole suite by one command: Snakemake with progress, then the table."""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.plan import Plan
+
+HELP = "make everything of a suite, with progress; the same command resumes it"
+EXAMPLE = "sidbench reproduce mini"
+PLAIN = {"-n", "--dry-run", "--dryrun", "--lint", "--unlock", "--report", "--dag", "--rulegraph", "--summary", "-h"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
+    parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="flags for Snakemake, for example -n")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import workflow
+    from benchmarks.plan import load_plan
+
+    plan = load_plan(args.suite, args.results)
+    workflow.writable(Path(args.results))
+    workflow.writable(Path(".snakemake"))
+    words = workflow.command(args.suite, args.results, args.flags)
+    with workflow.alone():
+        workflow.unlock(args.suite, args.results)
+        if PLAIN & {flag.split("=")[0] for flag in args.flags}:
+            return subprocess.run(words).returncode
+        status = _watched(plan, words)
+    if status == 0:
+        _show(plan)
+    return status
+
+
+def _watched(plan: Plan, words: list[str]) -> int:
+    """Snakemake with one line per finished job."""
+    from benchmarks import workflow
+    from benchmarks.progress import Feed, duration
+
+    begin = time.monotonic()
+    feed = Feed(plan, lambda line: print(line, flush=True))
+    status = workflow.run(words, feed.read)
+    if status:
+        print("not everything could be made; the same command goes on from here", flush=True)
+    elif feed.finished:
+        print(f"{plan.suite.name}: done in {duration(time.monotonic() - begin)}")
+    else:
+        print(f"{plan.suite.name}: nothing to do")
+    return status
+
+
+def _show(plan: Plan) -> None:
+    """The table, and where the page is."""
+    table = next(path for path in plan.of("table")[0].outputs if path.endswith(".md"))
+    if Path(table).is_file():
+        print(f"\n{Path(table).read_text(encoding='utf-8').strip()}\n")
+        print(f"tables: {Path(table).parent}/")
+        print(f"page:   {plan.of('report')[0].outputs[0]}")

@@ -1,0 +1,248 @@
+"""The workflow through Snakemake itself. The jobs are stand-ins that write their outputs and nothing else."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[1]
+
+# Python imports this module at its start: a `sidbench` line of a rule becomes a stand-in.
+STAND_IN = """
+import os, sys
+words = sys.orig_argv[1:]
+if os.environ.get("BUMP"):
+    import importlib
+    module, name = os.environ["BUMP"].split(":")
+    getattr(importlib.import_module(module), name).version += 1
+if words[:3] == ["-m", "benchmarks", "--results"] and words[4] in ("run", "prepare", "table", "report"):
+    import time
+    from pathlib import Path
+    from benchmarks.plan import load_plan
+    verb, results = words[4], words[3]
+    plan = load_plan(os.environ["SUITE_FILE"], results)
+    if verb in ("table", "report"):
+        job = plan.of(verb)[0]
+    elif verb == "run":
+        job = plan.find("run", words[6])
+    else:
+        job = plan.find(*words[6].split("/"))
+    missing = [path for path in job.inputs if not Path(path).exists()]
+    assert not missing, missing
+    assert os.environ["OMP_NUM_THREADS"] == "1"
+    if os.environ.get("SLOW") == job.id:
+        Path("started").touch()
+        time.sleep(60)
+    for path in job.outputs:
+        Path(path).write_text(job.digest)
+    os._exit(0)
+"""
+
+
+class Place:
+    """A folder where a suite is made."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        folder.mkdir(exist_ok=True)
+        (folder / "stand_in").mkdir(exist_ok=True)
+        (folder / "stand_in" / "sitecustomize.py").write_text(STAND_IN)
+        self.suite = folder / "suite.yaml"
+        self.write()
+
+    def write(self, **entries: object) -> None:
+        """The smoke suite, with changed entries."""
+        self.suite.write_text(yaml.safe_dump({"name": "own", "extends": "smoke", "entries": entries}))
+
+    def environment(self, **more: str) -> dict[str, str]:
+        path = os.pathsep.join([str(ROOT), "stand_in"])
+        return os.environ | {"PYTHONPATH": path, "SUITE_FILE": "suite.yaml", "PYTHONDONTWRITEBYTECODE": "1"} | more
+
+    def snakemake(self, *flags: str, **more: str) -> str:
+        words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *flags]
+        words += ["--config", "suite=suite.yaml"]
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment(**more),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def to_do(self, **more: str) -> set[str]:
+        """What a dry run would make: runs by their entry, the rest by its rule."""
+        said = self.snakemake("-n", **more)
+        found = re.findall(r"^rule (\w+):\n((?: .*\n)*)", said, flags=re.MULTILINE)
+        named = {(rule, re.search(r"entry=([^,\s]+)", block)) for rule, block in found}
+        return {entry[1] if entry else rule for rule, entry in named} - {"everything"}
+
+    def reproduce(self, *flags: str, **more: str) -> list[str]:
+        return [sys.executable, "-m", "benchmarks", "reproduce", "suite.yaml", *flags]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Place:
+    """A folder where everything is made."""
+    place = Place(tmp_path_factory.mktemp("made") / "here")
+    done = subprocess.run(
+        place.reproduce(), cwd=place.folder, env=place.environment(), capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\[8/8\] report", done.stdout, flags=re.MULTILINE), done.stdout
+    assert " left" in done.stdout and "page:   results/own/report/index.html" in done.stdout
+    return place
+
+
+@pytest.fixture
+def place(made: Place, tmp_path: Path) -> Place:
+    """A copy of it with its own times, as a checkout that was moved."""
+    shutil.copytree(made.folder, tmp_path / "moved")
+    return Place(tmp_path / "moved")
+
+
+def test_a_bare_call_plans_the_mini_suite(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "snakemake", "-n", "--directory", str(tmp_path)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert int(re.search(r"^total +(\d+)$", said, flags=re.MULTILINE)[1]) > 50  # type: ignore[index]
+    assert "profiles/default" in said, "the profile is found without being named"
+    assert "results/mini/report/index.html" in said
+
+
+def test_planning_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from snakemake.cli import main\n"
+        "try:\n"
+        f"    main(['-n', '-q', '--snakefile', {str(ROOT / 'Snakefile')!r}])\n"
+        "except SystemExit:\n"
+        "    pass\n"
+        "assert 'benchmarks.plan' in sys.modules and 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_again_there_is_nothing_to_do(made: Place) -> None:
+    begin = _seconds()
+    done = _call(made, *made.reproduce())
+    assert done.returncode == 0 and "nothing to do" in done.stdout, done.stdout + done.stderr
+    assert _seconds() - begin < 6
+
+
+def test_a_moved_checkout_has_nothing_to_do(place: Place) -> None:
+    assert place.to_do() == set()
+
+
+def test_a_comment_in_the_suite_changes_nothing(place: Place) -> None:
+    place.suite.write_text(f"# a comment\n{place.suite.read_text()}\n")
+    assert place.to_do() == set()
+
+
+def test_one_entrys_option_remakes_that_entry(place: Place) -> None:
+    place.write(sid={"options": {"alpha": 1.1}})
+    assert place.to_do() == {"sid", "table", "report"}
+
+
+def test_a_label_remakes_the_tables_alone(place: Place) -> None:
+    place.write(sid={"label": "SiD"})
+    assert place.to_do() == {"table", "report"}
+
+
+def test_a_new_entry_is_made_beside_the_old_ones(place: Place) -> None:
+    place.write(other={"method": "sim"})
+    assert place.to_do() == {"other", "table", "report"}
+
+
+def test_a_bumped_version_remakes_what_depends_on_it(place: Place) -> None:
+    assert place.to_do(BUMP="sid.methods.sid:Sid") == {"sid", "table", "report"}
+    everything = {"teacher", "sid", "dmd", "untrained", "table", "report"}
+    assert place.to_do(BUMP="sid.teachers.mlp:Mlp") == everything
+
+
+def test_a_lost_file_is_made_again(place: Place) -> None:
+    (place.folder / "results/own/runs/digits-cond/sid/0/scores.json").unlink()
+    assert place.to_do() == {"sid", "table", "report"}
+
+
+def test_a_killed_call_needs_no_unlocking(place: Place) -> None:
+    place.write(sid={"options": {"alpha": 1.1}})
+    slow = place.environment(SLOW="digits-cond/sid/0")
+    with subprocess.Popen(place.reproduce(), cwd=place.folder, env=slow, start_new_session=True) as first:
+        try:
+            _wait_for(place.folder / "started")
+            refused = _call(place, *place.reproduce())
+            assert refused.returncode == 2 and "at work in this folder already" in refused.stderr, refused.stderr
+            assert refused.stderr.count("\n") == 1
+        finally:
+            os.killpg(first.pid, signal.SIGKILL)
+    assert any((place.folder / ".snakemake" / "locks").iterdir()), "the kill has left the folder locked"
+    done = _call(place, *place.reproduce())
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert re.search(r"^\[3/3\] report", done.stdout, flags=re.MULTILINE), done.stdout
+    assert place.to_do() == set()
+
+
+def test_an_interrupt_is_one_sentence(place: Place) -> None:
+    place.write(sid={"options": {"alpha": 1.1}})
+    slow = place.environment(SLOW="digits-cond/sid/0")
+    words = place.reproduce()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(
+        words, cwd=place.folder, env=slow, start_new_session=True, stdout=pipe, stderr=pipe, text=True
+    ) as call:
+        _wait_for(place.folder / "started")
+        os.killpg(call.pid, signal.SIGINT)
+        _, said = call.communicate(timeout=30)
+    assert call.returncode == 130
+    assert said == "sidbench: interrupted; the same command goes on from here\n"
+    assert not (place.folder / "results/own/runs/digits-cond/sid/0/scores.json").exists()
+    assert not list((place.folder / ".snakemake").glob("locks/*")), "an interrupt leaves nothing locked"
+
+
+def test_a_fault_of_the_suite_is_told_before_anything_runs(tmp_path: Path) -> None:
+    place = Place(tmp_path / "faulty")
+    place.write(sid={"method": "sidd"})
+    done = _call(place, *place.reproduce())
+    assert done.returncode == 2
+    assert done.stderr == "sidbench: suite.yaml: entries.sid.method: unknown method 'sidd'; did you mean 'sid'?\n"
+    assert not (place.folder / "results").exists()
+
+
+@pytest.mark.parametrize("tool", [["snakefmt", "--check", "Snakefile", "workflow"], ["snakemake", "--lint"]])
+def test_the_workflow_is_clean(tool: list[str]) -> None:
+    done = subprocess.run([sys.executable, "-m", *tool], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _call(place: Place, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = place.environment()
+    return subprocess.run(words, cwd=place.folder, env=environment, capture_output=True, text=True, timeout=120)
+
+
+def _seconds() -> float:
+    """Processor time of the calls so far: what a call takes on a machine of its own."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def _wait_for(path: Path) -> None:
+    until = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < until, f"{path} has not appeared"
+        time.sleep(0.1)
