@@ -1,0 +1,79 @@
+"""What the numbers cost: measured by the runs themselves, summed over seeds where that is what a user pays."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.layout import Shared
+from benchmarks.report.curves import images_to
+from benchmarks.tables import Row
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One line of the cost table; None where no record says it."""
+
+    label: str
+    runs: int
+    hours: float | None  # summed over the runs
+    memory: int | None  # the largest peak
+    rate: float | None  # images per second, median
+    images: int | None  # per run
+    reach: int | None  # images to 1.1 of the final score, median over seeds
+
+
+def of_task(rows: Sequence[Row]) -> list[Cost]:
+    """The entries of one task, by the rows of its first metric."""
+    found = []
+    for row in rows:
+        records = [run.record for run in row.runs if run.record]
+        if not records:
+            continue
+        reach = []
+        if row.line.trains:
+            for run in row.runs:
+                points = [
+                    (int(point["images"]), float(point[row.column.name]))
+                    for point in run.curve()
+                    if row.column.name in point
+                ]
+                reach.append(images_to(points, row.column.higher))
+        reached = [images for images in reach if images is not None]
+        found.append(_cost(row.line.label, records, round(statistics.median(reached)) if reached else None))
+    return found
+
+
+def of_shared(shared: Iterable[Shared]) -> list[Cost]:
+    """Teachers, extractors and pairs: made once for every seed, used by all entries."""
+    grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for one in shared:
+        try:
+            record = json.loads((Path(one.folder) / "record.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            continue
+        if isinstance(record, dict):
+            grouped.setdefault((one.kind, one.name), []).append(record)
+    return [_cost(f"{kind} {name}", records, None) for (kind, name), records in grouped.items()]
+
+
+def _cost(label: str, records: Sequence[Mapping[str, Any]], reach: int | None) -> Cost:
+    def said(name: str) -> list[float]:
+        return [float(record[name]) for record in records if isinstance(record.get(name), (int, float))]
+
+    hours, memory, rate, images = (
+        said(name) for name in ("device_hours", "peak_memory_bytes", "images_per_second", "images")
+    )
+    return Cost(
+        label,
+        len(records),
+        sum(hours) if hours else None,
+        int(max(memory)) if memory and max(memory) > 0 else None,
+        statistics.median(rate) if rate else None,
+        int(statistics.median(images)) if images else None,
+        reach,
+    )

@@ -1,0 +1,240 @@
+"""Scores against training images on logarithmic axes: every seed thin, medians thick, the teacher and the floor beside.
+
+The figure of the SiD paper (Zhou et al., arXiv 2404.04057: FID against training images) in miniature.
+Equal points are equal bytes: ids are salted by a constant and no date is written.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import re
+import textwrap
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator
+
+from benchmarks.report.curves import Curve, Panel
+
+# Okabe and Ito's colours, told apart by colour-blind readers, without their yellow; line styles take over after six.
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5579a", "#b8860b", "#4a9bd1")
+STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
+ABLATIONS = ("#7a7f87", "#a5662e")
+INK, SOFT, FAINT, PAPER = "#1f2430", "#5d6470", "#d5d8dd", "#fefefe"
+# On the page these follow the reader's light or dark scheme.
+THEMED = {
+    INK: "ink",
+    SOFT: "soft",
+    FAINT: "rule",
+    PAPER: "card",
+    **{colour: f"c{place}" for place, colour in enumerate(COLOURS)},
+    **{colour: f"a{place}" for place, colour in enumerate(ABLATIONS)},
+}
+PANEL = (4.6, 3.4)  # inches
+PIXELS = 106  # of the page for an inch of the figure
+SETTINGS: Any = {
+    "svg.hashsalt": "sidbench",
+    "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
+    "font.family": "sans-serif",
+    "font.size": 9,
+    "axes.edgecolor": SOFT,
+    "axes.labelcolor": INK,
+    "axes.linewidth": 0.6,
+    "text.color": INK,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "path.simplify": False,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+}
+
+
+@rc_context(SETTINGS)
+def overview(panels: Sequence[Panel]) -> Figure:
+    """All entries of a task in one panel, the tasks side by side."""
+    wide = min(2, len(panels))
+    high = -(-len(panels) // wide)
+    figure, axes = _grid(wide, high, *PANEL, legend=_legend_rows(panels))
+    for axis, panel in zip(axes, panels, strict=False):
+        _frame(axis, panel)
+        for curve in panel.curves:
+            _draw(axis, curve)
+        axis.set_title(panel.title, loc="left", fontsize=10, fontweight="bold")
+    for axis in axes[len(panels) :]:
+        axis.set_visible(False)
+    _legend(figure, panels)
+    return figure
+
+
+@rc_context(SETTINGS)
+def multiples(panel: Panel) -> Figure:
+    """One entry a panel, all others faint behind it."""
+    wide = min(4, len(panel.curves))
+    figure, axes = _grid(wide, -(-len(panel.curves) // wide), 2.35, 2.05)
+    for place, (axis, chosen) in enumerate(zip(axes, panel.curves, strict=False)):
+        _frame(axis, panel, bare=True, left=place % wide == 0, bottom=place >= len(panel.curves) - wide)
+        for other in panel.curves:
+            if other is not chosen:
+                axis.plot(*_xy(other.median), color=FAINT, linewidth=0.9, zorder=1)
+        _draw(axis, chosen)
+        title = textwrap.fill(chosen.label, 27, max_lines=2, placeholder="…")
+        axis.set_title(title, loc="left", fontsize=8.5, color=_style(chosen)[0], fontweight="bold")
+    for axis in axes[len(panel.curves) :]:
+        axis.set_visible(False)
+    return figure
+
+
+def _grid(wide: int, high: int, width: float, height: float, legend: int = 0) -> tuple[Figure, list[Axes]]:
+    below = 0.22 * legend
+    share = below / (high * height + below)
+    layout = ConstrainedLayoutEngine(rect=(0, share, 1, 1 - share))
+    figure = Figure(figsize=(wide * width, high * height + below), layout=layout)
+    return figure, list(figure.subplots(high, wide, squeeze=False, sharex=True, sharey=True).flat)
+
+
+def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bottom: bool = True) -> None:
+    """Logarithmic axes with plain numbers, the teacher's and the floor's lines."""
+    axis.set_xscale("log")
+    axis.set_yscale("log")
+    axis.spines[["top", "right"]].set_visible(False)
+    axis.grid(True, which="major", color=FAINT, linewidth=0.5)
+    axis.set_axisbelow(True)
+    for scale in (axis.xaxis, axis.yaxis):
+        scale.set_major_formatter(lambda value, _: _plain(value))
+        scale.set_minor_formatter(lambda value, _: "")
+    axis.tick_params(which="both", length=2.5, width=0.5, labelsize=8, labelleft=left, labelbottom=bottom)
+    axis.tick_params(which="minor", length=1.5)
+    if not bare:
+        axis.set_xlabel("training images")
+    if left and not bare:
+        axis.set_ylabel(panel.column.name.upper())
+    _ticks(axis, panel)
+    for kind, dashes in (("teacher", (0, (6, 2))), ("heldout", (0, (1, 1.8)))):
+        if kind in panel.lines:
+            label, value = panel.lines[kind]
+            axis.axhline(value, color=INK, linewidth=0.9, linestyle=dashes, zorder=2)
+            if not bare:
+                axis.annotate(
+                    label,
+                    (0, value),
+                    xycoords=("axes fraction", "data"),
+                    xytext=(3, 2.5),
+                    textcoords="offset points",
+                    fontsize=7.5,
+                    color=SOFT,
+                )
+
+
+def _ticks(axis: Axes, panel: Panel) -> None:
+    """Labels at 1, 2, 5 of each decade where an axis spans little, at decades where it spans much."""
+    points = [point for curve in panel.curves for seed in curve.seeds.values() for point in seed]
+    scores = [value for _, value in points] + [value for _, value in panel.lines.values()]
+    for scale, values in ((axis.xaxis, [images for images, _ in points]), (axis.yaxis, scores)):
+        ratio = max(values) / min(values) if values else 1.0
+        subs = (1, 1.5, 2, 3, 5, 7) if ratio < 5 else (1, 2, 5) if ratio < 100 else (1,)
+        scale.set_major_locator(LogLocator(subs=subs))
+
+
+def _plain(value: float) -> str:
+    """1000 as 1k, 1000000 as 1M."""
+    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size * 0.9999:
+            return f"{value / size:g}{sign}"
+    return f"{value:g}"
+
+
+def _draw(axis: Axes, curve: Curve) -> None:
+    colour, style = _style(curve)
+    for points in curve.seeds.values():
+        axis.plot(*_xy(points), color=colour, linewidth=0.7, alpha=0.45, zorder=3)
+    axis.plot(*_xy(curve.median), color=colour, linewidth=1.9, linestyle=style, zorder=4, solid_capstyle="round")
+    if curve.median:
+        axis.plot(*_xy(curve.median[-1:]), "o", color=colour, markersize=3.6, zorder=5)
+
+
+def _style(curve: Curve) -> tuple[str, Any]:
+    if curve.kind == "ablation":
+        return ABLATIONS[curve.place % len(ABLATIONS)], STYLES[1 + curve.place // len(ABLATIONS) % 2]
+    return COLOURS[curve.place % len(COLOURS)], STYLES[curve.place // len(COLOURS) % len(STYLES)]
+
+
+def _xy(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
+    return [images for images, _ in points], [value for _, value in points]
+
+
+def _entries(panels: Sequence[Panel]) -> list[Curve]:
+    """Each trained entry once: methods, then ablations."""
+    found = {curve.entry: curve for panel in panels for curve in panel.curves}
+    return sorted(found.values(), key=lambda curve: (curve.kind == "ablation", curve.place))
+
+
+def _legend_rows(panels: Sequence[Panel]) -> int:
+    return math.ceil(len(_entries(panels)) / _legend_columns(panels))
+
+
+def _legend_columns(panels: Sequence[Panel]) -> int:
+    """As many as the figure's width holds of the longest label."""
+    longest = max((len(_short(curve.label)) for curve in _entries(panels)), default=1)
+    points = 72 * PANEL[0] * min(2, len(panels))
+    return max(1, min(4, int(points / (40 + 4.9 * longest))))
+
+
+def _short(label: str, length: int = 34) -> str:
+    return label if len(label) <= length else label[: length - 1].rstrip() + "…"
+
+
+def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
+    curves = _entries(panels)
+    handles = [Line2D([], [], color=_style(curve)[0], linestyle=_style(curve)[1], linewidth=1.9) for curve in curves]
+    figure.legend(
+        handles,
+        [_short(curve.label) for curve in curves],
+        loc="lower left",
+        ncols=_legend_columns(panels),
+        frameon=False,
+        fontsize=8.5,
+        labelcolor=INK,
+        handlelength=2.2,
+    )
+
+
+def as_svg(figure: Figure) -> str:
+    """As a file of its own, on white."""
+    return _save(figure, "svg", facecolor="white").decode()
+
+
+def as_png(figure: Figure) -> bytes:
+    return _save(figure, "png", facecolor="white", dpi=200)
+
+
+def as_inline(figure: Figure, name: str, label: str) -> str:
+    """As a part of the page: its colours are the page's, its ids are its own."""
+    text = _save(figure, "svg", transparent=True).decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
+    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would reach the whole page
+    text = re.sub(r"font-family: [^;]*;? ?", "", text)
+    text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", text)).replace("> <", "><")
+    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
+    for colour, variable in THEMED.items():
+        text = text.replace(colour, f"var(--{variable})")
+    width = round(figure.get_figwidth() * PIXELS)
+    attributes = f'style="max-width:{width}px" role="img" aria-label="{escape(label)}"'
+    return re.sub(
+        r'<svg[^>]*viewBox="([^"]*)"[^>]*>', lambda found: f'<svg viewBox="{found[1]}" {attributes}>', text, count=1
+    )
+
+
+@rc_context(SETTINGS)
+def _save(figure: Figure, form: str, **options: Any) -> bytes:
+    held = io.BytesIO()
+    blank = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
+    figure.savefig(held, format=form, metadata=blank, **options)
+    return held.getvalue()

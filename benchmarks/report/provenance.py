@@ -1,0 +1,96 @@
+"""Where a cell comes from: per seed its command and digest, and what all its runs have in common."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from benchmarks.runs import Run
+from benchmarks.tables import Row
+from benchmarks.verdict import fixed
+
+
+@dataclass(frozen=True)
+class Made:
+    """One run of a cell."""
+
+    seed: int
+    value: str
+    digest: str
+    command: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """The card behind a cell."""
+
+    runs: tuple[Made, ...]
+    facts: tuple[tuple[str, tuple[str, ...]], ...]  # name -> the different values of the runs
+    environments: tuple[int, ...]  # numbers in the page's list
+    recipe: str  # of the first seed, as JSON
+
+
+@dataclass(frozen=True)
+class Environment:
+    """One set of packages on one device."""
+
+    number: int
+    device: str
+    packages: tuple[tuple[str, str], ...]
+
+
+def environments(rows: Iterable[Row]) -> list[Environment]:
+    """The different machines and package sets of a page, in order of appearance."""
+    seen = dict.fromkeys(_environment(run) for row in rows for run in row.runs if run.record)
+    return [Environment(number, device, packages) for number, (device, packages) in enumerate(seen, start=1)]
+
+
+def provenance(row: Row, known: Sequence[Environment]) -> Provenance:
+    numbers = {(one.device, one.packages): one.number for one in known}
+    records = [run.record for run in row.runs if run.record]
+    facts = (
+        ("commit", _different(_commit(record) for record in records)),
+        ("versions", _different(_pairs(record.get("versions")) for record in records)),
+        ("weights (sha256)", _different(_pairs(record.get("weights")) for record in records)),
+        ("run on", _different(str(record.get("device", "")) for record in records)),
+    )
+    return Provenance(
+        tuple(_made(run, row) for run in row.runs),
+        tuple((name, values) for name, values in facts if values),
+        tuple(sorted({numbers[_environment(run)] for run in row.runs if run.record})),
+        json.dumps(records[0].get("recipe", {}), indent=1, sort_keys=True) if records else "",
+    )
+
+
+def _made(run: Run, row: Row) -> Made:
+    value = None if run.fault else run.value(row.column.name)
+    shown = "" if value is None else fixed(value, row.column.decimals + 2)
+    warnings = run.scores.get("metrics", {}).get(row.column.name, {}).get("warnings", ())
+    command = str(run.record.get("command", "")) or "no record lies beside this run"
+    return Made(run.seed, shown, run.digest, command, tuple(str(warning) for warning in warnings))
+
+
+def _environment(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:
+    packages = run.record.get("packages")
+    pairs = packages.items() if isinstance(packages, Mapping) else ()
+    return str(run.record.get("device", "")), tuple(sorted((str(name), str(number)) for name, number in pairs))
+
+
+def _commit(record: Mapping[str, Any]) -> str:
+    if not record.get("commit"):
+        return ""
+    return f"{str(record['commit'])[:12]}{' with uncommitted changes' if record.get('dirty') else ''}"
+
+
+def _pairs(found: Any) -> str:
+    """{"method:sid": 1, "loop": 1} as "loop 1, method:sid 1"."""
+    if isinstance(found, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in sorted(found.items()))
+    return "" if found is None else str(found)
+
+
+def _different(values: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(value for value in values if value))

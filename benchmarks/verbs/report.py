@@ -1,0 +1,28 @@
+"""The page of a suite: one HTML file that opens from the disk."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sid.fault import Fault
+
+HELP = "make the page of suites or result folders: verdicts, curves, samples, cost, provenance"
+EXAMPLE = "sidbench report mini"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("named", nargs="+", metavar="SUITE|FOLDER", help="suites, or folders of results to join")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write here instead of beside the runs")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks.gather import gather
+    from benchmarks.report import page
+
+    gathered = gather(args.named, args.results)
+    if args.out and len(gathered) > 1:
+        raise Fault("--out takes the page of one suite; here are " + ", ".join(one.suite.name for one in gathered))
+    for one in gathered:
+        print(page.write(one.layout, one.rows(), args.out or one.home / "report"))
+    return 0

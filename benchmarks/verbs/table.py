@@ -1,0 +1,49 @@
+"""Tables from results: csv, Markdown and LaTeX beside the runs, Markdown on the screen."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sid.fault import Fault
+
+HELP = "make the tables of suites or result folders: published, reference, reproduced, verdict"
+EXAMPLE = "sidbench table mini"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("named", nargs="+", metavar="SUITE|FOLDER", help="suites, or folders of results to join")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="write here instead of beside the runs")
+    parser.add_argument("--quiet", action="store_true", help="print no table")
+    parser.add_argument(
+        "--as-reference",
+        action="store_true",
+        help="commit the runs of seeds 100, 101 and 102 as what others are compared with",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import reference, typeset
+    from benchmarks.gather import gather
+    from sid import atomic
+
+    gathered = gather(args.named, args.results, reference.SEEDS if args.as_reference else ())
+    if args.out and len(gathered) > 1:
+        raise Fault("--out takes the tables of one suite; here are " + ", ".join(one.suite.name for one in gathered))
+    for one in gathered:
+        if args.as_reference:
+            rows = one.rows(compared=False)
+            file = reference.write(one.suite.name, rows, args.out or reference.FOLDER)
+            dirty = any(run.record.get("dirty") for row in rows for run in row.runs)
+            print(f"{file}{': made with uncommitted changes; commit them first and run again' if dirty else ''}")
+            continue
+        rows, title = one.rows(), one.suite.title or one.suite.name
+        folder = args.out or one.home / "tables"
+        shown = typeset.as_markdown(title, rows)
+        atomic.write_text(folder / "verdict.csv", typeset.as_csv(rows))
+        atomic.write_text(folder / "verdict.md", shown)
+        atomic.write_text(folder / "verdict.tex", typeset.as_latex(title, rows))
+        if not args.quiet:
+            print(shown)
+        print(f"{folder}/verdict.md, .csv, .tex")
+    return 0

@@ -1,0 +1,58 @@
+"""What changed between two trees is named, and nothing else is."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from benchmarks.cli import main
+from benchmarks.compare import compare
+from sid.fault import Fault
+from tests import results_tree as tree
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> tuple[Path, Path]:
+    return tree.write(tmp_path / "a").parent, tree.write(tmp_path / "b").parent
+
+
+def edit(file: Path, **changes: object) -> None:
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+def test_equal_trees(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    for file in pair[1].rglob("record.json"):
+        edit(file, seconds=1e6, device="another", commit="0" * 40)
+    assert compare(*pair) == []
+    assert main(["compare", *map(str, pair)]) == 0
+    assert capsys.readouterr().out == "no change\n"
+
+
+def test_every_kind_of_change(pair: tuple[Path, Path], capsys: pytest.CaptureFixture[str]) -> None:
+    base = pair[1] / "mini" / "runs" / "digits-cond"
+    shutil.rmtree(base / "sim" / "2")
+    edit(base / "dmd" / "0" / "scores.json", metrics={"fd": {"value": 9.0}, "fd-heldout": {"value": 3.3}})
+    for seed in tree.SEEDS:
+        folder = base / "sid-1.2" / str(seed)
+        edit(folder / "scores.json", digest="f" * 12)
+        edit(folder / "record.json", versions={"method:sid": 2, "loop": 1})
+        recipe = {"method": "sid-1.2", "options": {"alpha": 1.0}, "seed": seed}
+        edit(folder / "record.json", recipe=recipe)
+    told = {}
+    for change in compare(*pair):
+        told.setdefault(change.where, []).append(change.what)
+    assert told["mini/digits-cond/sim"] == [f"seeds 2 only in {pair[0]}"]
+    assert told["mini/digits-cond/dmd"][0] == "same digest, other scores: the recipe does not decide the result"
+    assert any(what.startswith("fd: 2.56 -> ") for what in told["mini/digits-cond/dmd"])
+    assert told["mini/digits-cond/sid-1.2"] == ["version of method:sid: 1 -> 2", "options.alpha: 1.2 -> 1.0"]
+    assert len(told) == 3
+    assert main(["compare", *map(str, pair)]) == 1
+    assert "options.alpha: 1.2 -> 1.0" in capsys.readouterr().out
+
+
+def test_a_folder_without_results_is_a_sentence(pair: tuple[Path, Path], tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="holds no results"):
+        compare(pair[0], tmp_path / "nowhere")

@@ -1,0 +1,215 @@
+"""The verdict's rule at its edges, rows for whatever is missing, and tables that are equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import reference, runs, tables, typeset
+from benchmarks.published import Published, published
+from benchmarks.verdict import CLOSE, OFF, REPRODUCED, Target, fixed, judge
+from sid.fault import Fault
+from tests import results_tree as tree
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    return tree.write(tmp_path)
+
+
+def rows_of(home: Path) -> list[tables.Row]:
+    return tables.build(tree.layout(), runs.merge([home]), {}, tree.reference())
+
+
+def cell(rows: list[tables.Row], task: str, entry: str, metric: str = "fd") -> tables.Row:
+    found = [row for row in rows if (row.task.name, row.line.entry, row.column.name) == (task, entry, metric)]
+    assert len(found) == 1
+    return found[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "target", "tolerance", "word"),
+    [
+        ([2.415], Target(2.41, 2), 0.0, REPRODUCED),  # exactly half a unit of the last printed digit
+        ([2.4151], Target(2.41, 2), 0.0, CLOSE),
+        ([2.425], Target(2.41, 2), 0.0, CLOSE),  # exactly three times that
+        ([2.4251], Target(2.41, 2), 0.0, OFF),
+        ([2.46], Target(2.4, 1), 0.0, CLOSE),  # 2.4 as printed, not 2.40
+        ([2.44], Target(2.4, 1), 0.0, REPRODUCED),
+        ([2.2, 2.0], Target(2.1 + 2 * 0.02**0.5 * 0.999, 6), 0.0, REPRODUCED),  # twice the sample deviation
+        ([2.2, 2.0], Target(2.1 + 2 * 0.02**0.5 * 1.001, 6), 0.0, CLOSE),
+        ([2.2, 2.0], Target(2.1 + 6 * 0.02**0.5 * 1.001, 6), 0.0, OFF),
+        ([11.0], Target(10.0, 2), 0.1, REPRODUCED),  # the tolerance is a share of the target
+        ([9.0], Target(10.0, 2), 0.1, REPRODUCED),
+        ([11.01], Target(10.0, 2), 0.1, CLOSE),
+        ([13.0], Target(10.0, 2), 0.1, CLOSE),
+        ([13.01], Target(10.0, 2), 0.1, OFF),
+        ([-0.5], Target(-0.5, 1), 0.0, REPRODUCED),
+        ([2.41], Target(2.41, 2, authors=False), 0.0, CLOSE),  # not the authors' own words
+        ([float("nan"), 2.41], Target(2.41, 2), 0.0, OFF),
+    ],
+)
+def test_rule(values: list[float], target: Target, tolerance: float, word: str) -> None:
+    assert judge(dict(enumerate(values)), target, tolerance).word == word
+
+
+def test_negative_zero_is_no_number_to_print() -> None:
+    assert fixed(-0.001, 2) == "0.00"
+    assert fixed(-0.001, 2, signed=True) == "0.00"
+    assert fixed(0.126, 2, signed=True) == "+0.13"
+
+
+def test_csv_has_the_promised_columns_and_order(home: Path) -> None:
+    text = typeset.as_csv(rows_of(home))
+    header = "task,method,steps,metric,published,reference,reproduced,spread,seeds,deviation,verdict,digest"
+    assert text.splitlines()[0] == header
+    lines = list(csv.DictReader(io.StringIO(text)))
+    declared = [
+        (task, entry[0], name) for task in tree.TASKS for entry in tree.ENTRIES for name in ("fd", "fd-heldout")
+    ]
+    assert [(line["task"], line["method"], line["metric"]) for line in lines] == declared
+    first = lines[2]
+    assert first["method"] == "sid-1.2"
+    assert (first["reference"], first["reproduced"], first["spread"]) == ("2.46", "2.41", "0.220")
+    assert (first["seeds"], first["deviation"], first["verdict"]) == ("0 1 2", "-0.050", "reproduced")
+
+
+def test_equal_runs_give_equal_bytes_whatever_they_cost(home: Path, tmp_path: Path) -> None:
+    other = tree.write(tmp_path / "again")
+    for file in other.rglob("record.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"seconds": 9999.0, "device": "another"}))
+    one, two = rows_of(home), rows_of(other)
+    assert typeset.as_csv(one) == typeset.as_csv(two)
+    assert typeset.as_markdown("t", one) == typeset.as_markdown("t", two)
+    assert typeset.as_latex("t", one) == typeset.as_latex("t", two)
+
+
+def test_what_is_missing_is_explained_and_gets_no_verdict(home: Path) -> None:
+    base = home / "runs" / "digits-cond"
+    shutil.rmtree(base / "sim")
+    shutil.rmtree(base / "sid-1.0" / "1")
+    (base / "dmd" / "0" / "scores.json").write_text("{half a")
+    outdated = base / "teacher" / "2" / "scores.json"
+    outdated.write_text(json.dumps(json.loads(outdated.read_text()) | {"digest": "0" * 12}))
+    unscored = base / "untrained" / "0" / "scores.json"
+    scores = json.loads(unscored.read_text())
+    del scores["metrics"]["fd"]
+    unscored.write_text(json.dumps(scores | {"unavailable": {"fd": "its weights are not here"}}))
+
+    rows = rows_of(home)
+    said = {entry: cell(rows, "digits-cond", entry).judgement.text for entry, *_ in tree.ENTRIES}
+    assert said["sim"] == "not run"
+    assert said["sid-1.0"] == "incomplete: seed 1 not run"
+    assert said["dmd"] == "unreadable: seed 0: scores.json is no valid JSON"
+    assert said["teacher"] == "outdated: seed 2 made by another recipe than the suite now states"
+    assert said["untrained"] == "unavailable: its weights are not here"
+    assert said["evil"] == "not compared"
+    assert said["heldout"] == "reproduced"
+    assert len(rows) == len(tree.TASKS) * len(tree.ENTRIES) * len(tree.COLUMNS)
+    assert cell(rows, "digits-cond", "sid-1.0").texts()["seeds"] == "0 2"
+    assert cell(rows, "digits-cond", "untrained", "fd-heldout").judgement.word == "reproduced"
+
+
+def test_a_run_in_the_wrong_folder_is_not_trusted(home: Path) -> None:
+    shutil.copytree(home / "runs/digits-cond/sim/0", home / "runs/digits-cond/sim/7")
+    found = runs.read_runs(home)[("digits-cond", "sim", 7)]
+    assert found.fault == "scores.json is of digits-cond/sim/0"
+
+
+def test_folders_are_joined_and_contradictions_named(home: Path, tmp_path: Path) -> None:
+    other = tree.write(tmp_path / "b")
+    shutil.rmtree(home / "runs" / "digits-cond" / "sid-1.2" / "1")
+    assert runs.merge([home, other]).keys() == runs.read_runs(other).keys()
+    changed = other / "runs/digits-cond/dmd/0/scores.json"
+    scores = json.loads(changed.read_text())
+    scores["metrics"]["fd"]["value"] += 1
+    changed.write_text(json.dumps(scores))
+    with pytest.raises(Fault, match="different results of one run"):
+        runs.merge([home, other])
+
+
+def test_latex_is_escaped_and_whole(home: Path) -> None:
+    text = typeset.as_latex("A & B_1", rows_of(home))
+    assert r"\caption{A \& B\_1." in text
+    assert r"\textless{}script\textgreater{}alert(1)\textless{}/script\textgreater{} \& 100 \% \$x\$ of\_it" in text
+    assert "2.41 $\\pm$ 0.22" in text and r"$-0.050$ ($-2$ \%)" in text
+    columns = text.count("&", text.index("Method"), text.index(r" \\", text.index("Method")))
+    body = [line for line in text.splitlines() if line.startswith(("SiD", "teacher", "DMD"))]
+    assert body and all(line.replace(r"\&", "").count("&") == columns for line in body)
+    assert text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
+
+
+def test_markdown_cells_stay_cells(home: Path) -> None:
+    text = typeset.as_markdown("T", rows_of(home))
+    assert "<script>" not in text
+    table = [line for line in text.splitlines() if line.startswith("|")]
+    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.READER) + 1}
+
+
+def test_a_published_number_goes_before_the_reference(home: Path) -> None:
+    printed = Published(
+        task="digits-cond",
+        entry="sid-1.2",
+        metric="fd",
+        value=2.4,
+        decimals=1,
+        paper="P",
+        table="Table 1",
+        source="somewhere",
+        source_kind="secondary_note",
+    )
+    rows = tables.build(
+        tree.layout(), runs.merge([home]), {("digits-cond", "sid-1.2", "fd"): printed}, tree.reference()
+    )
+    row = cell(rows, "digits-cond", "sid-1.2")
+    assert row.texts()["published"] == "2.4"
+    assert row.judgement.text == "close: agrees with a number that is not in the authors' own words"
+
+
+def test_published_files_are_read_strictly(tmp_path: Path) -> None:
+    row = "task: a, entry: b, metric: fid, value: 1.5, decimals: 2, paper: P, table: T, source: S"
+    (tmp_path / "x.yaml").write_text(f"rows:\n  - {{{row}, source_kind: author_repo}}\n")
+    assert published(tmp_path)["a", "b", "fid"].authors
+    published.cache_clear()
+    (tmp_path / "y.yaml").write_text(f"rows:\n  - {{{row}, source_kind: memory}}\n  - {{task: c}}\n")
+    with pytest.raises(Fault) as told:
+        published(tmp_path)
+    assert any("source_kind" in sentence for sentence in told.value.sentences)
+    assert any("rows.1.value: is missing" in sentence for sentence in told.value.sentences)
+
+
+def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) -> None:
+    rows = tables.build(tree.layout(), runs.merge([home]))
+    file = reference.write("mini", rows, tmp_path / "reference")
+    lines = list(csv.DictReader(io.StringIO(file.read_text())))
+    assert tuple(lines[0]) == tables.HEADER
+    assert {line["verdict"] for line in lines} == {"reference"} and not any(line["reference"] for line in lines)
+    found = reference.read("mini", tmp_path / "reference")
+    assert found["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2)
+    assert all(row.judgement.word == REPRODUCED for row in tables.build(tree.layout(), runs.merge([home]), {}, found))
+
+    shutil.rmtree(home / "runs" / "digits-cond" / "sim" / "1")
+    with pytest.raises(Fault, match="digits-cond/sim: incomplete: seed 1 not run"):
+        reference.write("mini", tables.build(tree.layout(), runs.merge([home])), tmp_path / "reference")
+    assert reference.read("other", tmp_path / "reference") == {}
+    file.write_text("task,method\nx,y\n")
+    with pytest.raises(Fault, match="line 2"):
+        reference.read("mini", tmp_path / "reference")
+
+
+def test_tables_and_pages_need_no_torch() -> None:
+    code = (
+        "import sys, benchmarks.gather, benchmarks.typeset, benchmarks.compare, benchmarks.report.page\n"
+        "import benchmarks.verbs.table, benchmarks.verbs.report, benchmarks.verbs.compare\n"
+        "from benchmarks import components\n"
+        "components.methods(), components.metrics(), components.extractors()\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
