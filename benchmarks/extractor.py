@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from sid.discovery import Component
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
+
+    from benchmarks.weights import Weight
 
 
 class Extractor(Component, ABC):
@@ -20,6 +24,8 @@ class Extractor(Component, ABC):
     preprocess: ClassVar[str]  # an id that changes whenever the pixels that reach the network change
     trained_here: ClassVar[bool] = False  # a mini extractor that is trained on the spot from a data set
     data: ClassVar[str] = ""  # the data set it is trained on, where trained_here
+    weights: ClassVar[tuple[Weight, ...]] = ()  # published files that it reads, any one of them is enough
+    identity: str = ""  # once open: sha256 of the weights, or "random-<seed>"
 
     @abstractmethod
     def open(self, weights: Path | None, device: str = "cpu") -> Extractor:
@@ -28,6 +34,23 @@ class Extractor(Component, ABC):
     @abstractmethod
     def __call__(self, images: Tensor) -> dict[str, np.ndarray]:
         """Features of a batch of uint8 images."""
+
+    def prepare(self, images: Tensor) -> Tensor:
+        """Images of one size on the grid that the network reads, so that images of other sizes can join the batch."""
+        return images
+
+    def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+        """The wanted outputs of what `prepare` made; a network may leave the others uncomputed."""
+        found = self(prepared)
+        return {output: found[output] for output in outputs}
+
+    def texts(self, captions: Sequence[str], template: str = "") -> dict[str, np.ndarray]:
+        """Embeddings of captions and which of them were too long."""
+        raise Fault(f"{self.name} reads no captions")
+
+    def random(self, seed: int, device: str = "cpu") -> Extractor:
+        """Opened with made weights, for audits and tests; whoever asks for it must say so beside every number."""
+        raise Fault(f"{self.name} has no form with random weights")
 
     def train(self, folder: Path, seed: int) -> None:
         """Only where `trained_here`: trains the network and writes it into the folder."""

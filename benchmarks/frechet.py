@@ -11,6 +11,7 @@ tr (S1 S2)^(1/2) = sum sqrt eig(R' S2 R) = |R1' R2|_nuclear. No complex number a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -91,6 +92,17 @@ def moments(features: np.ndarray, ddof: int = 1, rows: int = 4096, names: list[s
         scatter += centred.T @ centred
     few = features if count <= dimension else None
     return Moments(mean, scatter / (count - ddof), count, ddof, few)
+
+
+def merge(parts: Sequence[Moments]) -> Moments:
+    """Moments of the union of shards, exactly (Chan et al., Updating formulae for sample variances, 1979)."""
+    count = sum(part.count for part in parts)
+    mean = np.sum([part.count * part.mean for part in parts], axis=0) / count
+    scatter = np.zeros_like(parts[0].covariance)
+    for part in parts:
+        offset = part.mean - mean
+        scatter += (part.count - part.ddof) * part.covariance + part.count * np.outer(offset, offset)
+    return Moments(mean, scatter / (count - parts[0].ddof), count, parts[0].ddof)
 
 
 def check(features: np.ndarray, what: str = "features", names: list[str] | None = None, fewest: int = 2) -> np.ndarray:

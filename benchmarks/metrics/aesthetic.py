@@ -94,8 +94,8 @@ class Head:
 def apply(head: Head, embeddings: np.ndarray) -> np.ndarray:
     """One score per embedding."""
     if not head.relu:
-        weight, bias = head.fold()
-        return embeddings @ weight + bias
+        slope, offset = head.fold()
+        return embeddings @ slope + offset
     values = embeddings
     for index, (weight, bias) in enumerate(head.layers):
         values = values @ weight.T + bias
