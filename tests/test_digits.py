@@ -14,7 +14,7 @@ def test_they_are_the_loaders_own_in_a_fixed_split():
     assert images.shape == (1797, 1, 8, 8) and images.dtype == np.uint8 and images.max() == 255
     assert len(Digits().images("train")) == 1198 and len(Digits().images("heldout")) == 599
     rows = {
-        (*np.round(image * 16 / 255).astype(int).ravel(), label) for image, label in zip(images, labels, strict=True)
+        (*np.round(image * (16 / 255)).astype(int).ravel(), label) for image, label in zip(images, labels, strict=True)
     }
     assert rows == {
         (*image.astype(int).ravel(), label) for image, label in zip(found.images, found.target, strict=True)
