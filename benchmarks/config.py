@@ -10,14 +10,12 @@ from pydantic import Field, ValidationError, create_model, field_validator, mode
 
 from benchmarks import source
 from benchmarks.protocol import Protocol
-from benchmarks.strict import Count, Integer, Location, Many, Name, Positive, Share, Strict, faults, model_of, numbers
+from benchmarks.strict import Count, Location, Many, Name, Positive, Share, Strict, Whole, faults, model_of, numbers
 from sid.fault import Fault
 from sid.teachers import pretrain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-Seed = Integer
 
 
 class Budget(Strict):
@@ -28,7 +26,7 @@ class Budget(Strict):
     micro_batch: Count | None = Field(None, description="per process and round; absent: the whole share at once")
     ema_halflife: Positive = Field(500_000.0, description="half-life of the averaged generator, in images")
     ema_ramp: Share = Field(0.05, description="the half-life is at most this share of the images seen so far")
-    observe: Integer = Field(0, ge=0, description="points of the curve, spaced evenly in the logarithm of the images")
+    observe: Whole = Field(0, description="points of the curve, spaced evenly in the logarithm of the images")
     clip_norm: Positive | None = Field(None, description="largest norm of a player's gradient")
     dtype: Literal["float32", "float64"] = "float32"
 
@@ -42,7 +40,7 @@ def _fields(model: type[Strict]) -> dict[str, Any]:
     return {name: (entry.annotation, entry) for name, entry in model.model_fields.items()}
 
 
-DENOISING = frozenset(entry.name for entry in fields(pretrain.Options))
+DENOISING = frozenset(entry.name for entry in fields(pretrain.Settings))
 
 # A teacher's training: the loop's budget and the denoising player's own settings, in one section.
 _LOOP = {name: entry for name, entry in _fields(Budget).items() if name != "observe"}
@@ -51,7 +49,7 @@ Training: Any = create_model(
     __base__=Strict,
     __doc__="How a miniature teacher is trained on the spot.",
     **_LOOP,
-    **_fields(model_of(pretrain.Options, partial=True)),
+    **_fields(model_of(pretrain.Settings, partial=True)),
 )
 
 
@@ -67,9 +65,9 @@ class Teacher(Strict):
     _numbers = field_validator("network")(numbers)
 
     @property
-    def denoising(self) -> pretrain.Options:
+    def denoising(self) -> pretrain.Settings:
         """The denoising player's settings."""
-        return pretrain.Options(**{key: value for key, value in self._trained().items() if key in DENOISING})
+        return pretrain.Settings(**{key: value for key, value in self._trained().items() if key in DENOISING})
 
     @property
     def budget(self) -> Budget:
@@ -132,7 +130,7 @@ class Suite(Strict):
     name: Name
     title: str = ""
     extends: str | None = Field(None, description="a suite whose keys this one starts from; null takes a key away")
-    seeds: Many[Seed] = Field(min_length=1)
+    seeds: Many[Whole] = Field(min_length=1)
     teachers: dict[Name, Teacher] = Field(min_length=1)
     tasks: dict[Name, Task] = Field(min_length=1)
     entries: dict[Name, Entry] = Field(min_length=1)
@@ -141,8 +139,8 @@ class Suite(Strict):
     @field_validator("seeds")
     @classmethod
     def _seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds) or min(seeds) < 0:
-            raise ValueError(f"must be different whole numbers from 0 (got {list(seeds)})")
+        if len(set(seeds)) < len(seeds):
+            raise ValueError(f"must all be different (got {list(seeds)})")
         return seeds
 
     def entries_of(self, task: str) -> Mapping[str, Entry]:

@@ -176,7 +176,7 @@ class Plan:
         settings = self.suite.tasks[task]
         protocol = self.suite.protocols[settings.protocol]
         needs = {"teacher": self.teacher(settings.teacher, seed)} if entry.control != "heldout" else {}
-        options = options_of(self.suite, task, name) if entry.method else None
+        options: Any = options_of(self.suite, task, name) if entry.method else None
         if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
             needs["pairs"] = self.pairs(task, seed)
         columns = protocol.metrics.values()

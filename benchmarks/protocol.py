@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field, field_validator
 
-from benchmarks.strict import Count, Integer, Name, Number, Strict, numbers
+from benchmarks.strict import Count, Name, Number, Strict, Whole, numbers
 
 
 class Reference(Strict):
@@ -22,7 +22,7 @@ class Column(Strict):
     metric: str = Field(description="a metric of `sidbench list metrics`")
     features: str = Field(pattern=r"^[^.]+\.[^.]+$", description="<extractor>.<output>")
     reference: Reference | None = None
-    decimals: Integer = Field(2, ge=0, le=10, description="digits after the point, as the table prints them")
+    decimals: Whole = Field(2, le=10, description="digits after the point, as the table prints them")
     tolerance: Number = Field(0.0, ge=0, description="relative deviation that still counts as reproduced")
     options: dict[str, Any] = Field({}, description="of the metric")
 
@@ -44,5 +44,5 @@ class Protocol(Strict):
     extends: str | None = None
     samples: Count = Field(description="images that are generated and scored")
     batch: Count = Field(1000, description="images at a time; changes no number")
-    seed: Integer = Field(0, ge=0, description="of the samples' noise, the same for every entry")
+    seed: Whole = Field(0, description="of the samples' noise, the same for every entry")
     metrics: dict[Name, Column] = Field(min_length=1)

@@ -68,7 +68,7 @@ def find(kind: str, name: str) -> Path:
 def read(file: Path) -> dict[str, Any]:
     """One YAML file as a mapping. Nothing in it is ever executed."""
     try:
-        content = yaml.load(file.read_text(encoding="utf-8"), Loader=_Loader)
+        content = _Loader(file.read_text(encoding="utf-8")).get_single_data()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""

@@ -8,7 +8,7 @@ import types
 import typing
 from collections.abc import Iterator
 from functools import lru_cache
-from typing import Annotated, Any, Literal, TypeVar, Union
+from typing import Annotated, Any, TypeVar, Union
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
@@ -36,11 +36,18 @@ def _integer(value: Any) -> Any:
     return int(number) if isinstance(value, str) and isinstance(number, float) and number.is_integer() else value
 
 
-Number = Annotated[float, BeforeValidator(_number, json_schema_input_type=float), Field(allow_inf_nan=False)]
+# Bounds stand inside the reading of text, so that the schema shows them.
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+_Share = Annotated[float, Field(ge=0, le=1)]
+_Whole = Annotated[int, Field(ge=0)]
+_Count = Annotated[int, Field(ge=1)]
+Number = Annotated[_Number, BeforeValidator(_number, json_schema_input_type=_Number)]
+Positive = Annotated[_Positive, BeforeValidator(_number, json_schema_input_type=_Positive)]
+Share = Annotated[_Share, BeforeValidator(_number, json_schema_input_type=_Share)]
 Integer = Annotated[int, BeforeValidator(_integer, json_schema_input_type=int)]
-Count = Annotated[Integer, Field(ge=1)]
-Positive = Annotated[Number, Field(gt=0)]
-Share = Annotated[Number, Field(ge=0, le=1)]
+Whole = Annotated[_Whole, BeforeValidator(_integer, json_schema_input_type=_Whole)]
+Count = Annotated[_Count, BeforeValidator(_integer, json_schema_input_type=_Count)]
 Name = Annotated[str, Field(pattern=NAME)]
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists only
@@ -206,22 +213,3 @@ def unknown(what: str, name: str, known: typing.Iterable[str]) -> str:
     return f"unknown {what} '{name}'; " + (
         f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"
     )
-
-
-__all__ = [
-    "Count",
-    "Integer",
-    "Literal",
-    "Location",
-    "Many",
-    "Name",
-    "Number",
-    "Positive",
-    "Share",
-    "Strict",
-    "faults",
-    "given",
-    "model_of",
-    "numbers",
-    "unknown",
-]

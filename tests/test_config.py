@@ -63,7 +63,7 @@ def test_options_become_the_methods_dataclass(tmp_path: Path) -> None:
         ({"name": None}, "toys.yaml: name: is missing"),
         ({"name": "../up"}, "toys.yaml: name: must be a name of lower-case letters"),
         ({"seeds": []}, "toys.yaml: seeds: must not be empty"),
-        ({"seeds": [0, 0]}, "toys.yaml: seeds: must be different whole numbers from 0 (got [0, 0])"),
+        ({"seeds": [0, 0]}, "toys.yaml: seeds: must all be different (got [0, 0])"),
         ({"seeds": [0.5]}, "toys.yaml: seeds.0: must be a whole number (got 0.5)"),
         (
             {"teachers": {"a": {"family": "lime"}}},

@@ -52,7 +52,7 @@ def _files(kind: str) -> list[tuple[str, ...]]:
     singular = kind.removesuffix("s")
     rows: list[tuple[str, ...]] = [("name", "title")]
     for name in source.names(singular):
-        content = source.read(source.find(singular, name))
+        content = source.resolve(singular, name).content
         rows.append((name, str(content.get("title", ""))))
     return rows
 

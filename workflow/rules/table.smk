@@ -13,7 +13,7 @@ rule table:
     params:
         digest=digest("table"),
     shell:
-        sidbench("table", quoted(HOME))
+        sidbench("table", "--quiet", quoted(SUITE))
 
 
 rule report:
@@ -28,4 +28,4 @@ rule report:
     params:
         digest=digest("report"),
     shell:
-        sidbench("report", quoted(HOME))
+        sidbench("report", quoted(SUITE))
