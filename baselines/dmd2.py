@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Settings:
     steps: int = 1  # more than one: backward simulation over the grid 999, 749, 499, 249
-    t_init: float | None = None  # None: 80 (EDM) or 999 (VP); SDXL's one-step generator takes 399
-    unit_input: bool = True  # VP: unit noise at the first step, not sigma z; EDM's sigma_max z either way
+    t_init: float | None = None  # 80 (EDM), 999 (VP), 399 (SDXL in one step); None: the process's own
+    unit_input: bool = True  # VP: unit noise at the first step, not sigma z; EDM takes sigma z either way
     kappa: float = 1.0  # of the teacher: 1.75 (SD1.5), 8 (SDXL); the critic is not guided
     ratio: int = 5  # critic updates per generator update; 10 for SD1.5
     gan_generator: float = 3e-3  # weight of the GAN term; 0 leaves it out
@@ -38,9 +38,9 @@ class Dmd2(Method):
     paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
     Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "imagenet64": {},
-        "sd15": {"kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
-        "sdxl": {"steps": 4, "kappa": 8.0, "lr": 5e-7, "lr_generator": 5e-7, "gan_generator": 5e-3},
+        "imagenet64": {"t_init": 80.0},
+        "sd15": {"t_init": 999.0, "kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
+        "sdxl": {"steps": 4, "t_init": 999.0, "kappa": 8.0, "lr": 5e-7, "lr_generator": 5e-7, "gan_generator": 5e-3},
         "digits": {
             "lr": 1e-3,
             "lr_generator": 1e-3,
@@ -91,7 +91,11 @@ class Dmd2(Method):
             return {"gan": fake + real}
 
         def adam(rate: float) -> Optimiser:
-            rest: dict[str, Any] = {"weight_decay": options.weight_decay, "warmup": options.warmup, "clip_norm": options.clip_norm}
+            rest: dict[str, Any] = {
+                "weight_decay": options.weight_decay,
+                "warmup": options.warmup,
+                "clip_norm": options.clip_norm,
+            }
             return Optimiser(rate, (options.beta1, 0.999), options.eps, **rest)
 
         def plays(progress: Progress) -> bool:

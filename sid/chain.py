@@ -13,7 +13,8 @@ class Chain:
 
     `renoise` is the noise of step k > 1: fresh, the first step's (fixed), or the one implied by the previous
     step's input and output (ddim, deterministic given z). `unit_input` feeds z itself to the first step (DMD2 at
-    t = 999), instead of sigma(t_init) z, which is the process's noising of an all-zero image (SiD, SiD-LSG).
+    t = 999), instead of sigma(t_init) z, which is the process's noising of an all-zero image (SiD, SiD-LSG); an EDM
+    chain takes sigma(t_init) z either way.
     """
 
     steps: int = 1

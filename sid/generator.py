@@ -59,7 +59,7 @@ class Generator(nn.Module):
         return torch.full((len(like),), self.times[step], device=like.device, dtype=dtype)
 
     def _enter(self, z: Tensor) -> Tensor:
-        if self.chain.unit_input:
+        if self.chain.unit_input and self.denoiser.process.kind != "edm":
             return z
         return self.denoiser.process.add_noise(torch.zeros_like(z), z, self._time(0, z)).to(z.dtype)
 
