@@ -1,0 +1,64 @@
+# Two commands, each from a bare clone:
+#   make reproduce                 the mini suite: training, scores, tables, page   (SUITE=..., ARGS="-n")
+#   make test                      every test                                       (ARGS="-k config")
+# The first call also installs the locked requirements into .venv; VENV=... puts them elsewhere.
+SUITE ?= mini
+ARGS ?=
+VENV ?= .venv
+PYTHON := $(VENV)/bin/python
+
+FIND = for python in python3.11 python3.12 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+	&& echo "$$python" && break; done
+sum = $(firstword $(shell { $(1); } | cksum))
+# What is installed is named by what asked for it: the lock; the project's own data and its place.
+LOCKED := $(VENV)/.locked-$(call sum,cat requirements.lock)
+PLACED := $(VENV)/.placed-$(call sum,cat requirements.lock pyproject.toml; pwd)
+
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: help install reproduce test reference lint schemas lock
+
+help:
+	@sed -n '2,4s/^# *//p' Makefile
+	@echo "make reference | lint | schemas | lock: see CONTRIBUTING.md"
+
+install: $(PLACED)
+
+$(LOCKED):
+	@base=$$($(FIND)); test -n "$$base" || { echo "Python 3.11 or 3.12 is needed and was not found" >&2; exit 2; }; \
+	echo "installing the locked requirements into $(VENV): about 4 minutes and 6 GB, once"; \
+	"$$base" -m venv "$(VENV)"
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
+	@rm -f $(VENV)/.locked-* && touch $@
+
+$(PLACED): $(LOCKED)
+	@$(PYTHON) -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.placed-* && touch $@
+
+# -m finds this checkout by itself, wherever it was moved to.
+reproduce: install
+	@$(PYTHON) -m benchmarks reproduce $(SUITE) $(ARGS)
+
+test: install
+	@$(PYTHON) -m pytest $(ARGS)
+
+# The project's own reference of the miniature: committed alone, with the reason.
+reference: install
+	@$(PYTHON) -m benchmarks --results results/_reference reproduce mini-reference $(ARGS)
+	@$(PYTHON) -m benchmarks --results results/_reference table mini --as-reference
+
+lint: install
+	@$(PYTHON) -m ruff check .
+	@$(PYTHON) -m ruff format --check .
+	@$(PYTHON) -m mypy
+	@$(PYTHON) -m snakefmt --check Snakefile workflow
+	@$(PYTHON) -m snakemake --lint
+
+schemas: install
+	@$(PYTHON) -m benchmarks.schema
+
+# The versions that are locked stay where they still fit; `make lock ARGS=--upgrade` moves them.
+lock:
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev \
+		--python-version 3.11 pyproject.toml --output-file requirements.lock $(ARGS)
