@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,10 +12,10 @@ import numpy as np
 import torch
 
 from benchmarks import components
+from benchmarks.artefacts import data_of, open_teacher, origin, real_images, teacher_pairs
 from benchmarks.record import record, sha256
 from benchmarks.scoring import Scorer, as_json
 from sid import atomic, generator, sampling
-from sid.condition import ClassLabels, Condition, Unconditional
 from sid.draws import Draws, key
 from sid.generator import Generator
 from sid.recipe import Recipe
@@ -24,7 +23,6 @@ from sid.teachers import pretrain
 from sid.trainer import Data, Trained, train
 
 if TYPE_CHECKING:
-    from benchmarks.dataset import Dataset
     from benchmarks.plan import Job, Plan
     from sid.denoiser import Denoiser
 
@@ -66,6 +64,7 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
         "settings": settings,
         "data": params["data"],
         "conditional": bool(classes),
+        "dropout": options.dropout,
         "digest": job.digest,
     }
     atomic.write_json(job.folder / "teacher.json", described)
@@ -86,7 +85,7 @@ def _pair(job: Job, command: str) -> None:
         parts.append((noise, sampling.heun(teacher, noise, condition, params["steps"]), condition.labels))
     tensors = {"noise": torch.cat([part[0] for part in parts]), "images": torch.cat([part[1] for part in parts])}
     if parts[0][2] is not None:
-        tensors["labels"] = torch.cat([part[2] for part in parts])
+        tensors["labels"] = torch.cat([part[2] for part in parts if part[2] is not None])
     atomic.write_bytes(job.folder / "pairs.safetensors", save(tensors))
     _finish(job, command, time.monotonic() - started, 0)
 
@@ -139,7 +138,7 @@ def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool
     protocol = scorer.protocol
     needs = method.needs_of(options)
     if "real" in needs:
-        data.real = real_images(*_origin(Path(params["teacher"])))
+        data.real = real_images(*origin(Path(params["teacher"])))
     if "pairs" in needs:
         data.pairs = teacher_pairs(Path(params["pairs"]))
 
@@ -151,55 +150,12 @@ def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool
     trained = train(
         method, options, teacher, data, _recipe(params), state, (observe,), identity=job.digest, quiet=quiet
     )
-    generator.save(trained.generator, job.folder, {"method": method.name, "digest": job.digest})
+    dataset, conditional = origin(Path(params["teacher"]))
+    facts = {"method": method.name, "digest": job.digest, "data": dataset.name, "conditional": conditional}
+    generator.save(trained.generator, job.folder, facts)
     curve = "".join(json.dumps(row) + "\n" for row in trained.curve)
     atomic.write_text(job.folder / "curve.jsonl", curve)
     return trained
-
-
-def _origin(folder: Path) -> tuple[Dataset, bool]:
-    """The data set a teacher was trained on, and whether with its labels."""
-    described = json.loads((folder / "teacher.json").read_text())
-    return components.datasets()[described["data"]], described["conditional"]
-
-
-def open_teacher(folder: Path) -> tuple[Denoiser, Data]:
-    """A miniature teacher, with conditions of its data set's own frequencies."""
-    described = json.loads((folder / "teacher.json").read_text())
-    teacher = components.teachers()[described["family"]].load(folder)
-    return teacher, data_of(*_origin(folder))
-
-
-def data_of(dataset: Dataset, conditional: bool) -> Data:
-    """What every player gets: conditions and the samples' shape."""
-    conditions = ClassLabels(torch.from_numpy(dataset.labels("train"))) if conditional else Unconditional()
-    return Data(conditions, dataset.shape)
-
-
-def real_images(dataset: Dataset, conditional: bool) -> Callable[[Draws], tuple[torch.Tensor, Condition]]:
-    """Training images in [-1, 1] with their labels, drawn with replacement."""
-    pixels = torch.from_numpy(dataset.images("train")).float() / 127.5 - 1
-    labels = torch.from_numpy(dataset.labels("train")) if conditional else None
-
-    def draw(draws: Draws) -> tuple[torch.Tensor, Condition]:
-        chosen = (draws.uniform("real") * len(pixels)).long()
-        return pixels[chosen], Condition() if labels is None else Condition(labels=labels[chosen])
-
-    return draw
-
-
-def teacher_pairs(folder: Path) -> Callable[[Draws], tuple[torch.Tensor, torch.Tensor, Condition]]:
-    """Prepared pairs of noise and teacher image, drawn with replacement."""
-    from safetensors.torch import load_file
-
-    held = load_file(folder / "pairs.safetensors")
-
-    def draw(draws: Draws) -> tuple[torch.Tensor, torch.Tensor, Condition]:
-        chosen = (draws.uniform("pairs") * len(held["noise"])).long()
-        condition = Condition(labels=held["labels"][chosen]) if "labels" in held else Condition()
-        return held["noise"][chosen], held["images"][chosen], condition
-
-    return draw
 
 
 def _sample(sampler: sampling.Sampler, data: Data, count: int, seed: int, batch: int) -> np.ndarray:

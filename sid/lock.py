@@ -50,17 +50,20 @@ def held(path: Path, patience: float = 60.0) -> Iterator[None]:
 
 
 class Watch:
-    """Whether this process should stop: a signal came, or its parent died."""
+    """Whether this process should stop: a signal came, or the workflow that started it died.
+
+    A workflow sets SIDBENCH_WATCH_PARENT; a run started by hand outlives its shell, as nohup and tmux users expect.
+    """
 
     def __init__(self) -> None:
-        self.parent = os.getppid()
+        self.parent = os.getppid() if os.environ.get("SIDBENCH_WATCH_PARENT") else None
         self.signal: int | None = None
 
     def reason(self) -> Stopped | None:
         """Why to stop, or None."""
         if self.signal is not None:
             return Stopped(f"stopped by {signal.Signals(self.signal).name}", 128 + self.signal)
-        if os.getppid() != self.parent:
+        if self.parent is not None and os.getppid() != self.parent:
             return Stopped("stopped: the process that started this one is gone", 1)
         return None
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,7 @@ from sid.condition import Condition, Conditions
 from sid.denoiser import Denoiser
 from sid.draws import Draws
 from sid.engine import Engine
+from sid.generator import Generator
 from sid.lock import held, watched
 from sid.log import Log, Meter, report
 from sid.method import Batch, Ema, Method, Player, Progress
@@ -24,14 +25,14 @@ from sid.nets import kept, materialise
 from sid.recipe import LOOP_VERSION, Recipe
 from sid.state import TrainState
 
-Observer = Callable[[int, nn.Module], dict[str, float]]
+Observer = Callable[[int, Generator], dict[str, float]]
 
 
 @dataclass
 class Trained:
     """What a finished run leaves."""
 
-    generator: nn.Module  # the averaged one
+    generator: Generator  # the averaged one
     curve: list[dict[str, float]]
     images: int
     seconds: float
@@ -218,7 +219,7 @@ class _Run:
         return {"images": counters.images, "seconds": round(counters.seconds, 3), "players": played}
 
     def _observe(self, observers: Sequence[Observer]) -> None:
-        generator = self.nets["ema"]
+        generator = cast(Generator, self.nets["ema"])
         row: dict[str, float] = {"images": self.state.counters.images}
         self.observing = True
         for observer in observers:
@@ -235,7 +236,7 @@ class _Run:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         counters.peak_memory = max(counters.peak_memory, peak)
         return Trained(
-            self.nets["ema"].eval(),
+            cast(Generator, self.nets["ema"].eval()),
             counters.curve,
             counters.images,
             counters.seconds,

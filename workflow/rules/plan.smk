@@ -26,6 +26,7 @@ HOME = f"{RESULTS}/{NAME}"
 
 # Jobs run with this very Python and this checkout, wherever both were moved to.
 os.environ.update(
+    SIDBENCH_WATCH_PARENT="1",  # a killed Snakemake leaves no trainer behind
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
 )

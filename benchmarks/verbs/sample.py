@@ -1,0 +1,43 @@
+"""Images from a generator or a teacher, one seed a sample index."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "sample a generator (or a teacher, with --steps) into a zip, a folder or an npz"
+EXAMPLE = "sidbench sample results/mini/runs/digits-cond/sid-1.2/0 --count 64 --out samples.zip"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="FOLDER", help="a generator's or a teacher's folder")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="NAME.zip, NAME.npz or a folder")
+    parser.add_argument("--count", type=int, default=64, help="images (default: %(default)s)")
+    parser.add_argument("--first", type=int, default=0, help="the first sample index (default: %(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
+    parser.add_argument("--steps", type=int, help="steps of a chain, or of a teacher's sampler (default: all, or 18)")
+    parser.add_argument("--batch", type=int, default=1000, help="images at a time; changes no image")
+
+
+def run(args: argparse.Namespace) -> int:
+    from sid.fault import Fault
+
+    if args.count < 1 or args.batch < 1 or (args.steps is not None and args.steps < 1):
+        raise Fault("--count, --batch and --steps must be at least 1")
+
+    from benchmarks import archive, artefacts
+    from sid import sampling
+
+    if (args.folder / "generator.json").exists():
+        generator, data = artefacts.open_generator(args.folder)
+        if args.steps is not None and args.steps > generator.chain.steps:
+            raise Fault(f"--steps {args.steps}: this generator's chain has {generator.chain.steps}")
+        sampler = sampling.from_generator(generator, args.steps)
+    else:
+        teacher, data = artefacts.open_teacher(args.folder)
+        sampler = sampling.from_teacher(teacher, args.steps or 18)
+    indices = range(args.first, args.first + args.count)
+    made = sampling.generate(sampler, data.conditions, data.sample_shape, indices, args.seed, args.batch)
+    archive.write(args.out, made, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
+    print(f"{args.out}: {len(made)} images")
+    return 0

@@ -1,0 +1,61 @@
+"""One training without a suite: a method, a teacher, a budget."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+HELP = "distil a teacher with one method, without a suite; the same command resumes it"
+EXAMPLE = "sidbench train sid --teacher results/_shared/teacher/DIGEST --images 100000 --set alpha=1.0 --out my-run"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("method", metavar="METHOD", help="a method of `sidbench list methods`")
+    parser.add_argument("--teacher", required=True, type=Path, metavar="FOLDER", help="a teacher's folder")
+    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the generator goes")
+    parser.add_argument("--images", type=int, default=100_000, help="budget in images (default: %(default)s)")
+    parser.add_argument("--batch", type=int, default=256, help="global batch (default: %(default)s)")
+    parser.add_argument("--micro-batch", type=int, help="images a process and round (default: the whole share)")
+    parser.add_argument("--ema-halflife", type=float, default=20_000.0, help="in images (default: %(default)s)")
+    parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="teacher pairs, for methods that need them")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the method")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import components
+    from benchmarks.options import parse
+    from sid.discovery import pick
+    from sid.fault import Fault
+
+    method = pick("method", dict(components.methods()), args.method)
+    if args.images < args.batch or args.batch < 1:
+        raise Fault(f"--images {args.images} must be at least one --batch of {args.batch}")
+
+    from benchmarks import artefacts
+    from benchmarks.process import leaving_cleanly
+    from sid import generator
+    from sid.recipe import Recipe
+    from sid.trainer import train
+
+    teacher, data = artefacts.open_teacher(args.teacher)
+    dataset, conditional = artefacts.origin(args.teacher)
+    options = parse(method, dataset.name, args.set)
+    faults = method.faults(options, artefacts.teacher_facts(args.teacher))
+    needs = method.needs_of(options)
+    if "pairs" in needs and args.pairs is None:
+        faults.append(f"{method.name} needs the teacher's pairs: give their folder with --pairs")
+    if faults:
+        raise Fault(faults)
+    if "real" in needs:
+        data.real = artefacts.real_images(dataset, conditional)
+    if "pairs" in needs:
+        data.pairs = artefacts.teacher_pairs(args.pairs)
+    images = -(-args.images // args.batch) * args.batch
+    recipe = Recipe(args.seed, images, args.batch, args.micro_batch, args.ema_halflife)
+    with leaving_cleanly():
+        trained = train(method, options, teacher, data, recipe, args.out / "state", identity=str(args.teacher))
+    facts = {"method": method.name, "digest": "", "data": dataset.name, "conditional": conditional}
+    generator.save(trained.generator, args.out, facts)
+    print(f"{args.out}: {trained.images} images in {trained.seconds:.0f} s")
+    return 0

@@ -1,0 +1,56 @@
+"""What a training is doing, from its log."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+
+HELP = "follow a training: its rate and its health figures, a line an interval"
+EXAMPLE = "sidbench watch results/mini/state/digits-cond/sid-1.2/0"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a folder with a log.jsonl in it or below it")
+    parser.add_argument("--once", action="store_true", help="print what is there and leave")
+
+
+def run(args: argparse.Namespace) -> int:
+    from sid.fault import Fault
+
+    logs = sorted(args.folder.rglob("log.jsonl"), key=lambda path: path.stat().st_mtime)
+    if not logs:
+        raise Fault(f"{args.folder} holds no log.jsonl: no training has begun there")
+    path, total = logs[-1], _total(logs[-1].parent)
+    print(f"{path}, {total:,} images in all" if total else str(path))
+    read = 0
+    while True:
+        lines = path.read_text().splitlines(keepends=True)
+        rows = [json.loads(line) for line in lines[read:] if line.endswith("\n")]
+        read += len(rows)
+        for row in rows:
+            print(_line(row, total), flush=True)
+        if args.once or (total and rows and rows[-1]["images"] >= total):
+            return 0
+        time.sleep(1)
+
+
+def _total(folder: Path) -> int:
+    """The budget, from the recipe that the state belongs to."""
+    try:
+        return int(json.loads((folder / "recipe.json").read_text())["recipe"]["images"])
+    except (OSError, ValueError, KeyError):
+        return 0
+
+
+def _line(row: dict, total: int) -> str:
+    rate = row["images"] / max(row["seconds"], 1e-9)
+    left = f", {(total - row['images']) / rate:.0f} s left" if total else ""
+    figures = [
+        f"{player} {name} {value:.4g}"
+        for player, told in row["players"].items()
+        for name, value in told.items()
+        if not name.startswith("noise-bin")
+    ]
+    return f"{row['images']:>10,} images  {rate:,.0f}/s{left}  " + "  ".join(figures)
