@@ -140,6 +140,21 @@ def implicit(w: World, space: str, c: float) -> Tensor:
     return (total((phi - psi) * (psi - x)) / (total((psi - phi) ** 2) + c_x0**2).sqrt()).mean()
 
 
+def implicit_squared(w: World, weight: str) -> Tensor:
+    """-2 y . (s_psi - s_x) with scores (f - x_t) / sigma^2, under its time weight."""
+    x, sigma = w.x(), w.sigma("t", 0, 800)
+    x_t = x + spread(sigma) * w.noise("eps")
+    phi, psi = w.f("teacher", x_t, sigma), w.f("critic", x_t, sigma)
+    scores = [(image - x_t) / spread(sigma**2) for image in (phi, psi, x)]
+    weights = {
+        "one": torch.ones_like(sigma),
+        "sigma4/a2": sigma**4,
+        "sigma2/a": sigma**2,
+        "normaliser": 1 / (x - phi).detach().abs().flatten(1).mean(1),
+    }
+    return (-2 * weights[weight] * total((scores[1] - scores[0]) * (scores[1] - scores[2]))).mean()
+
+
 def matching(w: World, sigma: Tensor, weight: str, kappa: float = 1.0, x: Tensor | None = None) -> Tensor:
     """x moves along sg[psi - phi]: weight 1, 1/sigma, or 1 / (D mean |x - phi|)."""
     x = w.x() if x is None else x

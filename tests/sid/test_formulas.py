@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,21 @@ from tests.sid.formulas import World
 
 Formula = Callable[[World], Tensor]
 BATCH = 8
+# What the formulas take for granted, whatever the defaults are.
+ASSUMED: dict[str, Any] = {
+    "t_init": 2.5,
+    "t_max": 800.0,
+    "unit_input": False,
+    "loss_scale": 100.0,
+    "distance": "l2",
+    "regression": 0.25,
+    "clip_value": None,
+    "clip_norm": None,
+    "generator_from": 0,
+    "adversarial_from": 10_000,
+    "gan_generator": 3e-3,
+    "gan_critic": 1e-2,
+}
 
 
 def few_step(steps: int, renoise: str) -> dict[str, Formula]:
@@ -46,16 +62,18 @@ def score_identity(alpha: float) -> dict[str, Formula]:
     return {"generator": lambda w: f.score_identity(w, w.x(), alpha), "critic": f.critic}
 
 
+SIM = {"distance": "pseudo-huber", "loss_scale": 1.0}
+VSD = {"kappa": 1.0, "weight": "one", "rank": 4, "lora_alpha": 4.0}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Formula]]] = {
     **{f"sid at {alpha}": ("sid", {"alpha": alpha}, score_identity(alpha)) for alpha in (0.5, 1.0, 1.2)},
     "sida": (
         "sida",
-        {},
+        {"alpha": 1.0, "generator_weight": 0.01, "critic_weight": 1.0, "per_sample": False},
         {"generator": lambda w: f.score_identity(w, w.x(), 1.0, gan=True), "critic": f.sida_critic},
     ),
     "few-step with its GAN term": (
         "sid-few-step",
-        {"steps": 1, "adversarial": True},
+        {"steps": 1, "adversarial": True, "adversarial_weight": 1e-3},
         {"generator": lambda w: f.score_identity(w, w.x(), 1.0, gan=True, per_sample=True, weight=1e-3)},
     ),
     **{
@@ -67,26 +85,42 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Formula]]] = {
         for name, scales in GUIDANCE.items()
     },
     "sid-lsg, lsg": ("sid-lsg", {"kappa": 2.0, "prompt_dropout": 0.3}, guided((2.0, 2.0, 2.0, 2.0))),
-    "sim in x0": ("sim", {}, {"generator": lambda w: f.implicit(w, "x0", 0.03), "critic": f.critic}),
+    "sim in x0": (
+        "sim",
+        {**SIM, "space": "x0", "weight": "one", "c": 0.03},
+        {"generator": lambda w: f.implicit(w, "x0", 0.03), "critic": f.critic},
+    ),
+    **{
+        f"sim squared, weight {weight}": (
+            "sim",
+            {**SIM, "distance": "squared", "space": "score", "weight": weight},
+            {"generator": lambda w, weight=weight: f.implicit_squared(w, weight)},
+        )
+        for weight in ("one", "sigma4/a2", "sigma2/a", "normaliser")
+    },
     "sim in scores": (
         "sim",
-        {"space": "score", "weight": "sigma2/a", "c": 0.2},
+        {**SIM, "space": "score", "weight": "sigma2/a", "c": 0.2},
         {"generator": lambda w: f.implicit(w, "score", 0.2)},
     ),
     "diff-instruct": (
         "diff-instruct",
-        {},
+        {"loss_scale": 1.0},
         {"generator": lambda w: f.matching(w, w.log_normal("t"), "one"), "critic": f.critic},
     ),
-    "vsd": ("vsd", {}, {"generator": lambda w: f.matching(w, w.sigma("t", 20, 980), "1/sigma"), "critic": f.critic}),
+    "vsd": ("vsd", VSD, {"generator": lambda w: f.matching(w, w.sigma("t", 20, 980), "1/sigma"), "critic": f.critic}),
     "vsd, guided": (
         "vsd",
-        {"kappa": 4.5},
+        {**VSD, "kappa": 4.5},
         {"generator": lambda w: f.matching(w, w.sigma("t", 20, 980), "1/sigma", 4.5)},
     ),
     "dmd": ("dmd", {}, {"generator": f.dmd_generator, "critic": lambda w: f.shared_critic(w, gan=False)}),
     "dmd2": ("dmd2", {}, {"generator": f.dmd2_generator, "critic": lambda w: f.shared_critic(w, gan=True)}),
-    "consistency": ("consistency", {}, {"generator": f.consistency}),
+    "consistency": (
+        "consistency",
+        {"intervals": 30, "c": 1e-3, "sigma_data": 0.5, "time_scaling": 10.0, "kappa": 1.0},
+        {"generator": f.consistency},
+    ),
     "regression": ("regression", {}, {"generator": f.regression}),
 }
 
@@ -97,7 +131,8 @@ def test_the_gradient_is_that_of_the_formula(
 ) -> None:
     """In all three phases; networks stand a third of themselves off the teacher and don't move."""
     method, compared = methods()[name], set()
-    options = method.options("toy", "digits", given)
+    known = {field.name for field in fields(method.Options)}
+    options = method.options(given={key: value for key, value in ASSUMED.items() if key in known} | given)
 
     def around(player: Player, nets: Nets, batch: Batch) -> Terms:
         before = copy.copy(batch)
