@@ -37,9 +37,9 @@ class Vsd(Method):
             "kappa": 1.0,
             "t_init": None,
             "unit_input": False,
-            "rank": 32,
-            "lora_alpha": 32.0,
-            "lr": 3e-3,
+            "rank": 64,
+            "lora_alpha": 64.0,
+            "lr": 1e-3,
             "lr_generator": 1e-3,
         },
     }
