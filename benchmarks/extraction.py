@@ -1,0 +1,164 @@
+"""One pass over the images for all extractors: decoded once in threads ahead of the network, batched, stored."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter, deque
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from benchmarks.geometry import AS_IS, Geometry
+from benchmarks.images import Images, decode
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.extractor import Extractor
+    from benchmarks.store import Store
+
+SHOWN = 20  # faults that are told one by one
+
+
+@dataclass
+class Extracted:
+    """Feature arrays by "<extractor>.<output>", and what was seen of the images on the way."""
+
+    features: dict[str, np.ndarray]
+    names: list[str]
+    digest: str
+    modes: Counter = field(default_factory=Counter)  # how many came as grey, palette, with alpha, ...
+    sizes: Counter = field(default_factory=Counter)  # (width, height), before the protocol's crop and resize
+    stored: list[str] = field(default_factory=list)  # outputs that were read, not computed
+
+    def warnings(self) -> list[str]:
+        """What changes a score without being wrong."""
+        said = []
+        alpha = sum(count for mode, count in self.modes.items() if mode in ("RGBA", "LA", "PA", "RGBa", "La"))
+        other = sum(self.modes.values()) - self.modes["RGB"] - alpha
+        if alpha:
+            said.append(f"the alpha channel of {alpha} images was dropped, not composited")
+        if other:
+            said.append(f"{other} images were converted to RGB from {', '.join(sorted(set(self.modes) - {'RGB'}))}")
+        if len(self.sizes) > 1:
+            said.append(f"images of {len(self.sizes)} sizes are mixed")
+        return said
+
+
+def extract(
+    images: Images,
+    wanted: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
+    geometry: Geometry = AS_IS,
+    batch: int = 32,
+    workers: int = 0,
+    store: Store | None = None,
+) -> Extracted:
+    """The wanted outputs of each extractor; `workers` 0 takes the cores there are."""
+    digest = images.digest if store else ""
+    found = Extracted({}, images.names, digest)
+    missing: dict[str, list[str]] = {}
+    for name, outputs in wanted.items():
+        kept = store.read(digest, geometry, extractors[name], outputs) if store else {}
+        found.features |= {f"{name}.{output}": array for output, array in kept.items()}
+        found.stored += [f"{name}.{output}" for output in kept]
+        if lacking := [output for output in outputs if output not in kept]:
+            missing[name] = lacking
+    if not missing:
+        return found
+    arrays: dict[str, np.ndarray] = {}
+    for indices, pixels in _batches(images, geometry, batch, workers, found):
+        for name, outputs in missing.items():
+            for output, part in _features(extractors[name], pixels, outputs).items():
+                key = f"{name}.{output}"
+                if key not in arrays:
+                    arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
+                arrays[key][indices] = part
+    _refuse_infinite(arrays, images.names)
+    found.features |= arrays
+    if store:
+        for name, outputs in missing.items():
+            kept = {output: arrays[f"{name}.{output}"] for output in outputs}
+            store.write(digest, geometry, extractors[name], kept)
+    return found
+
+
+def _features(extractor: Extractor, pixels: Sequence[np.ndarray], outputs: Collection[str]) -> dict[str, np.ndarray]:
+    """Images of one size are resized together; the network sees the whole batch."""
+    import torch
+
+    groups: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(pixels):
+        groups.setdefault(image.shape, []).append(index)
+    with torch.inference_mode():
+        parts = [
+            extractor.prepare(torch.from_numpy(np.stack([pixels[index] for index in members])))
+            for members in groups.values()
+        ]
+        prepared = torch.cat(parts) if len(parts) > 1 else parts[0]
+        found = extractor.extract(prepared, outputs)
+    places = [index for members in groups.values() for index in members]
+    if places == sorted(places):
+        return found
+    order = np.argsort(places)
+    return {output: array[order] for output, array in found.items()}
+
+
+def _batches(
+    images: Images, geometry: Geometry, batch: int, workers: int, found: Extracted
+) -> Iterator[tuple[slice, list[np.ndarray]]]:
+    """Decoded batches in order; after the first unreadable image the rest is only checked, then all are told."""
+    faults: list[str] = []
+    pixels: list[np.ndarray] = []
+    for index, decoded in enumerate(_ahead(images, geometry, batch, workers)):
+        try:
+            image, mode, size = decoded.result()
+        except Fault as fault:
+            faults += fault.sentences
+            continue
+        found.modes[mode] += 1
+        found.sizes[size] += 1
+        if faults:
+            continue
+        pixels.append(image)
+        if len(pixels) == batch or index == len(images) - 1:
+            yield slice(index + 1 - len(pixels), index + 1), pixels
+            pixels = []
+    if faults:
+        more = [f"and {len(faults) - SHOWN} more images of {images.source}"] if len(faults) > SHOWN else []
+        raise Fault([*faults[:SHOWN], *more])
+
+
+def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iterator[Future]:
+    """Futures of decoded images, at most two batches ahead of the reader."""
+
+    def one(index: int) -> tuple[np.ndarray, str, tuple[int, int]]:
+        name = images.names[index]
+        try:
+            content = images.read(index)
+        except Exception as error:  # a damaged archive member; each archive library has its own errors
+            raise Fault(f"{name} can't be read from {images.source}: {error}") from error
+        pixels, mode = decode(content, name)
+        return geometry(pixels), mode, (pixels.shape[2], pixels.shape[1])
+
+    threads = workers or len(os.sched_getaffinity(0))
+    with ThreadPoolExecutor(threads) as pool:
+        waiting: deque[Future] = deque()
+        for index in range(len(images)):
+            waiting.append(pool.submit(one, index))
+            if len(waiting) >= 2 * batch:
+                yield waiting.popleft()
+        while waiting:
+            yield waiting.popleft()
+
+
+def _refuse_infinite(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
+    """NaN or infinity, with the image and the layer."""
+    for key, array in arrays.items():
+        finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+        if not finite.all():
+            bad = np.flatnonzero(~finite)
+            told = ", ".join(names[index] for index in bad[:3]) + (" ..." if len(bad) > 3 else "")
+            raise Fault(f"{key} has NaN or infinity for {len(bad)} images: {told}")

@@ -1,0 +1,101 @@
+"""DINOv2 ViT-L/14: class tokens, for FD-DINOv2."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from benchmarks.extractor import Extractor
+from benchmarks.inception.extractor import colour
+from benchmarks.weights import Weight, locate, tensors, verify
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+SIDE, PATCH = 224, 14
+FILE = "dinov2_vitl14_pretrain.pth"
+WEIGHT = Weight(
+    "dinov2-vitl14", "FD-DINOv2", (FILE,), "Apache-2.0", f"https://dl.fbaipublicfiles.com/dinov2/dinov2_vitl14/{FILE}"
+)
+
+
+class Dinov2(Extractor):
+    """Antialiased bicubic to 224 x 224 in float, whatever the aspect: EDM2's default."""
+
+    name = "dinov2"
+    version = 1
+    paper = "Oquab et al., DINOv2, arXiv 2304.07193"
+    verified = "layout"
+    outputs = ("cls",)
+    preprocess = "aa-bicubic-float-224/imagenet-mean-std"
+    weights = (WEIGHT,)
+    architecture: ClassVar[str] = "vit_large_patch14_dinov2"  # timm's name; its tensors are named as published
+    network: Any = None
+    device: str = "cpu"
+
+    def open(self, weights: Path | None, device: str = "cpu") -> Dinov2:
+        path = weights if weights is not None else locate(WEIGHT)
+        identity = verify(WEIGHT, path)
+        network = self._network()
+        try:
+            network.load_state_dict(at_224(tensors(path)))
+        except (RuntimeError, KeyError) as error:
+            raise Fault(f"{path} is no DINOv2 of the published layout: {str(error)[:200]}") from error
+        return self._opened(network, identity, device)
+
+    def random(self, seed: int, device: str = "cpu") -> Dinov2:
+        import torch
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self._opened(self._network(), f"random-{seed}", device)
+
+    def _network(self) -> Any:
+        import timm
+
+        return timm.create_model(self.architecture, pretrained=False, img_size=SIDE, num_classes=0)
+
+    def _opened(self, network: Any, identity: str, device: str) -> Dinov2:
+        opened = copy.copy(self)
+        opened.network = network.to(device).eval().requires_grad_(False)
+        opened.identity, opened.device = identity, device
+        return opened
+
+    def prepare(self, images: Tensor) -> Tensor:
+        from benchmarks.inception.resize import clean
+
+        return clean(colour(images.to(self.device)), SIDE)
+
+    def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+        import torch
+
+        mean, std = (torch.tensor(part, device=prepared.device).view(3, 1, 1) for part in (MEAN, STD))
+        with torch.inference_mode():
+            tokens = self.network.forward_features((prepared / 255 - mean) / std)
+        return {"cls": tokens[:, 0].float().cpu().numpy()}
+
+    def __call__(self, images: Tensor) -> dict[str, np.ndarray]:
+        return self.extract(self.prepare(images), self.outputs)
+
+
+def at_224(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The positions of 518 pixels brought to 224 as DINOv2's own code does: bicubic, scale (16 + 0.1) / 37."""
+    from torch.nn import functional as F
+
+    state = {name: tensor for name, tensor in state.items() if name != "mask_token"}
+    positions = state["pos_embed"]
+    grid, wanted = round((positions.shape[1] - 1) ** 0.5), SIDE // PATCH
+    if grid != wanted:
+        square = positions[:, 1:].float().reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
+        scale = (wanted + 0.1) / grid
+        moved = F.interpolate(square, scale_factor=(scale, scale), mode="bicubic")
+        state["pos_embed"] = moved.permute(0, 2, 3, 1).reshape(1, wanted * wanted, -1)
+        import torch
+
+        state["pos_embed"] = torch.cat([positions[:, :1].float(), state["pos_embed"]], dim=1)
+    return state

@@ -1,0 +1,41 @@
+"""What happens to an image before any network's own resize: the crop and the first resize of a protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+FILTERS = ("lanczos", "bicubic", "bilinear", "box")
+
+
+@dataclass(frozen=True)
+class Geometry:
+    """`crop` "none" | "centre" (to the short side); `side` 0 leaves the size; the result is uint8, as published."""
+
+    crop: str = "none"
+    side: int = 0
+    filter: str = "lanczos"
+
+    @property
+    def identity(self) -> str:
+        """Part of the key under which features are stored."""
+        return f"crop-{self.crop}/" + (f"{self.filter}-{self.side}-uint8" if self.side else "as-is")
+
+    def __call__(self, pixels: np.ndarray) -> np.ndarray:
+        """uint8 [3, H, W] in and out."""
+        if self.crop == "centre":
+            height, width = pixels.shape[1:]
+            short = min(height, width)
+            top, left = (height - short) // 2, (width - short) // 2
+            pixels = pixels[:, top : top + short, left : left + short]
+        if not self.side or pixels.shape[1:] == (self.side, self.side):
+            return np.ascontiguousarray(pixels)
+        from PIL import Image
+
+        image = Image.fromarray(np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+        resized = image.resize((self.side, self.side), Image.Resampling[self.filter.upper()])
+        return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
+
+
+AS_IS = Geometry()
