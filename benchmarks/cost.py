@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 BACKWARD = 2  # a backward pass costs about two forward passes
-EXTRACTOR = 300_000.0  # 600 steps of 128 images, a network of the miniature's size, and the start of a process
-PAGE = 100_000.0  # no passes: the start of a process
+START = 500_000.0  # the start of a process, in passes of a miniature's network
+EXTRACTOR = START + 600 * 128 * (1 + BACKWARD)  # a network of the miniature's size
+PAGE = START
 
 
 def teacher(images: int) -> float:
     """Denoising: one network, forward and backward."""
-    return images * (1 + BACKWARD)
+    return START + images * (1 + BACKWARD)
 
 
 def distilled(images: int) -> float:

@@ -166,7 +166,7 @@ class Plan:
             "pairs",
             section,
             dict(teacher.versions),
-            work=cost.samples(settings.count, 2 * settings.steps),
+            work=cost.START + cost.samples(settings.count, 2 * settings.steps),
             needs=(teacher,),
             params={"teacher_folder": str(teacher.folder)},
         )
@@ -195,6 +195,7 @@ class Plan:
         else:
             data = self.suite.teachers[settings.teacher].data
             section |= {"control": entry.control, "steps": entry.steps, "data": data}
+        work += cost.START
         inputs = [*needs.values(), *extractors.values()]
         key = digest(section, versions, [job.digest for job in inputs])
         place = ("runs", task, name, str(seed))
