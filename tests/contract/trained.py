@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,17 @@ def its_losses_are_sound(method: Method, folder: Path) -> None:
 
 def its_losses_are_sound_in_bfloat16(method: Method, folder: Path) -> None:
     _losses_are_sound(method, folder, "bfloat16")
+
+
+def it_needs_only_what_it_declares(method: Method, folder: Path) -> None:
+    """Without the real images and pairs that it does not ask for it trains as well."""
+    options, offered = toy_options(method), toy.data()
+    needs = method.needs_of(options)
+    assert needs <= {"real", "pairs", "prompts"}
+    given = {name: getattr(offered, name) if name in needs else None for name in ("real", "pairs")}
+    recipe = Recipe(images=3 * BATCH, batch=BATCH, save_seconds=1e9)
+    trained = train(watched(method), options, toy.teacher(), replace(offered, **given), recipe, folder, quiet=True)
+    assert torch.isfinite(toy.weights(trained)).all()
 
 
 def a_gradient_reaches_only_whom_a_player_trains(method: Method, folder: Path) -> None:
@@ -212,6 +224,7 @@ CHECKS = (
     every_player_plays_some_time,
     its_losses_are_sound,
     its_losses_are_sound_in_bfloat16,
+    it_needs_only_what_it_declares,
     a_gradient_reaches_only_whom_a_player_trains,
     no_other_player_reaches_the_generator,
     three_steps_and_a_resume_equal_six,
