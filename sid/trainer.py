@@ -61,14 +61,18 @@ def train(
     engine: Engine | None = None,
     identity: str = "",
     quiet: bool = False,
+    start: Generator | None = None,
 ) -> Trained:
     """Trains to the end of the recipe, or goes on from the folder's last state. To resume, call it again.
 
     `identity` is what else decides the result (the teacher's digest, say): a state of another identity is refused.
+    `start` is a distilled generator to begin from instead of the teacher (SiD2A); the critic begins as the teacher.
     """
     engine = engine or Engine.here()
     with held(folder / f"run-{engine.rank}.lock"), watched() as watch:
         run = _Run(method, options, teacher, data, recipe, folder, engine, identity)
+        if start is not None:
+            run.begin_from(start)
         run.resume()
         meter = Meter(method.name, recipe.images, run.state.counters.images, quiet or engine.rank > 0)
         log = Log(folder / "log.jsonl", run.state.counters.images) if engine.rank == 0 else None
@@ -152,6 +156,11 @@ class _Run:
         found = {module for net in self.nets.values() for module in net.modules() if isinstance(module, Denoiser)}
         for module in found:
             module.register_forward_hook(count)
+
+    def begin_from(self, start: Generator) -> None:
+        """The generator and its average take a distilled generator's weights."""
+        for name in ("generator", "ema"):
+            cast(Generator, self.nets[name]).denoiser.network.load_state_dict(start.denoiser.network.state_dict())
 
     def resume(self) -> None:
         self.state.check_recipe()

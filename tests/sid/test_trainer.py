@@ -221,3 +221,15 @@ def test_the_log_tells_what_the_loss_does_not(tmp_path):
 def test_passes_are_counted_in_samples(tmp_path):
     """SiD: G + critic in the critic's step, G + teacher + critic in the generator's: 5 forward passes an image."""
     assert toy.distil(SID, OPTIONS, tmp_path).passes == 5 * 48
+
+
+def test_a_distilled_generator_is_where_training_begins(tmp_path):
+    """SiD2A: generator and average begin distilled, the critic as the teacher."""
+    from sid.generator import Generator
+    from sid.recipe import Recipe
+    from sid.trainer import train
+
+    start = Generator(toy.teacher(seed=5))
+    recipe = Recipe(images=48, batch=8, stop_players={"critic": 0.0, "generator": 0.0}, save_seconds=1e9)
+    trained = train(SID, OPTIONS, toy.teacher(), toy.data(), recipe, tmp_path, quiet=True, start=start)
+    assert torch.equal(toy.weights(trained), torch.cat([p.flatten() for p in start.parameters()]))
