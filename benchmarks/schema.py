@@ -12,9 +12,15 @@ FILE = Path(__file__).parents[1] / "workflow" / "schemas" / "suite.schema.json"
 
 
 def text() -> str:
-    """The schema as it is committed. A suite that extends another need not say everything itself."""
+    """The schema as it is committed. A suite that extends another need not say everything, and takes keys away by null:
+    the schema helps to write one, and `sidbench check` judges the whole."""
     schema = Suite.model_json_schema()
     required = schema.pop("required")
+    for section in schema["$defs"].values():
+        section.pop("required", None)
+    for section in schema["properties"].values():
+        for pattern, item in section.get("patternProperties", {}).items():
+            section["patternProperties"][pattern] = {"anyOf": [item, {"type": "null"}]}
     schema["anyOf"] = [{"required": required}, {"required": ["extends"]}]
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
     return json.dumps(schema, indent=1, sort_keys=True) + "\n"
