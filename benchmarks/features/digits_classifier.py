@@ -24,6 +24,7 @@ class DigitsClassifier(Extractor):
     outputs = ("features", "logits")
     preprocess = "uint8/127.5-1"
     trained_here = True
+    data = "digits"
     network: Any = None
 
     def open(self, weights: Path | None, device: str = "cpu") -> DigitsClassifier:
