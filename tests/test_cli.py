@@ -136,3 +136,14 @@ def test_the_shipped_suites_have_no_fault(suite: str) -> None:
     done = sidbench("check", suite)
     assert (done.returncode, done.stderr) == (0, ""), done.stderr
     assert "no fault" in done.stdout
+
+
+def test_check_knows_the_players_of_a_method(tmp_path: Path) -> None:
+    suite = "name: own\nextends: smoke\nentries:\n  sid: {stop_players: {critik: 0.5}}\n"
+    (tmp_path / "own.yaml").write_text(suite)
+    done = sidbench("check", "own.yaml", cwd=tmp_path)
+    assert done.returncode == 2
+    said = (
+        "sidbench: own.yaml: entries.sid.stop_players.critik: unknown player of sid 'critik'; did you mean 'critic'?\n"
+    )
+    assert done.stderr == said
