@@ -151,6 +151,7 @@ def teacher_facts(suite: Suite, name: str) -> TeacherFacts:
         text=family.text,
         guidance=teacher.conditional and teacher.denoising.dropout > 0,
         features=family.features,
+        augment=family.augment,
         real=True,  # a teacher that is trained on the spot has its data at hand
     )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -16,6 +16,7 @@ from sid.guidance import guided
 from sid.method import Batch, Optimiser, Player, Terms
 
 if TYPE_CHECKING:
+    from sid.condition import Condition
     from sid.laws import TimeLaw
 
 Nets = Mapping[str, Any]
@@ -79,11 +80,13 @@ def critic_player(
     dropout: float = 0.0,
     adversarial: Adversarial | None = None,
     mixture: bool = True,
+    augment: float = 0.0,
 ) -> Player:
     """The critic that follows the generator: one denoising step on fresh images.
 
     `dropout` is the share of conditions replaced by the null one; drawn before the generator runs, the dropped
     condition drives both networks. `mixture` matches every step of a chain, one per iteration; else the last alone.
+    `augment` is the probability of each non-leaking augmentation of what the critic sees (EDM teachers).
     """
 
     def loss(nets: Nets, batch: Batch) -> Terms:
@@ -93,9 +96,24 @@ def critic_player(
             batch.condition = batch.condition.drop((batch.draws.uniform("drop") < dropout).to(batch.like.device))
         with torch.no_grad():
             x = generate(nets, batch, chain_step(nets, batch) if mixture else None)
+            x, batch.condition = augmented(batch, x, batch.condition, augment, "augment-fake")
+            if adversarial is not None and batch.real is not None and batch.real_condition is not None:
+                batch.real, batch.real_condition = augmented(
+                    batch, batch.real, batch.real_condition, augment, "augment-real"
+                )
         return denoising_loss(nets, batch, x, kappa, adversarial)
 
     return Player("critic", ("critic",), loss, optimiser, train_mode=("critic",))
+
+
+def augmented(batch: Batch, x: Tensor, condition: Condition, p: float, stream: str) -> tuple[Tensor, Condition]:
+    """Images changed by the non-leaking augmentation, and the condition that tells the critic how."""
+    if p == 0:
+        return x, condition
+    from sid.augment import augment
+
+    changed, labels = augment(x, batch.draws, p, stream)
+    return changed, replace(condition, augment=labels.to(x.dtype))
 
 
 def chain_step(nets: Nets, batch: Batch) -> int:

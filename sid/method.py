@@ -146,6 +146,7 @@ class TeacherFacts:
     guidance: bool = False  # trained with condition dropout: has an unconditional branch
     features: bool = False  # offers encoder features for an adversarial term
     real: bool = False  # real training data is at hand
+    augment: bool = False  # its network takes the labels of the non-leaking augmentation
 
 
 class Method(Component, ABC):
@@ -198,3 +199,12 @@ def positive(options: Any, *names: str) -> list[str]:
         if not (math.isfinite(value) and value > 0):
             faults.append(f"{name} must be above 0 (got {value})")
     return faults
+
+
+def augment_faults(p: float, teacher: TeacherFacts) -> list[str]:
+    """Why the critic's images can't be augmented with this probability."""
+    if not 0 <= p <= 1:
+        return [f"augment must be in [0, 1] (got {p})"]
+    if p and not teacher.augment:
+        return [f"augment {p} needs a network that takes augmentation labels, and {teacher.name} takes none"]
+    return []

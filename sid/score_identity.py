@@ -25,6 +25,7 @@ class ScoreIdentity:
     t_max: float = 800.0
     loss_scale: float = 100.0
     prompt_dropout: float = 0.0  # of the critic's step, where the critic is guided
+    augment: float = 0.0  # of the critic's images, EDM teachers
     mixture: bool = True  # match every step of a chain, drawn uniformly; False: the last step alone (an ablation)
 
     def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
@@ -37,7 +38,8 @@ class ScoreIdentity:
         if self.adversarial is not None:
             plays = self.adversarial.generator_plays
             player = Player("generator", ("generator",), self.generator_loss, generator, ("generator",), plays)
-        return (critic_player(critic, self.guidance.k1, dropout, self.adversarial, self.mixture), player)
+        learner = critic_player(critic, self.guidance.k1, dropout, self.adversarial, self.mixture, self.augment)
+        return (learner, player)
 
     def generator_loss(self, nets: Mapping[str, Any], batch: Batch) -> Terms:
         """SiD's loss (arXiv 2404.04057, eq. 23) with its weight (eq. 25), under the guidance scales k2, k3 and k4.

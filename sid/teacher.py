@@ -17,6 +17,7 @@ class Teacher(Component, ABC):
 
     process: ClassVar[str]  # "edm" | "vp" | "flow"
     text: ClassVar[bool] = False
+    augment: ClassVar[bool] = False  # its network takes the labels of the non-leaking augmentation
     features: ClassVar[bool] = False  # offers encoder features for an adversarial term
     licence: ClassVar[str] = ""
 

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from sid.adversarial import Adversarial
 from sid.chain import Chain
-from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, positive
+from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, augment_faults, positive
 from sid.score_identity import ScoreIdentity
 
 
@@ -25,6 +25,7 @@ class Settings:
     lr: float = 1e-5
     lr_generator: float = 1e-5
     loss_scale: float = 100.0
+    augment: float = 0.0  # non-leaking augmentation of the critic's images, for networks that take its labels
     eps: float = 1e-8
 
 
@@ -36,13 +37,14 @@ class Sida(Method):
     split_matters = "its cross-entropies are means over the micro-batch, multiplied by per-sample weights"
     Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "cifar10": {},
+        "cifar10": {"augment": 0.12},
         "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
         "digits": {"lr": 1e-3, "lr_generator": 1e-3, "generator_from": 2_000, "adversarial_from": 20_000},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale") + Chain(t_init=options.t_init).faults()
+        faults += augment_faults(options.augment, teacher)
         return faults + _adversarial(options).faults(teacher.features, teacher.real)
 
     def build(self, options: Settings) -> dict[str, Net]:
@@ -50,7 +52,11 @@ class Sida(Method):
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         objective = ScoreIdentity(
-            options.alpha, adversarial=_adversarial(options), t_max=options.t_max, loss_scale=options.loss_scale
+            options.alpha,
+            adversarial=_adversarial(options),
+            t_max=options.t_max,
+            loss_scale=options.loss_scale,
+            augment=options.augment,
         )
         critic = Optimiser(options.lr, eps=options.eps, clip_value=options.clip_value)
         return objective.players(critic, Optimiser(options.lr_generator, eps=options.eps))

@@ -54,6 +54,7 @@ class Edm(Teacher):
     )
     verified = "layout"
     process = "edm"
+    augment = True
     features = True
     licence = "CC BY-NC-SA 4.0 (NVIDIA's published EDM weights)"
 
