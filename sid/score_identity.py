@@ -25,8 +25,8 @@ class ScoreIdentity:
     t_max: float = 800.0
     loss_scale: float = 100.0
     prompt_dropout: float = 0.0  # of the critic's step, where the critic is guided
-    augment: float = 0.0  # of the critic's images, EDM teachers
     mixture: bool = True  # match every step of a chain, drawn uniformly; False: the last step alone (an ablation)
+    augment: float = 0.0  # of the critic's images, EDM teachers
 
     def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
         """Critic first, then the generator."""

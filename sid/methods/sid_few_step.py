@@ -64,10 +64,10 @@ class SidFewStep(Method):
             options.alpha,
             preset(options.guidance, options.kappa),
             _adversarial(options) if options.adversarial else None,
-            options.t_max,
-            options.loss_scale,
-            options.prompt_dropout,
-            options.mixture,
+            t_max=options.t_max,
+            loss_scale=options.loss_scale,
+            prompt_dropout=options.prompt_dropout,
+            mixture=options.mixture,
         )
         return objective.players(
             Optimiser(options.lr, eps=options.eps), Optimiser(options.lr_generator, eps=options.eps)
