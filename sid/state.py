@@ -6,10 +6,12 @@ JSON. Draws need no state: they are a function of (seed, iteration, stream, samp
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,7 +97,8 @@ class TrainState:
             shutil.rmtree(beside, ignore_errors=True)
             beside.mkdir(parents=True)
         self.engine.wait()
-        dcp.save(self._tensors(), checkpoint_id=beside / "tensors", no_dist=self.engine.world == 1)
+        with _alone_is_fine():
+            dcp.save(self._tensors(), checkpoint_id=beside / "tensors", no_dist=self.engine.world == 1)
         self.engine.wait()
         if self.engine.rank == 0:
             (beside / "counters.json").write_text(json.dumps(asdict(self.counters)))
@@ -116,12 +119,21 @@ class TrainState:
 
     def _load(self, path: Path) -> None:
         tensors = self._tensors()
-        dcp.load(tensors, checkpoint_id=path / "tensors", no_dist=self.engine.world == 1)
+        with _alone_is_fine():
+            dcp.load(tensors, checkpoint_id=path / "tensors", no_dist=self.engine.world == 1)
         self.nets.load_state_dict(tensors["nets"])
         options = StateDictOptions(flatten_optimizer_state_dict=True)
         rest = get_optimizer_state_dict(self.nets, self.optimisers, options=options)
         set_optimizer_state_dict(self.nets, self.optimisers, {**rest, **tensors["optimisers"]}, options=options)
         self.counters = Counters(**json.loads((path / "counters.json").read_text()))
+
+
+@contextlib.contextmanager
+def _alone_is_fine() -> Iterator[None]:
+    """Without torch's warning that there is one process: that is what a laptop has."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="torch.distributed is disabled")
+        yield
 
 
 def _checksums(folder: Path) -> dict[str, str]:

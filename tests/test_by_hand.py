@@ -89,5 +89,25 @@ def test_a_signal_saves_and_leaves_in_a_sentence(teacher, tmp_path, number):
     assert main(["watch", str(tmp_path / "run"), "--once"]) == 0
 
 
+def test_a_kill_costs_seconds_and_changes_no_byte(teacher, tmp_path):
+    """kill -9 of the process group in the middle of training, then the same command."""
+    more = ["--images", "200000", "--save-seconds", "0.5"]
+    assert train(teacher, tmp_path / "whole", *more) == 0
+    command = [sys.executable, "-m", "benchmarks", "train", "sid", "--teacher", str(teacher), *more]
+    command += ["--out", str(tmp_path / "cut")]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 90
+    while not list((tmp_path / "cut").glob("state/state-*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "cut" / "generator.safetensors").exists()
+    again = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
+    assert again.returncode == 0 and "going on from" in again.stderr
+    for name in ("generator.safetensors", "generator.json"):
+        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+
+
 def test_the_data_set_behind_the_teacher_is_known(teacher):
     assert json.loads((teacher / "teacher.json").read_text())["data"] in datasets()

@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--ema-halflife", type=float, default=20_000.0, help="in images (default: %(default)s)")
     parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="teacher pairs, for methods that need them")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--save-seconds", type=float, default=10.0, help="between two states (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the method")
 
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     if "pairs" in needs:
         data.pairs = artefacts.teacher_pairs(args.pairs)
     images = -(-args.images // args.batch) * args.batch
-    recipe = Recipe(args.seed, images, args.batch, args.micro_batch, args.ema_halflife)
+    recipe = Recipe(args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds)
     with leaving_cleanly():
         trained = train(method, options, teacher, data, recipe, args.out / "state", identity=str(args.teacher))
     facts = {"method": method.name, "digest": "", "data": dataset.name, "conditional": conditional}
