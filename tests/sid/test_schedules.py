@@ -80,6 +80,24 @@ def test_a_network_drops_out_in_its_own_update_alone(name: str, tmp_path: Path) 
         assert training & {"generator", "critic", "teacher"} == expected[name] & {"generator", "critic", "teacher"}
 
 
+@pytest.mark.parametrize(("name", "same"), [("sid", False), ("diff-instruct", True), ("dmd", True), ("dmd2", True)])
+def test_whose_labels_a_player_sees(name: str, same: bool, tmp_path: Path) -> None:
+    """Fresh ones in each step of SiD; in the others both players share theirs."""
+    seen: dict[tuple[int, str], torch.Tensor] = {}
+
+    def around(player: Player, nets: Nets, batch: Batch) -> Terms:
+        terms = player.loss(nets, batch)
+        assert batch.condition.labels is not None
+        seen[batch.draws.iteration, player.name] = batch.condition.labels
+        return terms
+
+    method = methods()[name]
+    watched: Any = Watched(method, around)
+    toy.distil(watched, method.options("toy", "digits"), tmp_path)
+    equal = [torch.equal(seen[step, "critic"], seen[step, "generator"]) for step in (1, 2, 4, 5)]
+    assert all(equal) if same else not any(equal)
+
+
 def test_diff_instruct_drops_the_same_units_of_teacher_and_critic() -> None:
     """Two passes in train mode differ; under one mask a critic that is the teacher's copy says the same."""
     teacher: Denoiser = toy.teacher(dropout=0.5).train()
