@@ -1,9 +1,14 @@
-"""Sampling: Heun's method for teachers, and bulk generation in which seeds belong to sample indices."""
+"""Sampling: teachers at full steps, students, and bulk generation in which seeds belong to sample indices.
+
+EDM teachers are sampled by Heun's method, deterministic or stochastic; latent ones by the schedulers of diffusers.
+"""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -11,16 +16,47 @@ from torch import Tensor
 
 from sid.condition import Condition, Conditions
 from sid.denoiser import Denoiser
+from sid.discovery import UnknownName
 from sid.draws import Draws
+from sid.fault import Fault
 from sid.generator import Generator
 from sid.guidance import guided
 
 Sampler = Callable[[Draws, Condition, tuple[int, ...], Tensor], Tensor]
+SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++")}  # the first is the default
+
+
+@dataclass(frozen=True)
+class Churn:
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2); the paper's ImageNet-64 values are 40, .05, 50, 1.003.
+
+    Between `low` and `high` every step first adds noise that raises sigma by the factor
+    1 + min(amount / steps, sqrt(2) - 1).
+    """
+
+    amount: float
+    low: float = 0.0
+    high: float = math.inf
+    noise: float = 1.0  # the standard deviation of what is added
+
+    def factor(self, sigma: float, steps: int) -> float:
+        return min(self.amount / steps, math.sqrt(2) - 1) if self.low <= sigma <= self.high else 0.0
 
 
 @torch.no_grad()
-def heun(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int = 18, kappa: float = 1.0) -> Tensor:
-    """EDM's deterministic sampler (Karras et al. 2022, algorithm 1): 2 steps - 1 passes, the last step Euler."""
+def heun(
+    denoiser: Denoiser,
+    z: Tensor,
+    condition: Condition,
+    steps: int = 18,
+    kappa: float = 1.0,
+    churn: Churn | None = None,
+    fresh: Callable[[int], Tensor] | None = None,
+) -> Tensor:
+    """EDM's sampler (Karras et al. 2022, algorithms 1 and 2): 2 steps - 1 passes, the last step Euler.
+
+    Deterministic given z without `churn`; with it, `fresh(step)` gives the step's unit noise.
+    """
 
     def slope(x: Tensor, sigma: float) -> Tensor:
         t = torch.full((len(x),), sigma, dtype=x.dtype, device=x.device)
@@ -28,12 +64,16 @@ def heun(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int = 18, k
 
     grid = [*denoiser.process.trajectory(steps), 0.0]
     x = z.double() * grid[0]
-    for sigma, following in itertools.pairwise(grid):
-        d = slope(x.to(z.dtype), sigma).double()
-        euler = x + (following - sigma) * d
+    for step, (sigma, following) in enumerate(itertools.pairwise(grid)):
+        raised = sigma * (1 + churn.factor(sigma, steps)) if churn is not None else sigma
+        if churn is not None and raised > sigma:
+            assert fresh is not None, "a stochastic sampler needs fresh noise"
+            x = x + math.sqrt(raised**2 - sigma**2) * churn.noise * fresh(step).double()
+        d = slope(x.to(z.dtype), raised).double()
+        euler = x + (following - raised) * d
         if following > 0:
             d = (d + slope(euler.to(z.dtype), following).double()) / 2
-        x = x + (following - sigma) * d
+        x = x + (following - raised) * d
     return x.to(z.dtype)
 
 
@@ -48,11 +88,29 @@ def from_generator(generator: Generator, steps: int | None = None) -> Sampler:
     return sample
 
 
-def from_teacher(denoiser: Denoiser, steps: int, kappa: float = 1.0) -> Sampler:
-    """A teacher at full steps as a sampler, from the same noise as the student's."""
+def from_teacher(
+    denoiser: Denoiser, steps: int, kappa: float = 1.0, name: str | None = None, churn: Churn | None = None
+) -> Sampler:
+    """A teacher at full steps as a sampler, from the same noise as the student's.
+
+    `name` is one of SAMPLERS for the teacher's process. A stochastic sampler draws its noise by the sample index too.
+    """
+    kind = denoiser.process.kind
+    name = SAMPLERS[kind][0] if name is None else name
+    if name not in SAMPLERS[kind]:
+        raise UnknownName(f"sampler of a teacher on the {kind} process", name, SAMPLERS[kind])
+    if steps < 1:
+        raise Fault(f"a teacher needs at least 1 step (got {steps})")
 
     def sample(draws: Draws, condition: Condition, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        return heun(denoiser, draws.normal("z0", shape, like), condition, steps, kappa)
+        z = draws.normal("z0", shape, like)
+        if name == "heun":
+            return heun(
+                denoiser, z, condition, steps, kappa, churn, lambda step: draws.normal(f"churn{step}", shape, z)
+            )
+        from sid.teachers.latent.samplers import scheduled
+
+        return scheduled(denoiser, z, condition, steps, kappa, name)
 
     return sample
 
@@ -85,8 +143,10 @@ def generate(
     seed: int,
     batch: int = 1024,
     device: torch.device | str = "cpu",
+    decode: Callable[[Tensor], Tensor] | None = None,
 ) -> np.ndarray:
-    """uint8 images [N, C, H, W] of the sample indices."""
+    """uint8 images [N, C, H, W] of the sample indices; `decode` turns latents into images in [-1, 1]."""
     like = torch.empty(0, device=device)
     parts = batches(sampler, conditions, shape, indices, seed, batch, like)
-    return np.concatenate([to_uint8(part).cpu().numpy() for part in parts])
+    pictures = parts if decode is None else map(decode, parts)
+    return np.concatenate([to_uint8(picture).cpu().numpy() for picture in pictures])

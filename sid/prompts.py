@@ -1,0 +1,171 @@
+"""Prompt embeddings, encoded once: a cache on disk that training maps into memory, so that no step runs a text encoder.
+
+A cache is named by what decides its content: the encoder's hash, the captions, the rows' type and the picture's size.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from sid import atomic
+from sid.condition import Condition
+from sid.draws import Draws
+from sid.fault import Fault
+from sid.log import report
+
+VERSION = 1
+SHARD = 1024  # captions in one file: what a killed run loses at most
+DTYPES = ("float16", "bfloat16", "float32")
+
+
+class Encoder(Protocol):
+    """What encodes prompts; `sid.teachers.latent.text.TextEncoder` is one."""
+
+    digest: str  # of its weights and vocabulary
+    calls: int
+
+    def encode(self, prompts: Sequence[str]) -> dict[str, Tensor]: ...
+    def null(self) -> dict[str, Tensor]: ...
+    def over_long(self, prompts: Sequence[str]) -> list[int]: ...
+
+
+def caption_key(caption: str) -> str:
+    return hashlib.sha256(caption.encode()).hexdigest()[:16]
+
+
+def read_prompts(file: Path) -> list[str]:
+    """One prompt a line; a Fault for a file without any."""
+    try:
+        prompts = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise Fault(f"{file} can't be read as a list of prompts: {error}") from None
+    if not prompts:
+        raise Fault(f"{file} holds no prompt (expected one a line)")
+    return prompts
+
+
+class PromptCache:
+    """An encoded list of prompts. Rows are mapped from the files; `len` counts the prompts, repetitions included."""
+
+    def __init__(self, folder: Path):
+        from safetensors.torch import load_file
+
+        self.folder = Path(folder)
+        try:
+            self.facts: dict[str, Any] = json.loads((self.folder / "prompts.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            raise Fault(f"{folder} is no cache of prompt embeddings: it has no readable prompts.json") from None
+        self.rows: list[int] = self.facts["rows"]
+        # load_file maps the file: only the rows that are drawn are ever read.
+        self._shards = [load_file(self.folder / name) for name in self.facts["shards"]]
+        self._null = load_file(self.folder / "null.safetensors")
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def over_long(self) -> int:
+        """How many prompts an encoder cut off."""
+        return int(self.facts["over_long"])
+
+    def null(self) -> Condition:
+        return Condition(**{name: part.float() for name, part in self._null.items()})
+
+    def condition(self, chosen: Sequence[int]) -> Condition:
+        """The prompts at these positions, with the model's null condition."""
+        places = [divmod(self.rows[position], SHARD) for position in chosen]
+        parts = {
+            name: torch.stack([self._shards[shard][name][row] for shard, row in places]).float()
+            for name in self._shards[0]
+        }
+        time_ids = self.facts["time_ids"]
+        if time_ids is not None:
+            parts["time_ids"] = torch.tensor([time_ids], dtype=torch.float32).expand(len(chosen), -1)
+        return Condition(**parts, null=self.null())
+
+
+class PromptConditions:
+    """A cache as the trainer's and the samplers' conditions: a prompt drawn uniformly, or that of the sample index."""
+
+    def __init__(self, cache: PromptCache, order: str = "uniform"):
+        if order not in ("uniform", "index"):
+            raise Fault(f"unknown order of prompts '{order}': uniform or index")
+        self.cache, self.order = cache, order
+
+    def draw(self, draws: Draws) -> Condition:
+        if self.order == "index":
+            return self.cache.condition([index % len(self.cache) for index in draws.indices])
+        return self.cache.condition((draws.uniform("prompt") * len(self.cache)).long().tolist())
+
+
+def cache_prompts(
+    encoder: Encoder,
+    prompts: Sequence[str],
+    root: Path,
+    dtype: str = "float16",
+    time_ids: Sequence[int] | None = None,
+    batch: int = 32,
+) -> PromptCache:
+    """The cache of these prompts under `root`, encoding only what is not there yet. Equal captions are encoded once."""
+    if not prompts:
+        raise Fault("the list of prompts is empty (expected at least one prompt)")
+    if dtype not in DTYPES:
+        raise Fault(f"prompt embeddings can't be kept as '{dtype}' (expected {', '.join(DTYPES)})")
+    captions = list(dict.fromkeys(prompts))
+    row_of = {caption: row for row, caption in enumerate(captions)}
+    ids = None if time_ids is None else list(time_ids)
+    # What the rows depend on; the prompts' order and repetitions are part of it.
+    decided = json.dumps([VERSION, encoder.digest, dtype, ids, [caption_key(prompt) for prompt in prompts]])
+    folder = Path(root) / hashlib.sha256(decided.encode()).hexdigest()[:12]
+    if (folder / "prompts.json").is_file():
+        return PromptCache(folder)
+    long = encoder.over_long(captions)
+    shards = []
+    for number, first in enumerate(range(0, len(captions), SHARD)):
+        name = f"rows-{number:05d}.safetensors"
+        shards.append(name)
+        if not (folder / name).is_file():
+            _write(folder / name, _encoded(encoder, captions[first : first + SHARD], dtype, batch))
+    _write(folder / "null.safetensors", {name: part[0].unsqueeze(0) for name, part in encoder.null().items()})
+    cut = sum(row_of[prompt] in set(long) for prompt in prompts) if long else 0
+    described = {
+        "version": VERSION,
+        "encoder": encoder.digest,
+        "dtype": dtype,
+        "time_ids": ids,
+        "captions": [caption_key(caption) for caption in captions],
+        "rows": [row_of[prompt] for prompt in prompts],
+        "shards": shards,
+        "over_long": cut,
+    }
+    # Written last: a reader that finds the description finds the rows.
+    atomic.write_json(folder / "prompts.json", described)
+    if long:
+        report(
+            f"{cut} of {len(prompts)} prompts are longer than a text encoder reads and were cut off, "
+            f"the first is: {captions[long[0]][:60]}..."
+        )
+    return PromptCache(folder)
+
+
+def _encoded(encoder: Encoder, captions: Sequence[str], dtype: str, batch: int) -> dict[str, Tensor]:
+    parts = [encoder.encode(captions[first : first + batch]) for first in range(0, len(captions), batch)]
+    kept = {}
+    for name in parts[0]:
+        kept[name] = torch.cat([part[name] for part in parts]).to(getattr(torch, dtype))
+        if not torch.isfinite(kept[name]).all():
+            raise Fault(f"the {name} embeddings do not fit {dtype} (expected finite numbers): keep them as bfloat16")
+    return kept
+
+
+def _write(file: Path, tensors: dict[str, Tensor]) -> None:
+    from safetensors.torch import save
+
+    atomic.write_bytes(file, save({name: part.contiguous() for name, part in tensors.items()}))

@@ -1,0 +1,1 @@
+"""Text-to-image teachers in the latents of an autoencoder: what their families share."""

@@ -1,0 +1,58 @@
+"""Teachers at full steps through the schedulers of diffusers: DDIM, DPM-Solver++ and the flow's Euler."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sid.condition import Condition
+from sid.denoiser import Denoiser
+from sid.guidance import guided
+from sid.noise import Process
+
+# Defaults of the schedulers that clamp what they take for pixels: a latent is not bounded by 1.
+UNCLAMPED = {"clip_sample": False, "thresholding": False}
+
+
+def scheduler_for(denoiser: Denoiser, name: str) -> Any:
+    """The named scheduler on the model's own schedule, fed with x0: guidance is done before it."""
+    import diffusers
+
+    config = dict((denoiser.settings or {}).get("scheduler") or _config_of(denoiser.process))
+    config.pop("_class_name", None)
+    if name == "ddim":
+        return diffusers.DDIMScheduler.from_config(config, **UNCLAMPED, prediction_type="sample")
+    if name == "dpm++":
+        flow = denoiser.process.kind == "flow"
+        told: dict[str, Any] = {"use_flow_sigmas": True, "flow_shift": config.get("shift", 1.0)} if flow else {}
+        config = {} if flow else config
+        told |= {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True, "thresholding": False}
+        return diffusers.DPMSolverMultistepScheduler.from_config(config, prediction_type="sample", **told)
+    return diffusers.FlowMatchEulerDiscreteScheduler.from_config(config)
+
+
+def _config_of(process: Process) -> dict[str, Any]:
+    """A config for a teacher that came without one: its betas, with trailing spacing."""
+    products = getattr(process, "alphas_cumprod", None)
+    if products is None:
+        return {}
+    before = torch.cat([products.new_ones(1), products[:-1]])
+    return {"trained_betas": (1 - products / before).tolist(), "timestep_spacing": "trailing"}
+
+
+@torch.no_grad()
+def scheduled(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, kappa: float, name: str) -> Tensor:
+    """The image of unit noise z after that many steps of guided denoising."""
+    scheduler = scheduler_for(denoiser, name)
+    scheduler.set_timesteps(steps, device=z.device)
+    flow = denoiser.process.kind == "flow"
+    x = z * getattr(scheduler, "init_noise_sigma", 1.0)
+    for step, tick in enumerate(scheduler.timesteps):
+        # A flow's ticks may be rounded to integers; its sigmas, which are t, are not.
+        t = (scheduler.sigmas[step] if flow else tick.long()).to(z.device).expand(len(x))
+        x0 = guided(denoiser, x, t, condition, kappa).image
+        told = denoiser.process.flow_from_x0(x, x0, t) if name == "euler" else x0
+        x = scheduler.step(told.to(x.dtype), tick, x, return_dict=False)[0]
+    return x

@@ -1,0 +1,172 @@
+"""A pipeline's text encoders, run through the pipeline's own `encode_prompt`, so that nothing is encoded differently."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from sid.fault import Fault
+from sid.teachers.latent import folder as folders
+from sid.teachers.latent.loading import first_line
+
+if TYPE_CHECKING:
+    from sid.teachers.latent.family import LatentTeacher
+
+Encoded = dict[str, Tensor]  # text [B, tokens, width], and mask [B, tokens] and pooled [B, width] where there are
+
+
+class TextEncoder:
+    """Prompts to embeddings. `calls` counts the batches encoded."""
+
+    def __init__(self, family: LatentTeacher, folder: Path, pipeline: Any, digest: str):
+        self.family, self.folder, self.pipeline, self.digest = family, folder, pipeline, digest
+        self.calls = 0
+
+    def to(self, device: torch.device | str) -> TextEncoder:
+        self.pipeline.to(device)
+        return self
+
+    @torch.no_grad()
+    def encode(self, prompts: Sequence[str]) -> Encoded:
+        """One row per prompt, in float32 on the CPU."""
+        self.calls += 1
+        return {name: part.cpu() for name, part in self._encode(list(prompts)).items()}
+
+    def null(self) -> Encoded:
+        """What this model takes for "no prompt": the empty prompt encoded, or zeros."""
+        empty = self.encode([""])
+        return {name: torch.zeros_like(part) for name, part in empty.items()} if self._zeros() else empty
+
+    def over_long(self, prompts: Sequence[str]) -> list[int]:
+        """The positions of the prompts that at least one encoder cuts off."""
+        cut: set[int] = set()
+        for name, limit in self._limits().items():
+            tokenizer = getattr(self.pipeline, name)
+            lengths = [len(ids) for ids in tokenizer(list(prompts), truncation=False, verbose=False).input_ids]
+            cut |= {place for place, length in enumerate(lengths) if length > limit}
+        return sorted(cut)
+
+    def _zeros(self) -> bool:
+        return self.family.null_rule == "zeros" and getattr(self.pipeline.config, "force_zeros_for_empty_prompt", True)
+
+    def _limits(self) -> dict[str, int]:
+        """How many tokens each tokenizer's encoder reads; T5 has no limit of its own, its pipeline sets one."""
+        limits = {}
+        for tokenizer, encoder in self.family.encoders:
+            if getattr(self.pipeline, encoder, None) is not None:
+                positions = getattr(getattr(self.pipeline, encoder).config, "max_position_embeddings", None)
+                limit = positions or self.family.max_tokens
+                assert limit is not None
+                limits[tokenizer] = int(limit)
+        return limits
+
+    def _encode(self, prompts: list[str]) -> Encoded:
+        device = self.pipeline.text_encoder.device
+        told: dict[str, Any] = {"device": device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+        if self.family.name == "sdxl":
+            text, _, pooled, _ = self.pipeline.encode_prompt(prompts, **told)
+            return {"text": text, "pooled": pooled}
+        if self.family.name == "sd3":
+            text, _, pooled, _ = self.pipeline.encode_prompt(
+                prompts, None, None, max_sequence_length=self.family.max_tokens, **told
+            )
+            return {"text": text, "pooled": pooled}
+        if self.family.name == "pixart":
+            text, mask, _, _ = self.pipeline.encode_prompt(prompts, max_sequence_length=self.family.max_tokens, **told)
+            return {"text": text, "mask": mask.to(text.dtype)}
+        return {"text": self.pipeline.encode_prompt(prompts, **told)[0]}
+
+
+def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
+    """The encoders of a pipeline folder, held against each other and against the network."""
+    import diffusers
+
+    index = folders.check_index(folder, family.name, family.pipelines)
+    left_out = [encoder for encoder in family.optional if not _present(index, encoder)]
+    parts: list[str] = []
+    for tokenizer, encoder in family.encoders:
+        if encoder not in left_out:
+            folders.check_component(folder, tokenizer, "a tokenizer", weights=False)
+            folders.stored_dtypes(folders.weight_files(folders.check_component(folder, encoder, "a text encoder")))
+            parts += [tokenizer, encoder]
+    unused = [name for name, value in index.items() if isinstance(value, list) and name not in parts]
+    variant = folders.variant_of(folders.weight_files(folder / "text_encoder"))
+    try:
+        pipeline = getattr(diffusers, family.pipelines[0]).from_pretrained(
+            folder,
+            local_files_only=True,
+            use_safetensors=True,
+            variant=variant,
+            **dict.fromkeys(unused),
+        )
+    except Exception as error:
+        raise Fault(f"the text encoders of {folder} can't be opened: {first_line(error)}") from None
+    pipeline.to(torch.float32)
+    for tokenizer, encoder in family.encoders:
+        if encoder not in left_out:
+            _check_tokenizer(folder, tokenizer, getattr(pipeline, tokenizer), getattr(pipeline, encoder).config)
+            getattr(pipeline, encoder).eval().requires_grad_(False)
+    _check_width(family, folder, pipeline)
+    return TextEncoder(family, folder, pipeline, _digest(folder, parts))
+
+
+def _present(index: dict[str, Any], part: str) -> bool:
+    named = index.get(part)
+    return isinstance(named, list) and len(named) == 2 and None not in named
+
+
+def _check_tokenizer(folder: Path, name: str, tokenizer: Any, config: Any) -> None:
+    """A tokenizer of another model numbers words that the encoder has no row for, or reads more than it can place."""
+    largest = max(tokenizer.get_vocab().values())
+    if largest >= config.vocab_size:
+        raise Fault(
+            f"{folder / name} does not fit its text encoder: it numbers tokens up to {largest}, "
+            f"and the encoder expects fewer than {config.vocab_size}"
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions is not None and tokenizer.model_max_length > positions:
+        raise Fault(
+            f"{folder / name} does not fit its text encoder: it gives up to {tokenizer.model_max_length} tokens, "
+            f"and the encoder expects at most {positions}"
+        )
+    eos = getattr(config, "eos_token_id", None)
+    # 2 stands in the configs of OpenAI's CLIP files, whose tokenizer ends with the last token of its vocabulary.
+    if positions is not None and eos not in (None, 2, tokenizer.eos_token_id):
+        raise Fault(
+            f"{folder / name} does not fit its text encoder: it ends a prompt with the token {tokenizer.eos_token_id}, "
+            f"and the encoder expects {eos}"
+        )
+
+
+def _check_width(family: LatentTeacher, folder: Path, pipeline: Any) -> None:
+    """The embeddings must be as wide as the network reads them."""
+    config = folders.read_json(folder / family.part / "config.json")
+    key = {"unet": "cross_attention_dim", "transformer": "caption_channels"}[family.part]
+    expected = config.get("joint_attention_dim", config.get(key))
+    sd3_joint = family.name == "sd3"
+    widths = [
+        int(getattr(getattr(pipeline, encoder).config, "hidden_size", 0))
+        for _, encoder in family.encoders
+        if getattr(pipeline, encoder, None) is not None
+    ]
+    found = (widths[2] if len(widths) > 2 else expected) if sd3_joint else sum(widths)
+    if isinstance(expected, int) and found != expected:
+        raise Fault(
+            f"the text encoders of {folder} give embeddings of width {found}, and its {family.part} expects {expected}"
+        )
+
+
+def _digest(folder: Path, parts: Sequence[str]) -> str:
+    """sha256 over every file of the tokenizers and encoders: what the embeddings depend on."""
+    total = hashlib.sha256()
+    for part in sorted(parts):
+        for file in sorted(path for path in (folder / part).rglob("*") if path.is_file()):
+            total.update(f"{part}/{file.name}".encode())
+            with open(file, "rb") as held:
+                total.update(hashlib.file_digest(held, "sha256").digest())
+    return total.hexdigest()

@@ -1,0 +1,56 @@
+"""PixArt-alpha: a diffusion transformer with a T5 encoder, eps-predicting, with learned variances that are dropped.
+
+The setting `wrapper: iddpm` enters it as SIM-DiT does: on the EDM process, at sigma 2.5 (arXiv 2410.16794).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sid.discovery import UnknownName
+from sid.teachers.latent.family import LatentTeacher
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sid.denoiser import Denoiser
+
+# SIM-DiT's constants: linear betas over M = 1000 steps.
+SIM_SCHEDULE = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "num_train_timesteps": 1000}
+
+
+class PixArt(LatentTeacher):
+    name = "pixart"
+    version = 1
+    paper = "Chen et al., PixArt-alpha: Fast Training of Diffusion Transformer, arXiv 2310.00426"
+    verified = "layout"
+    process = "vp"
+    licence = "CreativeML Open RAIL++-M"
+    pipelines = ("PixArtAlphaPipeline",)
+    part = "transformer"
+    network_class = "PixArtTransformer2DModel"
+    encoders = (("tokenizer", "text_encoder"),)
+    null_rule = "prompt"
+    max_tokens = 120
+
+    def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
+        from sid.teachers.latent.networks import PixartNetwork
+
+        return PixartNetwork(network)
+
+    def _wrapped(self, network: nn.Module, settings: dict[str, Any]) -> Denoiser:
+        plain = super()._wrapped(network, settings)
+        wrapper = settings.get("wrapper")
+        if wrapper is None:
+            return plain
+        if wrapper != "iddpm":
+            raise UnknownName("wrapper of pixart", wrapper, ["iddpm"])
+        from sid.denoiser import Denoiser
+        from sid.noise import Edm, VpDiscrete
+        from sid.teachers.latent.networks import SigmaInput
+
+        assert isinstance(plain.process, VpDiscrete)
+        inner = SigmaInput(plain.network, plain.process.alphas_cumprod)
+        levels = inner.levels
+        process = Edm(sigma_min=float(levels[0]), sigma_max=float(levels[-1]))
+        return Denoiser(inner, process, "x0", self.name, dict(settings))
