@@ -39,6 +39,7 @@ def suite_faults(suite: Suite, broken: Mapping[str, set[str]] | None = None) -> 
     for name, entry in suite.entries.items():
         for task in entry.tasks or ():
             yield from _known(("entries", name, "tasks"), "task", task, tasks)
+        yield from _init_faults(suite, name, entry)
         yield from _entry_faults(suite, name, entry)
     for task in suite.tasks:
         if broken is None and not suite.entries_of(task):
@@ -78,6 +79,29 @@ def _column_faults(at: Location, column: Column) -> Found:
             known = set(parameters) - {"self", "features", "reference"}
             for option in column.options:
                 yield from _known((*at, "options", option), f"option of {column.metric}", option, known)
+
+
+def _init_faults(suite: Suite, name: str, entry: Entry) -> Found:
+    """An entry begins from another one that trains on the same tasks, and never in a circle."""
+    at, seen, current = ("entries", name, "init"), [name], entry
+    while current.init is not None:
+        if current.init not in suite.entries:
+            if current is entry:
+                yield at, unknown("entry", current.init, suite.entries)
+            return
+        if current.init in seen:
+            yield at, f"begins from itself: {' <- '.join([*seen, current.init])}"
+            return
+        seen.append(current.init)
+        current = suite.entries[current.init]
+        if current.method is None:
+            yield at, f"{seen[-1]} is a control: it trains no generator"
+            return
+        idle = [
+            task for task in suite.tasks if name in suite.entries_of(task) and seen[-1] not in suite.entries_of(task)
+        ]
+        if idle:
+            yield at, f"{seen[-1]} does not run on {', '.join(idle)}"
 
 
 def _entry_faults(suite: Suite, name: str, entry: Entry) -> Found:

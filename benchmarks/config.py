@@ -108,6 +108,7 @@ class Entry(Strict):
     options: dict[str, Any] = Field({}, description="the method's options")
     steps: Count | None = Field(None, description="sampling steps of the control 'teacher'")
     stop_players: dict[str, Share] = Field({}, description="player -> share of the images after which it rests")
+    init: Name | None = Field(None, description="an entry whose generator of the same seed it begins from")
     budget: Budget = Budget()
     tasks: Many[Name] | None = Field(None, description="the tasks it runs on; absent: all")
 
@@ -116,7 +117,7 @@ class Entry(Strict):
         if (self.method is None) == (self.control is None):
             raise ValueError("must name either a method or a control")
         if self.control is not None:
-            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget"})
+            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init"})
             if idle:
                 raise ValueError(f"a control has no {' and no '.join(idle)}")
         if (self.steps is not None) != (self.control == "teacher"):

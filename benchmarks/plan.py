@@ -179,6 +179,8 @@ class Plan:
         options: Any = options_of(self.suite, task, name) if entry.method else None
         if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
             needs["pairs"] = self.pairs(task, seed)
+        if entry.init:
+            needs["init"] = self._run(task, entry.init, self.suite.entries[entry.init], seed)
         columns = protocol.metrics.values()
         trained_here = {c.extractor for c in columns if components.extractors()[c.extractor].trained_here}
         extractors = {extractor: self.extractor(extractor) for extractor in sorted(trained_here)}
@@ -202,7 +204,8 @@ class Plan:
         rest |= {"folder": self._folder(self.suite.name, *place), "state": self._state(task, name, str(seed), key)}
         rest |= {kind: str(job.folder) for kind, job in needs.items()}
         rest["extractors"] = {extractor: str(job.folder) for extractor, job in extractors.items()}
-        read = tuple(path for job in inputs for path in job.outputs if not path.endswith("record.json"))
+        told = ("record.json", "scores.json", "samples.npz", "curve.jsonl")
+        read = tuple(path for job in inputs for path in job.outputs if not path.endswith(told))
         made = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
         params = {**section, **rest}
         run = Job("run", "/".join(place[1:]), key, versions, read, made, params, cost.resources(work), work)

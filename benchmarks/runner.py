@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from benchmarks import components
-from benchmarks.artefacts import data_of, open_teacher, origin, real_images, teacher_pairs
+from benchmarks.artefacts import data_of, open_generator, open_teacher, origin, real_images, teacher_pairs
+from benchmarks.checks import options_of
 from benchmarks.record import record, sha256
 from benchmarks.scoring import Scorer, as_json
 from sid import atomic, generator, sampling
@@ -23,6 +24,7 @@ from sid.teachers import pretrain
 from sid.trainer import Data, Trained, train
 
 if TYPE_CHECKING:
+    from benchmarks.config import Suite
     from benchmarks.plan import Job, Plan
     from sid.denoiser import Denoiser
 
@@ -102,7 +104,7 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     else:
         teacher, data = open_teacher(Path(params["teacher"]))
         if "method" in params:
-            trained = _distil(job, teacher, data, scorer, quiet)
+            trained = _distil(job, plan.suite, teacher, data, scorer, quiet)
             sampler, steps = sampling.from_generator(trained.generator), trained.generator.chain.steps
         elif params["control"] == "teacher":
             sampler, steps = sampling.from_teacher(teacher, params["steps"]), params["steps"]
@@ -130,11 +132,11 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     _finish(job, command, seconds, peak, weights=weights, **(_rates(trained) if trained else {}))
 
 
-def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool) -> Trained:
+def _distil(job: Job, suite: Suite, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool) -> Trained:
     """Trains the student and writes it with its curve."""
     params = job.params
     method = components.methods()[params["method"]]
-    options = method.Options(**params["options"])
+    options = options_of(suite, params["task"], params["entry"])
     protocol = scorer.protocol
     needs = method.needs_of(options)
     if "real" in needs:
@@ -146,9 +148,19 @@ def _distil(job: Job, teacher: Denoiser, data: Data, scorer: Scorer, quiet: bool
         drawn = _sample(sampling.from_generator(student), data, protocol.samples, protocol.seed, protocol.batch)
         return scorer.values(drawn)
 
+    start = open_generator(Path(params["init"]))[0] if "init" in params else None
     state = Path(params["state"])
     trained = train(
-        method, options, teacher, data, _recipe(params), state, (observe,), identity=job.digest, quiet=quiet
+        method,
+        options,
+        teacher,
+        data,
+        _recipe(params),
+        state,
+        (observe,),
+        identity=job.digest,
+        quiet=quiet,
+        start=start,
     )
     dataset, conditional = origin(Path(params["teacher"]))
     facts = {"method": method.name, "digest": job.digest, "data": dataset.name, "conditional": conditional}

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from sid import ema, rounds
 from sid.condition import Condition, Conditions
 from sid.denoiser import Denoiser
+from sid.discovery import UnknownName
 from sid.draws import Draws
 from sid.engine import Engine
 from sid.generator import Generator
@@ -124,6 +125,9 @@ class _Run:
         for net in self.nets.values():
             net.to(engine.device, dtype)
         self.seats = rounds.seats(method.players(options), self.nets)
+        for name in recipe.stop_players:
+            if name not in (names := [seat.player.name for seat in self.seats]):
+                raise UnknownName(f"player of {method.name}", name, names)
         told = {
             "method": method.name,
             "version": method.version,

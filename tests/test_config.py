@@ -218,3 +218,16 @@ def test_a_missing_suite_is_told_with_its_neighbour() -> None:
     with pytest.raises(Fault, match=r"there is no suite file 'gone.yaml'"):
         load_suite("gone.yaml")
     assert {"mini", "smoke"} <= set(names("suite"))
+
+
+@pytest.mark.parametrize(
+    ("entry", "init", "sentence"),
+    [
+        ("hard", "sofd", "unknown entry 'sofd'; did you mean 'soft'?"),
+        ("hard", "teacher", "teacher is a control: it trains no generator"),
+        ("soft", "soft", "begins from itself: soft <- soft"),
+        ("teacher", "soft", "a control has no init"),
+    ],
+)
+def test_an_entry_begins_from_one_that_trains(entry: str, init: str, sentence: str) -> None:
+    assert any(told.endswith(sentence) for told in faults({"entries": {entry: {"init": init}}}))

@@ -177,3 +177,13 @@ def test_a_large_suite_is_planned_quickly() -> None:
     jobs = load_plan(str(file)).jobs
     assert len(jobs) > 1500
     assert time.perf_counter() - started < 2.5e-3 * len(jobs)
+
+
+def test_a_run_that_begins_from_another_waits_for_it_and_follows_its_digest(tmp_path: Path) -> None:
+    """SiD2A: the generator of the named entry is an input, and its change is a change."""
+    first = planned({"entries": {"hard": {"init": "soft"}}})
+    second = planned({"entries": {"hard": {"init": "soft"}, "soft": {"options": {"alpha": 0.7}}}})
+    run = first.find("run", "one/hard/0")
+    assert f"{first.find('run', 'one/soft/0').folder}/generator.safetensors" in run.inputs
+    assert run.params["init"] == str(first.find("run", "one/soft/0").folder)
+    assert run.digest != second.find("run", "one/hard/0").digest
