@@ -17,10 +17,16 @@ from benchmarks.strict import NAME, given
 from sid.discovery import UnknownName
 from sid.method import Method, TeacherFacts
 
-TOY = TeacherFacts("toy", "edm", conditional=True, guidance=True, features=True, real=True)
-# From a teacher that can do everything to one that can do nothing.
+
+def facts(process: str, able: bool, **told: bool) -> TeacherFacts:
+    """A teacher that can do everything a method may ask for, or nothing, but for what is told."""
+    abilities = [field.name for field in dataclasses.fields(TeacherFacts) if field.type in ("bool", bool)]
+    return TeacherFacts("any", process, **{**dict.fromkeys(abilities, able), **told})
+
+
+TOY = facts("edm", True, text=False)
 TEACHERS = [
-    TeacherFacts("any", process, able, text, able, able, able)
+    facts(process, able, text=text)
     for process in ("edm", "vp", "flow")
     for able in (True, False)
     for text in (True, False)

@@ -37,6 +37,7 @@ ASSUMED: dict[str, Any] = {
     "adversarial_from": 10_000,
     "gan_generator": 3e-3,
     "gan_critic": 1e-2,
+    "augment": 0.0,
 }
 
 
