@@ -154,9 +154,8 @@ class Method(Component, ABC):
 
     needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
     split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty: it does not
-    tasks: ClassVar[tuple[str, ...]] = ()  # where it applies, for `sidbench list`; empty: everywhere
     Options: ClassVar[type] = type(None)  # a frozen dataclass
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options: the tasks it states settings for
 
     def options(self, task: str = "", data: str = "", given: Mapping[str, Any] | None = None) -> Any:
         """The options for a task: the class's defaults, then the data's, the task's, and those given."""

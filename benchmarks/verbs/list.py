@@ -41,9 +41,9 @@ def _components(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
     """name, version, verified, where it applies or which way is better, paper."""
     rows: list[tuple[str, ...]] = [("name", "version", "verified", "tasks", "paper")]
     for name, component in found.items():
-        tasks = ", ".join(getattr(component, "tasks", ())) or "all"
+        tasks = ", ".join(getattr(component, "defaults", ())) or "any"
         rows.append((name, str(component.version), component.verified, tasks, component.paper))
-    if all(row[3] == "all" for row in rows[1:]) and found and not hasattr(next(iter(found.values())), "tasks"):
+    if all(row[3] == "any" for row in rows[1:]) and found and not hasattr(next(iter(found.values())), "defaults"):
         return [(*row[:3], row[4]) for row in rows]
     return rows
 

@@ -170,4 +170,4 @@ def test_list_methods_shows_them_all_without_torch() -> None:
     for name in EXPECTED:
         method, words = methods()[name], row(done.stdout, name)
         assert words[1] == str(method.version) and method.paper in done.stdout
-        assert all(task in done.stdout for task in method.tasks)
+        assert all(task in done.stdout for task in method.defaults)
