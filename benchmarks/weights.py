@@ -42,7 +42,7 @@ class Weight:
     def get(self) -> str:
         """The one command that fetches it, to be run by a person."""
         if self.hub:
-            return f"hf download {self.hub} {self.files[0]} --local-dir ${FOLDER}"
+            return f"hf download {self.hub} {self.files[0]} --local-dir ${FOLDER}/{self.name}"
         return f"curl -L -o ${FOLDER}/{self.files[0]} {self.source}"
 
 
@@ -92,13 +92,17 @@ def places(weight: Weight) -> Iterator[Path]:
     """Every path it is looked for at, in order: the folder of the project's weights, then caches, read-only."""
     folder = os.environ.get(FOLDER)
     names = (*((weight.sha256,) if len(weight.sha256) == 64 else ()), *weight.files)
+    if not weight.hub:
+        if folder:
+            yield from (Path(folder) / name for name in names)
+        yield from (cache / name for cache in caches() for name in weight.files)
+        return
+    # Many repositories call their file the same: each has a folder of its own.
     if folder:
-        yield from (Path(folder) / name for name in names)
-    if weight.hub:
-        snapshots = hub_cache() / f"models--{weight.hub.replace('/', '--')}" / "snapshots"
-        revisions = sorted(snapshots.iterdir()) if snapshots.is_dir() else [snapshots / "*"]
-        yield from (revision / name for revision in revisions for name in weight.files)
-    yield from (cache / name for cache in caches() for name in weight.files)
+        yield from (Path(folder) / weight.name / name for name in names)
+    snapshots = hub_cache() / f"models--{weight.hub.replace('/', '--')}" / "snapshots"
+    revisions = sorted(snapshots.iterdir()) if snapshots.is_dir() else [snapshots / "*"]
+    yield from (revision / name for revision in revisions for name in weight.files)
 
 
 def hub_cache() -> Path:

@@ -21,7 +21,7 @@ FILE = "weights-inception-2015-12-05-6726825d.pth"
 WEIGHT = Weight(
     "inception-2015-12-05",
     "features of FID, KID, Inception Score, precision and recall",
-    (FILE, "pt_inception-2015-12-05-6726825d.pth", "inception-2015-12-05.safetensors"),
+    (FILE, "pt_inception-2015-12-05-6726825d.pth"),
     "Apache-2.0",
     RELEASES + FILE,
     sha256="6726825d",

@@ -27,6 +27,7 @@ class FidInfinity(Metric):
     verified = "layout"
     direction = "lower"
     features = ("inception-tf.pool3",)
+    from_statistics = True
     variants: ClassVar = {"dgm-eval": {"points": 15}}
 
     def compute(

@@ -23,6 +23,7 @@ class Frechet(Metric):
     verified = "layout"
     direction = "lower"
     features: ClassVar[tuple[str, ...]] = ()  # any
+    from_statistics = True
     variants: ClassVar = {"unbiased": {"ddof": 1}, "stylegan": {"ddof": 0}}
 
     def compute(
