@@ -76,12 +76,13 @@ class PromptCache:
         return int(self.facts["over_long"])
 
     def null(self) -> Condition:
-        return Condition(**{name: part.float() for name, part in self._null.items()})
+        parts: dict[str, Any] = {name: part.float() for name, part in self._null.items()}
+        return Condition(**parts)
 
     def condition(self, chosen: Sequence[int]) -> Condition:
         """The prompts at these positions, with the model's null condition."""
         places = [divmod(self.rows[position], SHARD) for position in chosen]
-        parts = {
+        parts: dict[str, Any] = {
             name: torch.stack([self._shards[shard][name][row] for shard, row in places]).float()
             for name in self._shards[0]
         }

@@ -28,7 +28,7 @@ SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++"
 
 @dataclass(frozen=True)
 class Churn:
-    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2); the paper's ImageNet-64 values are 40, .05, 50, 1.003.
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2); 40, .05, 50, 1.003 for ImageNet-64.
 
     Between `low` and `high` every step first adds noise that raises sigma by the factor
     1 + min(amount / steps, sqrt(2) - 1).
@@ -103,11 +103,12 @@ def from_teacher(
         raise Fault(f"a teacher needs at least 1 step (got {steps})")
 
     def sample(draws: Draws, condition: Condition, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        def fresh(step: int) -> Tensor:
+            return draws.normal(f"churn{step}", shape, like)
+
         z = draws.normal("z0", shape, like)
         if name == "heun":
-            return heun(
-                denoiser, z, condition, steps, kappa, churn, lambda step: draws.normal(f"churn{step}", shape, z)
-            )
+            return heun(denoiser, z, condition, steps, kappa, churn, fresh)
         from sid.teachers.latent.samplers import scheduled
 
         return scheduled(denoiser, z, condition, steps, kappa, name)

@@ -29,5 +29,5 @@ class Sdxl(LatentTeacher):
         return UnetNetwork(network, settings.get("guidance_embedding"))
 
     def time_ids(self, height: int, width: int) -> list[int]:
-        """Original size, crop corner, target size: an uncropped picture of its own size (Podell et al., section 2.2)."""
+        """Original size, crop corner, target size (section 2.2): an uncropped picture of its own size."""
         return [height, width, 0, 0, height, width]

@@ -32,25 +32,26 @@ class UnetNetwork(nn.Module):
         self.guidance_embedding = guidance_embedding
 
     def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Answer:
-        text, added = text_of(condition, x), self._added(condition, x)
-        guidance = self._guidance(x)
+        text, added, guidance = text_of(condition, x), self._added(condition, x), self._guidance(x)
         if "x0" not in want:
             return None, self._encode(x, time, text, added, guidance)
-        if "features" not in want:
-            return self.unet(x, time, text, guidance, added_cond_kwargs=added, return_dict=False)[0], None
         seen: list[Tensor] = []
-        # Registered for this call alone: a copied network must not write into the original's list.
-        hook = self.unet.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
+        hook = None
+        if "features" in want:
+            # Registered for this call alone: a copied network must not write into the original's list.
+            hook = self.unet.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
         try:
-            output = self.unet(x, time, text, guidance, added_cond_kwargs=added, return_dict=False)[0]
+            told = {"timestep_cond": guidance, "added_cond_kwargs": added}
+            output = self.unet(x, time, encoder_hidden_states=text, return_dict=False, **told)[0]
         finally:
-            hook.remove()
-        return output, seen[0]
+            if hook is not None:
+                hook.remove()
+        return output, seen[0] if seen else None
 
     def _encode(
         self, x: Tensor, time: Tensor, text: Tensor, added: dict[str, Tensor] | None, guidance: Tensor | None
     ) -> Tensor:
-        """The first half of the network, up to its mid block: what UNet2DConditionModel.forward does before going up."""
+        """The way down to the mid block, as UNet2DConditionModel.forward goes it."""
         unet = self.unet
         embedding = unet.time_embedding(unet.get_time_embed(sample=x, timestep=time), guidance)
         extra = unet.get_aug_embed(emb=embedding, encoder_hidden_states=text, added_cond_kwargs=added)
@@ -77,7 +78,7 @@ class UnetNetwork(nn.Module):
         }
 
     def _guidance(self, like: Tensor) -> Tensor | None:
-        """The embedded guidance scale w - 1 of a network that takes one (LCM, arXiv 2310.04378); 1000 (w - 1) inside."""
+        """The embedded guidance scale w - 1 of a network that takes one (LCM, arXiv 2310.04378)."""
         width = self.unet.config.time_cond_proj_dim
         if width is None:
             return None

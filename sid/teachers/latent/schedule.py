@@ -9,14 +9,8 @@ from sid.discovery import UnknownName
 from sid.noise import Flow, Process, VpDiscrete
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
-BETA_KEYS = (
-    "beta_start",
-    "beta_end",
-    "beta_schedule",
-    "trained_betas",
-    "num_train_timesteps",
-    "rescale_betas_zero_snr",
-)
+SCHEDULE = ("beta_start", "beta_end", "beta_schedule", "trained_betas")
+BETA_KEYS = (*SCHEDULE, "num_train_timesteps", "rescale_betas_zero_snr")
 
 
 def is_flow(config: Mapping[str, Any]) -> bool:
@@ -32,7 +26,8 @@ def process_of(config: Mapping[str, Any]) -> Process:
     if is_flow(config):
         return Flow()
     given: dict[str, Any] = {key: config[key] for key in BETA_KEYS if config.get(key) is not None}
-    products = diffusers.DDPMScheduler(**given).alphas_cumprod
+    scheduler: Any = diffusers.DDPMScheduler(**given)
+    products = scheduler.alphas_cumprod
     return VpDiscrete(
         beta_start=given.get("beta_start", 1e-4),
         beta_end=given.get("beta_end", 0.02),

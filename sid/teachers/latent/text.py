@@ -1,4 +1,4 @@
-"""A pipeline's text encoders, run through the pipeline's own `encode_prompt`, so that nothing is encoded differently."""
+"""A pipeline's text encoders, run through the pipeline's own `encode_prompt`: nothing is encoded differently."""
 
 from __future__ import annotations
 

@@ -1,0 +1,126 @@
+"""A student as a folder of plain diffusers, and the call that makes our sampler's image from the same noise."""
+
+from __future__ import annotations
+
+import copy
+import json
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sid.fault import Fault
+from sid.generator import Generator
+from sid.teachers.latent import folder as folders
+from sid.teachers.latent.family import LatentTeacher
+from sid.teachers.latent.networks import SigmaInput
+
+
+@dataclass(frozen=True)
+class Call:
+    """How plain diffusers is asked for the student's image."""
+
+    scheduler: str
+    config: dict[str, Any]
+    arguments: dict[str, Any]  # of the pipeline's call
+    noise_scale: float | None = None  # what unit noise is multiplied by in `latents`; None: the pipeline does it itself
+    shape: tuple[int, ...] = field(default=())
+
+
+def call_of(generator: Generator, family: LatentTeacher) -> Call:
+    """The scheduler, its config and the arguments that equal the chain."""
+    chain, process = generator.chain, generator.denoiser.process
+    network = network_of(generator)
+    shape = (network.config.in_channels, network.config.sample_size, network.config.sample_size)
+    arguments: dict[str, Any] = {"guidance_scale": 1.0}
+    if family.name == "pixart":
+        arguments |= {"use_resolution_binning": False, "clean_caption": False}
+    if chain.renoise == "fixed" and chain.steps > 1:
+        raise Fault("no diffusers scheduler renoises with a chain's first noise: export one with renoise fresh or ddim")
+    if process.kind == "flow":
+        return _flow_call(generator, arguments, shape)
+    config = {key: value for key, value in generator.denoiser.settings["scheduler"].items() if not key.startswith("_")}
+    config["timestep_spacing"] = "trailing"
+    arguments["timesteps"] = [int(time) for time in generator.times]
+    _, sigma = process.coefficients(_times(generator))
+    entered = 1.0 if chain.unit_input else float(sigma[0])
+    if chain.renoise == "fresh" and (chain.steps > 1 or chain.unit_input):
+        # LCM's scheduler starts from unit noise and renoises x0 afresh, as these chains do.
+        config |= {"clip_sample": False, "thresholding": False}
+        return Call("LCMScheduler", config, arguments, entered, shape)
+    # Euler's first sigma times z, scaled to the model's input, is sigma_t z: the chain's entrance. Leading spacing, the
+    # published default, multiplies by sqrt(sigma^2 + 1) instead, which is another input.
+    scale = None if not chain.unit_input else 1 / float(sigma[0])
+    return Call("EulerDiscreteScheduler", config, arguments, scale, shape)
+
+
+def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...]) -> Call:
+    chain = generator.chain
+    arguments["sigmas"] = [float(time) for time in generator.times]
+    config = {"shift": 1.0, "stochastic_sampling": chain.renoise == "fresh" and chain.steps > 1}
+    scale = 1.0 if chain.unit_input else float(generator.times[0])
+    return Call("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape)
+
+
+def _times(generator: Generator) -> Any:
+    import torch
+
+    return torch.tensor([int(time) for time in generator.times])
+
+
+def network_of(generator: Generator) -> Any:
+    """The diffusers network inside the denoiser's adapter."""
+    adapter = generator.denoiser.network
+    if isinstance(adapter, SigmaInput):
+        raise Fault(
+            "a student entered at a sigma between two timesteps (wrapper iddpm) has no exact call in diffusers: "
+            "it can't be exported as a pipeline"
+        )
+    return getattr(adapter, "unet", None) or adapter.transformer
+
+
+def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, folder: Path, half: bool) -> Call:
+    """The teacher's pipeline with the student's network and scheduler, into an empty folder."""
+    import diffusers
+    import torch
+
+    found = family.check(source)
+    call = call_of(generator, family)
+    index = folders.read_json(found / "model_index.json")
+    for part, named in index.items():
+        kept = part not in (family.part, "scheduler") and isinstance(named, list) and named[0] is not None
+        if kept and (found / part).is_dir():
+            shutil.copytree(found / part, folder / part)  # a cache's links become files
+    stored = copy.deepcopy(network_of(generator)).to(torch.float16 if half else torch.float32)
+    stored.save_pretrained(folder / family.part)
+    getattr(diffusers, call.scheduler).from_config(call.config).save_pretrained(folder / "scheduler")
+    index["scheduler"] = ["diffusers", call.scheduler]
+    index["_class_name"] = family.pipelines[0]
+    (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
+    return call
+
+
+def snippet(call: Call, place: str) -> str:
+    """Lines that anybody with diffusers can run."""
+    arguments = [f"    {name}={value!r}," for name, value in call.arguments.items()]
+    if call.noise_scale is None:
+        noise = "generator = torch.Generator().manual_seed(0)"
+        arguments.append("    generator=generator,")
+    else:
+        noise = (
+            f"generator = torch.Generator().manual_seed(0)\nnoise = torch.randn(1, *{call.shape}, generator=generator)"
+        )
+        scaled = "noise" if call.noise_scale == 1 else f"{call.noise_scale!r} * noise"
+        arguments += [f"    latents={scaled},", "    generator=generator,"]
+    lines = [
+        "import torch",
+        "from diffusers import DiffusionPipeline",
+        "",
+        f"pipeline = DiffusionPipeline.from_pretrained({place!r})",
+        *noise.splitlines(),
+        "image = pipeline(",
+        '    "a red cube on a blue table",',
+        *arguments,
+        ").images[0]",
+    ]
+    return "\n".join(lines)

@@ -1,0 +1,252 @@
+"""The latent teachers against the pipelines they were loaded from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import diffusers
+import pytest
+import torch
+
+from benchmarks.components import teachers
+from sid.condition import Condition
+from sid.denoiser import FEATURES, X0, Denoiser
+from sid.guidance import guided
+from sid.prompts import cache_prompts
+from tests.sid.teachers.tiny_pipelines import MAKERS, SIZE, family_of, stable_diffusion, unet
+
+Folder = Callable[[str], Path]
+PROMPTS = ["a red cat", "two blue dogs on a chair"]
+VP = [name for name in MAKERS if name != "sd3"]
+
+
+def pipeline_of(folder: Path) -> Any:
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder, local_files_only=True)
+    pipeline.set_progress_bar_config(disable=True)
+    return pipeline
+
+
+def opened(name: str, folder: Path, tmp_path: Path) -> tuple[Denoiser, Condition]:
+    """The teacher, and the prompts' condition through a float32 cache."""
+    family = teachers()[family_of(name)]
+    encoder = family.text_encoder(folder)
+    cache = cache_prompts(encoder, PROMPTS, tmp_path, "float32", family.time_ids(2 * SIZE, 2 * SIZE))
+    return family.load(folder), cache.condition([0, 1])
+
+
+def repeated(condition: Condition, count: int) -> Condition:
+    return condition[torch.arange(count) % 2]
+
+
+def latents(denoiser: Denoiser, count: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    channels = denoiser.settings["network"]["in_channels"]
+    return torch.randn(count, channels, SIZE, SIZE, generator=torch.Generator().manual_seed(3)).to(dtype)
+
+
+def said_by(pipeline: Any, name: str, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
+    """The pipeline's own network, called as the pipeline calls it."""
+    if name == "pixart":
+        told: dict[str, Any] = {
+            "encoder_attention_mask": condition.mask,
+            "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
+        }
+        out = pipeline.transformer(x, encoder_hidden_states=condition.text, timestep=t, **told).sample
+        return out.chunk(2, dim=1)[0]
+    added = {"text_embeds": condition.pooled, "time_ids": condition.time_ids} if name == "sdxl" else None
+    return pipeline.unet(x, t, encoder_hidden_states=condition.text, added_cond_kwargs=added).sample
+
+
+@pytest.mark.parametrize("name", VP)
+@pytest.mark.parametrize("dtype, every", [(torch.float64, 1), (torch.float32, 27)])
+def test_x0_is_the_schedulers_own_at_every_timestep(
+    name: str, dtype: torch.dtype, every: int, pipeline_folder: Folder, tmp_path: Path
+) -> None:
+    """In float64 to 1e-5; in float32 to 1e-5 of x0, which is up to 500 where a_t is smallest."""
+    denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
+    pipeline = pipeline_of(pipeline_folder(name))
+    pipeline.to(dtype=dtype)
+    scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, clip_sample=False)
+    t = torch.arange(0, 1000, every)
+    x = latents(denoiser, len(t), dtype)
+    many = repeated(condition, len(t)).to(x)
+    with torch.no_grad():
+        ours = denoiser.to(dtype)(x, t, many).image
+        said = said_by(pipeline, name, x, t, many)
+    scheduler.set_timesteps(1000)
+    if dtype == torch.float64:  # its roots are taken in the type of its table
+        scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
+    theirs = torch.cat(
+        [scheduler.step(said[i : i + 1], int(t[i]), x[i : i + 1]).pred_original_sample for i in range(len(t))]
+    )
+    assert theirs.abs().max() > 2, "an unclamped x0 leaves [-1, 1]"
+    scale = 1.0 if dtype == torch.float64 else theirs.abs().clamp_min(1)
+    assert ((ours - theirs).abs() / scale).max() < 1e-5
+
+
+@pytest.mark.parametrize("t", [0, 625, 999])
+def test_x0_of_sdxl_is_its_own_euler_schedulers(t: int, pipeline_folder: Folder, tmp_path: Path) -> None:
+    """The published scheduler works on x_t / a_t and scales its input back."""
+    denoiser, condition = opened("sdxl", pipeline_folder("sdxl"), tmp_path)
+    pipeline = pipeline_of(pipeline_folder("sdxl"))
+    pipeline.scheduler.set_timesteps(timesteps=[t])
+    (time,) = pipeline.scheduler.timesteps
+    a, _ = denoiser.process.coefficients(torch.tensor([t]))
+    x_t = latents(denoiser, 2)
+    at_sigma = x_t / a.float()
+    with torch.no_grad():
+        said = said_by(pipeline, "sdxl", pipeline.scheduler.scale_model_input(at_sigma, time), time, condition)
+        theirs = pipeline.scheduler.step(said, time, at_sigma).pred_original_sample
+        ours = denoiser(x_t, torch.full((2,), t), condition).image
+    assert ((ours - theirs).abs() / theirs.abs().clamp_min(1)).max() < 1e-5
+
+
+@pytest.mark.parametrize("sigma", [0.001, 0.5, 1.0])
+def test_x0_of_a_flow_is_what_its_scheduler_reaches(sigma: float, pipeline_folder: Folder, tmp_path: Path) -> None:
+    denoiser, condition = opened("sd3", pipeline_folder("sd3"), tmp_path)
+    pipeline = pipeline_of(pipeline_folder("sd3"))
+    scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config, shift=1.0)
+    scheduler.set_timesteps(sigmas=[sigma])
+    (time,) = scheduler.timesteps
+    x = latents(denoiser, 2)
+    with torch.no_grad():
+        said = pipeline.transformer(
+            hidden_states=x,
+            timestep=time.expand(2),
+            encoder_hidden_states=condition.text,
+            pooled_projections=condition.pooled,
+        ).sample
+        theirs = scheduler.step(said, time, x).prev_sample
+        ours = denoiser(x, torch.full((2,), sigma), condition).image
+    assert (ours - theirs).abs().max() < 1e-5
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["sdxl", "stable-diffusion", "pixart", "sd3"])
+def test_conditions_and_null_are_the_pipelines(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
+    _, condition = opened(name, pipeline_folder(name), tmp_path)
+    pipeline = pipeline_of(pipeline_folder(name))
+    null = condition.null
+    assert null is not None and null.text is not None and condition.text is not None
+    if name == "sdxl":
+        text, none, pooled, none_pooled = pipeline.encode_prompt(
+            PROMPTS, device="cpu", do_classifier_free_guidance=True
+        )
+        ids = pipeline._get_add_time_ids((16, 16), (0, 0), (16, 16), torch.float32, text_encoder_projection_dim=24)
+        assert torch.equal(condition.time_ids, ids.expand(2, -1)) and torch.equal(condition.pooled, pooled)
+        assert torch.equal(null.pooled, none_pooled[:1]) and not null.pooled.any() and not null.text.any()
+    elif name == "pixart":
+        text, mask, none, none_mask = pipeline.encode_prompt(PROMPTS, True, device="cpu")
+        assert torch.equal(condition.mask, mask.float()) and torch.equal(null.mask, none_mask[:1].float())
+    elif name == "sd3":
+        text, none, pooled, none_pooled = pipeline.encode_prompt(PROMPTS, None, None, device="cpu")
+        assert torch.equal(condition.pooled, pooled) and torch.allclose(null.pooled, none_pooled[:1], atol=1e-5)
+    else:
+        text, none = pipeline.encode_prompt(PROMPTS, "cpu", 1, True)
+    assert torch.equal(condition.text, text)
+    # A batch of 1 and a batch of 2 may take another matrix kernel.
+    assert torch.allclose(null.text, none[:1], atol=1e-5)
+    dropped = condition.drop(torch.tensor([True, False]))
+    assert torch.equal(dropped.text[0], null.text[0]) and torch.equal(dropped.text[1], condition.text[1])
+    assert dropped.time_ids is condition.time_ids, "the size is told in both branches"
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_features_alone_are_those_of_the_full_pass(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
+    denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
+    x = latents(denoiser, 2).requires_grad_()
+    t = torch.tensor([0.3, 0.9]) if name == "sd3" else torch.tensor([300, 900])
+    ran: list[bool] = []
+    last = denoiser.network.unet.conv_out if hasattr(denoiser.network, "unet") else None
+    if last is not None:
+        last.register_forward_hook(lambda *told: ran.append(True))
+    both = denoiser(x, t, condition, X0 | FEATURES)
+    passed = len(ran)
+    alone = denoiser(x, t, condition, FEATURES)
+    assert alone.x0 is None and both.features is not None and both.features.ndim == 4
+    assert torch.equal(alone.features, both.features)
+    assert torch.equal(both.image, denoiser(x, t, condition).image)
+    assert last is None or (passed == 1 and len(ran) == 2), "the decoder must rest when only features are asked"
+    alone.features.sum().backward()
+    assert x.grad is not None and x.grad.abs().sum() > 0
+
+
+def test_a_copy_keeps_its_features_to_itself(pipeline_folder: Folder, tmp_path: Path) -> None:
+    import copy
+
+    denoiser, condition = opened("stable-diffusion", pipeline_folder("stable-diffusion"), tmp_path)
+    twin = copy.deepcopy(denoiser)
+    with torch.no_grad():
+        for parameter in twin.parameters():
+            parameter.mul_(1.1)
+    x, t = latents(denoiser, 2), torch.tensor([300, 900])
+    before = denoiser(x, t, condition, X0 | FEATURES).features
+    assert not torch.allclose(twin(x, t, condition, X0 | FEATURES).features, before)
+    assert torch.equal(denoiser(x, t, condition, X0 | FEATURES).features, before)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_build_makes_the_same_network_from_the_settings(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
+    import json
+
+    denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
+    again = teachers()[denoiser.family].build(json.loads(json.dumps(denoiser.settings)))
+    again.network.load_state_dict(denoiser.network.state_dict())
+    t = torch.tensor([0.3, 0.9]) if name == "sd3" else torch.tensor([300, 900])
+    x = latents(denoiser, 2)
+    assert torch.equal(again.eval()(x, t, condition).image, denoiser(x, t, condition).image)
+
+
+def test_the_same_network_in_sigma_is_entered_at_the_nearest_timestep(pipeline_folder: Folder, tmp_path: Path) -> None:
+    """SIM-DiT's wrapper: where sigma is a level of the schedule, x0 is that of the plain network at that timestep."""
+    plain, condition = opened("pixart", pipeline_folder("pixart"), tmp_path)
+    wrapped = teachers()["pixart"].build({**plain.settings, "wrapper": "iddpm"})
+    wrapped.network.inner.load_state_dict(plain.network.state_dict())
+    assert wrapped.process.kind == "edm" and wrapped.process.sigma_max == pytest.approx(157.4, rel=1e-2)
+    t = torch.tensor([100, 700])
+    a, sigma = plain.process.coefficients(t)
+    x = latents(plain, 2)
+    ours = wrapped.eval()(x / a.float().reshape(-1, 1, 1, 1), (sigma / a).float() * 1.00001, condition).image
+    theirs = plain(x, t, condition).image
+    assert torch.allclose(ours, theirs, atol=1e-3, rtol=1e-3)
+
+
+def test_a_guidance_embedding_is_told_as_the_consistency_pipeline_tells_it() -> None:
+    pipeline = diffusers.LatentConsistencyModelPipeline(
+        **{
+            **stable_diffusion(time_cond_proj_dim=8).components,
+            "unet": unet(16, time_cond_proj_dim=8),
+            "scheduler": diffusers.LCMScheduler(),
+        },
+        requires_safety_checker=False,
+    )
+    settings = {
+        "network": dict(pipeline.unet.config),
+        "scheduler": {"_class_name": "LCMScheduler"},
+        "guidance_embedding": 8.5,
+    }
+    denoiser = teachers()["stable-diffusion"].build(settings).eval()
+    denoiser.network.unet.load_state_dict(pipeline.unet.state_dict())
+    x, t, text = torch.randn(2, 4, SIZE, SIZE), torch.tensor([259, 999]), torch.randn(2, 77, 16)
+    told = pipeline.get_guidance_scale_embedding(torch.full((2,), 7.5), embedding_dim=8)
+    with torch.no_grad():
+        theirs = pipeline.unet(x, t, text, timestep_cond=told).sample
+        ours, _ = denoiser.network(x, t, Condition(text=text), X0)
+        other = pipeline.unet(x, t, text, timestep_cond=torch.zeros(2, 8)).sample
+    # sine and cosine of up to 7500 in float32
+    assert torch.allclose(ours, theirs, atol=1e-3) and not torch.allclose(ours, other, atol=1e-2)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_guidance_runs_both_branches_in_one_pass(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
+    denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
+    x = latents(denoiser, 2)
+    t = torch.tensor([0.3, 0.9]) if name == "sd3" else torch.tensor([300, 900])
+    with torch.no_grad():
+        joint = guided(denoiser, x, t, condition, 3.0).image
+        given = denoiser(x, t, condition).image
+        without = denoiser(x, t, condition.unconditional()).image
+    expected = without + 3 * (given - without)
+    assert ((joint - expected).abs() / expected.abs().clamp_min(1)).max() < 1e-4
+    assert not torch.allclose(given, without, atol=1e-3)
