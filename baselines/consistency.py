@@ -38,7 +38,7 @@ class Consistency(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"t_init": 80.0},
         "sd15": {"t_init": 999.0, "kappa": 7.5, "lr_generator": 1e-6},
-        "digits": {"lr_generator": 1e-3, "t_init": 80.0, "intervals": 18, "c": 0.1},
+        "digits": {"lr_generator": 2e-3, "t_init": 80.0, "intervals": 18, "c": 0.1},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -25,7 +25,7 @@ class DiffInstruct(Method):
     Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": None},
+        "digits": {"lr": 5e-4, "lr_generator": 5e-4, "t_init": None},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -34,8 +34,8 @@ class Dmd(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {
-            "lr": 1e-3,
-            "lr_generator": 1e-3,
+            "lr": 2e-3,
+            "lr_generator": 2e-3,
             "t_init": None,
             "distance": "l2",
             "beta1": 0.0,

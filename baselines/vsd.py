@@ -39,8 +39,8 @@ class Vsd(Method):
             "unit_input": False,
             "rank": 64,
             "lora_alpha": 64.0,
-            "lr": 1e-3,
-            "lr_generator": 1e-3,
+            "lr": 5e-4,
+            "lr_generator": 5e-4,
         },
     }
 

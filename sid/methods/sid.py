@@ -33,7 +33,7 @@ class Sid(Method):
         "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
         "ffhq64": {"beta1_generator": 0.9, "augment": 0.15},
         "afhqv2": {"alpha": 1.0, "lr": 5e-6, "lr_generator": 5e-6, "augment": 0.15},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3},
+        "digits": {"lr": 5e-4, "lr_generator": 5e-4},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -44,7 +44,7 @@ class SidFewStep(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15": {},
         "sdxl": {},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3},
+        "digits": {"lr": 5e-4, "lr_generator": 5e-4},
     }
 
     def needs_of(self, options: Settings) -> frozenset[str]:

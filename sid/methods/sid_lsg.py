@@ -33,7 +33,7 @@ class SidLsg(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15": {},
         "sd21-base": {},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "loss_scale": 100.0},
+        "digits": {"lr": 5e-4, "lr_generator": 5e-4, "loss_scale": 100.0},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

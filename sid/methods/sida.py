@@ -39,7 +39,7 @@ class Sida(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"augment": 0.12},
         "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "generator_from": 2_000, "adversarial_from": 20_000},
+        "digits": {"lr": 2e-3, "lr_generator": 2e-3, "generator_from": 2_000, "adversarial_from": 20_000},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

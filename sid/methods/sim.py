@@ -34,7 +34,7 @@ class Sim(Method):
     Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
-        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "space": "x0", "weight": "one", "c": 0.03},
+        "digits": {"lr": 2e-3, "lr_generator": 2e-3, "space": "x0", "weight": "one", "c": 0.03},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
