@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -152,20 +151,16 @@ EXPECTED = {
 
 
 def test_list_methods_shows_them_all_without_torch() -> None:
-    """Name, version and paper in a row each; the best of three calls takes about a second, Python's start included."""
+    """Name, version and paper in a row each, within a second of computing (not of waiting for other processes)."""
     code = (
-        "import sys; from benchmarks.cli import main\n"
+        "import sys, time; from benchmarks.cli import main\n"
         "status = main(['list', 'methods'])\n"
         "assert not {'torch', 'numpy', 'diffusers'} & set(sys.modules), 'heavy imports'\n"
+        "assert time.process_time() < 1, 'slower than a second'\n"
         "sys.exit(status)\n"
     )
-    seconds = []
-    for _ in range(3):
-        begin = time.perf_counter()
-        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
-        seconds.append(time.perf_counter() - begin)
-        assert done.returncode == 0, done.stderr
-    assert min(seconds) < 2
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
     assert set(methods()) >= EXPECTED
     for name in EXPECTED:
         method, words = methods()[name], row(done.stdout, name)
