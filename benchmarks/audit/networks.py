@@ -1,0 +1,82 @@
+"""The peers' own Inceptions with given tensors, so that the same network runs in each of them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+from unittest.mock import patch
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+State = dict[str, "Tensor"]
+
+
+def clean_fid_models(state: State) -> dict[str, Callable[[Tensor], Tensor]]:
+    """clean-fid's feature functions by mode, fed by its own loader; NVIDIA's TorchScript has our twin inside."""
+    import torch
+    from cleanfid import inception_pytorch
+    from cleanfid.inception_torchscript import InceptionV3W
+
+    twin = _nvidia_twin(state)
+    with patch.object(torch.jit, "load", lambda path: twin):
+        clean, tensorflow = (InceptionV3W("", download=False, resize_inside=inside).eval() for inside in (False, True))
+    with _given(inception_pytorch, state):
+        pytorch = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
+
+    def legacy_pytorch(pixels: Tensor) -> Tensor:
+        return pytorch(pixels / 255)[0].squeeze(-1).squeeze(-1)
+
+    return {"clean": clean, "legacy_pytorch": legacy_pytorch, "legacy_tensorflow": tensorflow}
+
+
+def pytorch_fid_model(state: State) -> Any:
+    """pytorch-fid's network, resize and normalisation inside."""
+    from pytorch_fid import inception
+
+    with _given(inception, state):
+        return inception.InceptionV3([3]).eval()
+
+
+def fidelity_model(weights: str, taps: list[str]) -> Any:
+    """torch-fidelity's extractor from a file that this project wrote (it loads without weights_only)."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    return FeatureExtractorInceptionV3("given", taps, feature_extractor_weights_path=weights)
+
+
+@contextlib.contextmanager
+def _given(module: Any, state: State) -> Iterator[None]:
+    """The module's download replaced by the tensors."""
+    with patch.object(module, "load_state_dict_from_url", lambda *args, **kwargs: state):
+        yield
+
+
+def _nvidia_twin(state: State) -> Any:
+    """What NVIDIA's file does, in torch's own functions: an affine grid shifted to TF1's positions, then the layers."""
+    import torch
+    from pytorch_fid import inception
+    from torch.nn import functional as F
+
+    with _given(inception, state):
+        network = inception.InceptionV3([3], resize_input=False, normalize_input=False).eval()
+
+    class Layers(torch.nn.Module):
+        def forward(self, pixels: Tensor) -> Tensor:
+            return network(pixels)[0].flatten(1)
+
+    class Twin(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layers = Layers()
+
+        def forward(self, images: Tensor, return_features: bool = True) -> Tensor:
+            theta = torch.eye(2, 3)[None].repeat(len(images), 1, 1)
+            theta[:, 0, 2] = 1 / images.shape[3] - 1 / 299
+            theta[:, 1, 2] = 1 / images.shape[2] - 1 / 299
+            grid = F.affine_grid(theta, [len(images), 3, 299, 299], align_corners=False)
+            pixels = F.grid_sample(images.float(), grid, mode="bilinear", padding_mode="border", align_corners=False)
+            return self.layers((pixels - 128) / 128)
+
+    return Twin().eval()
