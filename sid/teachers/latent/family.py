@@ -49,6 +49,9 @@ class LatentTeacher(Teacher):
         for needed in ("network", "scheduler"):
             if not isinstance(settings.get(needed), dict):
                 raise Fault(f"{self.name} needs the setting {needed}: the config of the pipeline's {needed}")
+        from sid.teachers.latent.schedule import prediction_of
+
+        prediction_of(settings["scheduler"])  # a fault here costs no network
         return self._wrapped(self._class().from_config(dict(settings["network"])), settings)
 
     def load(self, folder: Path) -> Denoiser:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -43,4 +44,4 @@ def load_network(network_class: Any, inside: Path) -> tuple[nn.Module, str]:
 def first_line(error: BaseException) -> str:
     """The gist of a library's error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[0][:300] if lines else type(error).__name__
+    return re.split(r"(?<=\.)\s", lines[0])[0][:300] if lines else type(error).__name__

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -107,6 +108,10 @@ def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
     except Exception as error:
         raise Fault(f"the text encoders of {folder} can't be opened: {first_line(error)}") from None
     pipeline.to(torch.float32)
+    if "text_encoder_3" in left_out:
+        # In the place of the T5's embeddings the pipeline puts zeros, as wide as the network it asks here reads them.
+        width = folders.read_json(folder / family.part / "config.json")["joint_attention_dim"]
+        object.__setattr__(pipeline, family.part, SimpleNamespace(config=SimpleNamespace(joint_attention_dim=width)))
     for tokenizer, encoder in family.encoders:
         if encoder not in left_out:
             _check_tokenizer(folder, tokenizer, getattr(pipeline, tokenizer), getattr(pipeline, encoder).config)
