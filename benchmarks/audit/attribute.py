@@ -1,0 +1,79 @@
+"""Why a value deviates: one factor changed at a time in this project's own pipeline, then all together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from benchmarks.audit.recipe import ALTERNATIVES, Bench, Recipe
+
+TOLERANCE = 1e-4  # of the value: float32 networks and square roots of singular products agree so far
+NEGLIGIBLE = 1e-7  # of the value: contributions below are not told
+
+
+@dataclass
+class Row:
+    """One implementation's value and what explains it."""
+
+    implementation: str
+    value: float | None
+    deviation: float | None = None  # from the baseline
+    causes: dict[str, float] = field(default_factory=dict)  # factor -> what this change alone does
+    together: float | None = None  # what the changes do jointly beyond their sum
+    residue: float | None = None  # what the pipeline with all changes does not explain
+    verdict: str = "ok"  # "ok" | "explained" | "unexplained" | "unavailable"
+    note: str = ""
+    label: str = ""  # "synthetic features", "random weights, seed 0": said on every line
+
+
+def attribute(name: str, value: float, recipe: Recipe, bench: Bench, baseline: Recipe, label: str) -> Row:
+    """The deviation of a peer whose recipe is known, taken apart."""
+    start = bench.value(baseline)
+    causes = {}
+    for factor in baseline.differences(recipe):
+        if factor in bench.factors:
+            alone = bench.value(baseline.changed(factor, getattr(recipe, factor))) - start
+            causes[f"{factor}: {getattr(recipe, factor)}"] = alone
+    known = baseline
+    for factor in bench.factors:
+        known = known.changed(factor, getattr(recipe, factor))
+    predicted = bench.value(known)
+    residue = value - predicted
+    row = Row(name, value, value - start, causes, predicted - start - sum(causes.values()), residue, label=label)
+    if abs(residue) > TOLERANCE * scale(value, start):
+        row.verdict, row.note = "unexplained", closest(residue, known, bench)
+    elif abs(value - start) > TOLERANCE * scale(value, start):
+        row.verdict = "explained"
+    row.causes = {cause: part for cause, part in causes.items() if abs(part) > NEGLIGIBLE * scale(value, start)}
+    return row
+
+
+def closest(residue: float, recipe: Recipe, bench: Bench) -> str:
+    """The one further change that comes nearest to an unexplained residue: a hint, not a proof."""
+    start = bench.value(recipe)
+    tried = {
+        f"{factor}: {value}": bench.value(recipe.changed(factor, value)) - start
+        for factor in bench.factors
+        for value in ALTERNATIVES[factor]
+        if value != getattr(recipe, factor)
+    }
+    best = min(tried, key=lambda cause: abs(tried[cause] - residue))
+    if abs(tried[best] - residue) < 0.1 * abs(residue):
+        return f"it behaves as if {best} ({tried[best]:+.4g} of the residue {residue:+.4g})"
+    return f"no single further change explains the residue {residue:+.4g}"
+
+
+def sensitivity(bench: Bench, baseline: Recipe, label: str) -> list[Row]:
+    """Every factor's every other value, alone."""
+    start = bench.value(baseline)
+    rows = []
+    for factor in bench.factors:
+        for value in ALTERNATIVES[factor]:
+            if value != getattr(baseline, factor):
+                found = bench.value(baseline.changed(factor, value))
+                rows.append(Row(f"{factor}: {value}", found, found - start, verdict="", label=label))
+    return rows
+
+
+def scale(*values: float) -> float:
+    """What a deviation is compared with."""
+    return max(1e-12, *(abs(value) for value in values))

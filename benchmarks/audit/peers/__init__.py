@@ -1,0 +1,1 @@
+"""One file is one other implementation, called through its own public functions and guarded."""

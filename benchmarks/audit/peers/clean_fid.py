@@ -1,0 +1,85 @@
+"""clean-fid: three modes, scipy's sqrtm, means in float32."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.audit.peer import Call, Given, Peer
+from benchmarks.audit.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+MODES = {
+    "clean": Recipe(resize="clean", precision="float32 mean", root="sqrtm"),
+    "legacy_tensorflow": Recipe(precision="float32 mean", root="sqrtm"),
+    "legacy_pytorch": Recipe(resize="bilinear", normalisation="v/127.5-1", precision="float32 mean", root="sqrtm"),
+}
+
+
+class CleanFid(Peer):
+    """Parmar et al."""
+
+    name = "clean-fid"
+    package = "clean-fid"
+
+    def distances(self) -> dict[str, Call]:
+        from cleanfid.fid import fid_from_feats
+
+        return {"fid_from_feats": Call(fid_from_feats, Recipe(precision="float32 mean", root="sqrtm"))}
+
+    def kernels(self, subset: int) -> dict[str, Call]:
+        import numpy as np
+        from cleanfid.fid import kernel_distance
+
+        def run(images: np.ndarray, reference: np.ndarray) -> float:
+            state = np.random.get_state()
+            np.random.seed(0)  # it draws from numpy's global generator
+            try:
+                return kernel_distance(images, reference, num_subsets=100, max_subset_size=subset)
+            finally:
+                np.random.set_state(state)
+
+        return {"kernel_distance": Call(run, compatible={"seed": 0, "reference_first": True, "shrink": True})}
+
+    def resizes(self) -> dict[str, Call]:
+        import numpy as np
+        import torch
+        from cleanfid.resize import build_resizer
+
+        def with_mode(mode: str) -> Any:
+            resize = build_resizer(mode)
+
+            def run(images: Tensor) -> Tensor:
+                found = [resize(image.permute(1, 2, 0).numpy()) for image in images]
+                return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+
+            return run
+
+        return {f"build_resizer {mode}": Call(with_mode(mode), MODES[mode]) for mode in ("clean", "legacy_pytorch")}
+
+    def networks(self, given: Given) -> dict[str, Call]:
+        import torch
+        from cleanfid.fid import get_folder_features
+
+        from benchmarks.audit.networks import clean_fid_models
+
+        models = clean_fid_models(given.state)
+
+        def with_mode(mode: str) -> Any:
+            def run(folder: Path) -> np.ndarray:
+                return get_folder_features(
+                    str(folder),
+                    models[mode],
+                    num_workers=0,
+                    batch_size=1,  # its loader can't stack images of several sizes
+                    device=torch.device("cpu"),
+                    mode=mode,
+                    verbose=False,
+                )
+
+            return run
+
+        return {mode: Call(with_mode(mode), recipe) for mode, recipe in MODES.items()}

@@ -1,0 +1,87 @@
+"""torch-fidelity: TF1-like resize, eigenvalues of the product, seeded subsets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.audit.peer import Call, Given, Peer, image_batches
+from benchmarks.audit.recipe import Recipe
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+RECIPE = Recipe(precision="float32 mean", root="eigvals")
+
+
+class TorchFidelity(Peer):
+    """Obukhov et al."""
+
+    name = "torch-fidelity"
+    package = "torch-fidelity"
+
+    def distances(self) -> dict[str, Call]:
+        import torch
+        from torch_fidelity import metric_fid
+
+        def run(images: np.ndarray, reference: np.ndarray) -> float:
+            sides = [metric_fid.fid_features_to_statistics(torch.from_numpy(part)) for part in (images, reference)]
+            return metric_fid.fid_statistics_to_metric(*sides, False)["frechet_inception_distance"]
+
+        return {"fid_statistics_to_metric": Call(run, RECIPE)}
+
+    def kernels(self, subset: int) -> dict[str, Call]:
+        import torch
+        from torch_fidelity.metric_kid import kid_features_to_metric
+
+        def run(images: np.ndarray, reference: np.ndarray) -> float:
+            sides = [torch.from_numpy(part) for part in (images, reference)]
+            found = kid_features_to_metric(*sides, kid_subset_size=subset, kid_subsets=100, verbose=False)
+            return found["kernel_inception_distance_mean"]
+
+        return {"kid_features_to_metric": Call(run, compatible={"seed": 2020})}
+
+    def scores(self) -> dict[str, Call]:
+        import torch
+        from torch_fidelity.metric_isc import isc_features_to_metric
+
+        def run(logits: np.ndarray) -> float:
+            return isc_features_to_metric(torch.from_numpy(logits))["inception_score_mean"]
+
+        return {"isc_features_to_metric": Call(run, compatible={"shuffle": 2020})}
+
+    def neighbours(self) -> dict[str, Call]:
+        import torch
+        from torch_fidelity.metric_prc import prc_features_to_metric
+
+        def run(images: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
+            sides = [torch.from_numpy(part) for part in (images, reference)]
+            found = prc_features_to_metric(
+                *sides, prc_neighborhood=3, prc_batch_size=1000, save_cpu_ram=False, verbose=False
+            )
+            return found["precision"], found["recall"]
+
+        return {"prc_features_to_metric": Call(run)}
+
+    def resizes(self) -> dict[str, Call]:
+        from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
+
+        def run(images: Tensor) -> Tensor:
+            return interpolate_bilinear_2d_like_tensorflow1x(images.float(), size=(299, 299), align_corners=False)
+
+        return {"interpolate_bilinear_2d_like_tensorflow1x": Call(run, RECIPE)}
+
+    def networks(self, given: Given) -> dict[str, Call]:
+        import numpy as np
+        import torch
+
+        from benchmarks.audit.networks import fidelity_model
+
+        model: Any = fidelity_model(str(given.file), ["2048"])
+
+        def run(folder: Path) -> np.ndarray:
+            with torch.inference_mode():
+                return np.concatenate([model(batch)[0].numpy() for batch in image_batches(folder)])
+
+        return {"FeatureExtractorInceptionV3": Call(run, RECIPE)}

@@ -1,0 +1,74 @@
+"""The audit's tables as text, Markdown, CSV and HTML."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+
+from benchmarks.audit.attribute import Row
+from benchmarks.audit.run import Table
+from sid import atomic
+
+COLUMNS = ("implementation", "value", "deviation", "causes", "joint effect", "residue", "verdict", "note", "on")
+
+
+def cells(row: Row) -> tuple[str, ...]:
+    """A row as it is printed."""
+    causes = ", ".join(f"{cause} {part:+.3g}" for cause, part in row.causes.items())
+    together = f"{row.together:+.2g}" if row.together and len(row.causes) > 1 else ""
+    number = [
+        "" if part is None else format(part, form)
+        for part, form in ((row.value, ".8g"), (row.deviation, "+.3g"), (row.residue, "+.2g"))
+    ]
+    return (row.implementation, number[0], number[1], causes, together, number[2], row.verdict, row.note, row.label)
+
+
+def text(tables: list[Table]) -> str:
+    """For a terminal: what is said of a row stands under it."""
+    lines = []
+    for table in tables:
+        lines += ["", f"{table.title} [{table.unit}]"]
+        width = max(len(row.implementation) for row in table.rows)
+        for row in table.rows:
+            name, value, deviation, causes, together, residue, verdict, note, label = cells(row)
+            lines.append(f"  {name:<{width}}  {value:>13}  {deviation:>10}  {verdict:<11}  [{label}]")
+            told = [causes and f"causes: {causes}", together and f"jointly {together}"]
+            told += [residue and causes and f"residue {residue}", note]
+            if any(told):
+                lines.append(f"  {'':<{width}}  {'; '.join(part for part in told if part)}")
+    return "\n".join(lines) + "\n"
+
+
+def markdown(tables: list[Table]) -> str:
+    parts = ["# Audit of metric implementations", ""]
+    for table in tables:
+        parts += [f"## {table.title}", "", f"Unit: {table.unit}", ""]
+        parts += ["| " + " | ".join(COLUMNS) + " |", "|" + " --- |" * len(COLUMNS)]
+        parts += ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells(row)) + " |" for row in table.rows]
+        parts.append("")
+    return "\n".join(parts)
+
+
+def comma_separated(tables: list[Table]) -> str:
+    """One table: the title is a column."""
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(("table", *COLUMNS))
+    writer.writerows((table.title, *cells(row)) for table in tables for row in table.rows)
+    return buffer.getvalue()
+
+
+def html(tables: list[Table]) -> str:
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(loader=PackageLoader("benchmarks.audit", "."), autoescape=select_autoescape(("j2",)))
+    return environment.get_template("page.html.j2").render(tables=tables, columns=COLUMNS, cells=cells)
+
+
+def write(tables: list[Table], folder: Path) -> list[Path]:
+    """audit.md, audit.csv, audit.html."""
+    made = {"md": markdown(tables), "csv": comma_separated(tables), "html": html(tables)}
+    for extension, content in made.items():
+        atomic.write_text(folder / f"audit.{extension}", content)
+    return [folder / f"audit.{extension}" for extension in made]

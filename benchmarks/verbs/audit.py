@@ -1,0 +1,114 @@
+"""The same images through every implementation at hand, and why their values differ."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.audit.run import Subject
+
+HELP = "audit metric implementations: value, deviation and its causes, one factor at a time"
+EXAMPLE = "sidbench audit samples/ --reference val/ --output results/audit"
+SYNTHETIC = 48  # images a set
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "images", type=Path, nargs="?", metavar="IMAGES", help="folder or archive (default: made images)"
+    )
+    parser.add_argument(
+        "--reference", type=Path, metavar="REF", help="the other set (default: the second half of IMAGES)"
+    )
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="of Inception-2015 (default: where it is found)")
+    parser.add_argument("--random-weights", type=int, metavar="SEED", help="a made network, said on every line")
+    parser.add_argument(
+        "--baseline", default="inception-tf", metavar="EXTRACTOR", help="what deviations are counted from"
+    )
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="for audit.md, .csv and .html (default: RESULTS/audit)"
+    )
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of made images (default: 0)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks.audit.run import BASELINES, audit
+    from benchmarks.audit.write import text, write
+    from sid.discovery import UnknownName
+
+    if args.baseline not in BASELINES:
+        raise UnknownName("baseline", args.baseline, BASELINES)
+    with tempfile.TemporaryDirectory() as folder:
+        tables = audit(_subject(args, Path(folder)), args.baseline)
+    print(text(tables))
+    for path in write(tables, args.output or Path(args.results) / "audit"):
+        print(path)
+    return 1 if any(row.verdict == "unexplained" for table in tables for row in table.rows) else 0
+
+
+def _subject(args: argparse.Namespace, folder: Path) -> Subject:
+    """Folders for the peers, and a network; what is made instead of given is told in the label."""
+    from benchmarks.audit import synthetic
+    from benchmarks.audit.run import Subject
+
+    said = []
+    if args.images is None:
+        if args.reference:
+            raise Fault("audit: a reference without images; name both or neither")
+        images = synthetic.write(folder / "images", SYNTHETIC, args.seed, blur=0.15)
+        reference = synthetic.write(folder / "reference", SYNTHETIC, args.seed + 1, blur=0.0)
+        said.append("synthetic images")
+    else:
+        images, reference = _folders(args.images, args.reference, folder)
+        said.append(str(args.images))
+    state, weights = _state(args)
+    return Subject(images, reference, state, ", ".join([*said, weights]), said[0])
+
+
+def _state(args: argparse.Namespace) -> tuple[dict, str]:
+    """The network's tensors and how they are told."""
+    from benchmarks.inception.extractor import WEIGHT
+    from benchmarks.inception.network import random_state
+    from benchmarks.weights import find, tensors, verify
+
+    path = None if args.random_weights is not None else find(WEIGHT, args.weights)
+    if path is not None:
+        return tensors(path), f"weights {verify(WEIGHT, path)[:12]}"
+    seed = args.random_weights or 0
+    asked = "" if args.random_weights is not None else " since no weights were found"
+    return random_state(seed), f"random weights, seed {seed}{asked}"
+
+
+def _folders(images: Path, reference: Path | None, folder: Path) -> tuple[Path, Path]:
+    """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
+    from benchmarks.images import Part, open_images
+
+    first = open_images(images)
+    if reference is None:
+        if len(first) < 4:
+            raise Fault(f"{images} holds {len(first)} images: two halves need at least 4")
+        half = len(first) // 2
+        halves = Part(first, range(half)), Part(first, range(half, len(first)))
+        return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
+    second = open_images(reference)
+    one = images if images.is_dir() else _copied(first, folder / "images")
+    two = reference if reference.is_dir() else _copied(second, folder / "reference")
+    return one, two
+
+
+def _copied(images: object, folder: Path) -> Path:
+    """PNG files of the decoded pixels, named in the images' order."""
+    from PIL import Image
+
+    from benchmarks.images import Images, decode
+
+    assert isinstance(images, Images)
+    folder.mkdir()
+    for index, name in enumerate(images.names):
+        pixels, _ = decode(images.read(index), name)
+        Image.fromarray(pixels.transpose(1, 2, 0).copy()).save(folder / f"{index:06d}.png")
+    return folder
