@@ -2,11 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
 from benchmarks.strict import Count, Name, Number, Strict, Whole, numbers
+
+
+class Geometry(Strict):
+    """Crop and resize before the network's own."""
+
+    crop: Literal["none", "centre"] = Field("none", description="centre: to the short side")
+    side: Whole = Field(0, description="pixels of the square it is resized to; 0: as it is")
+    filter: Literal["lanczos", "bicubic", "bilinear", "box"] = "lanczos"
+
+
+class Rules(Strict):
+    """How noise, pixels and files come about, where a published number depends on it."""
+
+    size: Count | None = Field(None, description="pixels of the generated images")
+    seeding: Literal["image", "batch"] = Field("image", description="one generator per image, or per batch of `batch`")
+    quantiser: Literal["round", "truncate"] = Field("round", description="float to uint8, see benchmarks/quantise.py")
+    file: Literal["lossless", "jpeg-75"] = "lossless"
+
+
+class Prompts(Strict):
+    """Captions, one per image, in this order; outer blanks are part of them."""
+
+    name: Name
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the text file; empty where nobody states it")
+    count: Count
+
+
+class Selection(Strict):
+    """Which number of several is the published one."""
+
+    trials: Count = 1
+    rule: Literal["single", "mean", "minimum"] = "single"
 
 
 class Reference(Strict):
@@ -25,6 +57,7 @@ class Column(Strict):
     decimals: Whole = Field(2, le=10, description="digits after the point, as the table prints them")
     tolerance: Number = Field(0.0, ge=0, description="relative deviation that still counts as reproduced")
     options: dict[str, Any] = Field({}, description="of the metric")
+    geometry: Geometry = Field(Geometry(), description="before the extractor's own resize, of images and reference")
 
     _numbers = field_validator("options")(numbers)
 
@@ -41,8 +74,14 @@ class Protocol(Strict):
     """Samples, their seed and the columns that are computed from them."""
 
     name: Name
+    title: str = ""
+    source: str = Field("", description="where the rules are stated")
     extends: str | None = None
     samples: Count = Field(description="images that are generated and scored")
     batch: Count = Field(1000, description="images at a time; changes no number")
     seed: Whole = Field(0, description="of the samples' noise, the same for every entry")
+    rules: Rules = Rules()
+    prompts: Prompts | None = None
+    selection: Selection = Selection()
+    alternatives: dict[Name, Selection] = Field({}, description="other published rules, reported under their label")
     metrics: dict[Name, Column] = Field(min_length=1)

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks import components
 from benchmarks.config import Budget
-from benchmarks.protocol import Protocol
+from benchmarks.protocol import Geometry, Protocol
 from sid.recipe import Recipe
 
 IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
@@ -41,7 +41,12 @@ def scored(protocol: Protocol) -> dict[str, Any]:
     """What of a protocol decides a score; the rest decides how it is shown."""
     shown = {"decimals", "tolerance"}
     columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
-    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns}
+    for name, column in protocol.metrics.items():
+        if column.geometry == Geometry():
+            del columns[name]["geometry"]
+    # Rules that stay at their defaults are absent, so that a new kind of rule renames no result.
+    stated = protocol.model_dump(mode="json", include={"rules", "prompts", "selection"}, exclude_defaults=True)
+    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns, **stated}
 
 
 def score_versions(protocol: Protocol) -> dict[str, int]:
