@@ -175,3 +175,39 @@ def test_a_pixel_student_round_trips_as_safetensors(tmp_path: Path) -> None:
     assert torch.equal(again([z], labels), generator([z], labels))
     with pytest.raises(Fault, match="no exported student"):
         load_pretrained(tmp_path)
+
+
+def test_a_lora_critic_in_plain_diffusers(pipeline_folder: Folder, tmp_path: Path) -> None:
+    """Adapters of every linear and convolutional layer, of unequal ranks, by `load_lora_weights`."""
+    from sid.lora import Adapted, View, adapt
+    from sid.teachers.latent.adapters import peft_tensors, write_adapters
+
+    folder = pipeline_folder("stable-diffusion")
+    denoiser = teachers()["stable-diffusion"].load(folder)
+    with pytest.raises(Fault, match="no adapters"):
+        peft_tensors(denoiser)
+    with pytest.raises(Fault, match="reads no adapters for a PixArtTransformer2DModel"):
+        peft_tensors(teachers()["pixart"].load(pipeline_folder("pixart")))
+    torch.manual_seed(0)
+    adapt(denoiser, 12, 6.0)
+    ranks = set()
+    for module in denoiser.modules():
+        if isinstance(module, Adapted):
+            torch.nn.init.normal_(module.up.weight, std=0.05)  # type: ignore[arg-type]
+            ranks.add(module.up.weight.shape[1])  # type: ignore[union-attr,index]
+    assert len(ranks) > 1, "small layers take a smaller rank"
+    write_adapters(denoiser, tmp_path)
+    pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
+    text, t = torch.randn(2, 7, 16), torch.tensor([100, 900])
+    x = torch.randn(2, 4, SIZE, SIZE)
+    pipeline.load_lora_weights(tmp_path)
+    from sid.condition import Condition
+
+    with torch.no_grad():
+        theirs = pipeline.unet(x, t, encoder_hidden_states=text).sample
+        on, off = View(denoiser, True), View(denoiser, False)
+        assert on(x, t, Condition(text=text)).x0 is not None
+        ours, _ = denoiser.network(x, t, Condition(text=text), frozenset({"x0"}))
+        off(x, t, Condition(text=text))
+        plain, _ = denoiser.network(x, t, Condition(text=text), frozenset({"x0"}))
+    assert (ours - theirs).abs().max() < 1e-5 and (ours - plain).abs().max() > 1e-2

@@ -124,6 +124,7 @@ def test_bad_lists_are_one_sentence(tmp_path: Path) -> None:
     [
         ("sid-lsg", "stable-diffusion", {"kappa": 1.5}),
         ("dmd2", "stable-diffusion", {"kappa": 1.75, "t_init": 999.0, "ratio": 1}),
+        ("vsd", "stable-diffusion", {}),
         ("sid-few-step", "sdxl", {}),
         ("sid-lsg", "sd3", {"kappa": 2.0}),
     ],
