@@ -25,7 +25,7 @@ def peft_tensors(denoiser: Denoiser) -> dict[str, Tensor]:
     part = "unet" if hasattr(denoiser.network, "unet") else "transformer"
     network: Any = getattr(denoiser.network, part)
     if not hasattr(network, "load_lora_adapter"):
-        raise Fault(f"diffusers reads no adapters for a {type(network).__name__}: export the merged network instead")
+        raise Fault(f"diffusers reads no adapters for a {type(network).__name__}")
     adapted = {name: layer for name, layer in network.named_modules() if isinstance(layer, Adapted)}
     if not adapted:
         raise Fault("this network has no adapters to export")
