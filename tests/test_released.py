@@ -156,23 +156,6 @@ def test_a_published_pickle_of_a_unet(bases: dict[str, Path], tmp_path: Path) ->
     assert list((tmp_path / "imports").rglob("network.safetensors")), "written once, as safetensors"
 
 
-def adapters(unet: Any, layout: str, rank: int = 2) -> dict[str, torch.Tensor]:
-    """Adapters of the attention's projections, in peft's layout or in kohya's with its alphas."""
-    random = torch.Generator().manual_seed(4)
-    tensors: dict[str, torch.Tensor] = {}
-    for name, layer in unet.named_modules():
-        if isinstance(layer, torch.nn.Linear) and name.endswith(("to_q", "to_k", "to_v")):
-            down = 0.2 * torch.randn(rank, layer.in_features, generator=random)
-            up = 0.2 * torch.randn(layer.out_features, rank, generator=random)
-            if layout == "peft":
-                tensors |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
-            else:
-                plain = "lora_unet_" + name.replace(".", "_")
-                tensors |= {f"{plain}.lora_down.weight": down, f"{plain}.lora_up.weight": up}
-                tensors[f"{plain}.alpha"] = torch.tensor(rank / 2)
-    return tensors
-
-
 @pytest.mark.parametrize("layout", ["peft", "kohya"])
 @pytest.mark.parametrize("name", ["lcm-lora-sd15-4step", "hyper-sd15-4step"])
 def test_adapters_over_a_base(name: str, layout: str, bases: dict[str, Path], tmp_path: Path) -> None:
@@ -180,7 +163,7 @@ def test_adapters_over_a_base(name: str, layout: str, bases: dict[str, Path], tm
     described = describe(name)
     assert described.repository and described.file
     unet = copy.deepcopy(teachers()["stable-diffusion"].load(bases[SD15]).network.unet)
-    tensors = adapters(unet, layout)
+    tensors = tiny.adapters(unet, layout)
     save_file(tensors, tmp_path / described.file)
     scale = 1.0 if layout == "peft" else 0.5
     down, up = ("lora_A", "lora_B") if layout == "peft" else ("lora_down", "lora_up")

@@ -182,6 +182,23 @@ def stable_diffusion_3() -> Any:
     )
 
 
+def adapters(unet: Any, layout: str, rank: int = 2) -> dict[str, torch.Tensor]:
+    """Adapters of the attention's projections, in peft's layout or in kohya's with its alphas."""
+    random = torch.Generator().manual_seed(4)
+    tensors: dict[str, torch.Tensor] = {}
+    for name, layer in unet.named_modules():
+        if isinstance(layer, torch.nn.Linear) and name.endswith(("to_q", "to_k", "to_v")):
+            down = 0.2 * torch.randn(rank, layer.in_features, generator=random)
+            up = 0.2 * torch.randn(layer.out_features, rank, generator=random)
+            if layout == "peft":
+                tensors |= {f"unet.{name}.lora_A.weight": down, f"unet.{name}.lora_B.weight": up}
+            else:
+                plain = "lora_unet_" + name.replace(".", "_")
+                tensors |= {f"{plain}.lora_down.weight": down, f"{plain}.lora_up.weight": up}
+                tensors[f"{plain}.alpha"] = torch.tensor(rank / 2)
+    return tensors
+
+
 MAKERS: dict[str, Callable[[], Any]] = {
     "stable-diffusion": stable_diffusion,
     "stable-diffusion-v": lambda: stable_diffusion("v_prediction"),
