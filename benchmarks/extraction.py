@@ -55,13 +55,15 @@ def extract(
     batch: int = 32,
     workers: int = 0,
     store: Store | None = None,
+    captions: Sequence[str] | None = None,
 ) -> Extracted:
-    """The wanted outputs of each extractor; `workers` 0 takes the cores there are."""
+    """The wanted outputs of each extractor; `workers` 0 takes the cores there are, `captions` feed those of pairs."""
     digest = images.digest if store else ""
     found = Extracted({}, images.names, digest)
     missing: dict[str, list[str]] = {}
     for name, outputs in wanted.items():
-        kept = store.read(digest, geometry, extractors[name], outputs) if store else {}
+        storable = store if not extractors[name].pairs else None  # a pair is more than its image
+        kept = storable.read(digest, geometry, extractors[name], outputs) if storable else {}
         found.features |= {f"{name}.{output}": array for output, array in kept.items()}
         found.stored += [f"{name}.{output}" for output in kept]
         if lacking := [output for output in outputs if output not in kept]:
@@ -71,7 +73,8 @@ def extract(
     arrays: dict[str, np.ndarray] = {}
     for indices, pixels in _batches(images, geometry, batch, workers, found):
         for name, outputs in missing.items():
-            for output, part in _features(extractors[name], pixels, outputs).items():
+            said = captions[indices] if captions is not None else None
+            for output, part in _features(extractors[name], pixels, outputs, said).items():
                 key = f"{name}.{output}"
                 if key not in arrays:
                     arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
@@ -80,12 +83,16 @@ def extract(
     found.features |= arrays
     if store:
         for name, outputs in missing.items():
+            if extractors[name].pairs:
+                continue
             kept = {output: arrays[f"{name}.{output}"] for output in outputs}
             store.write(digest, geometry, extractors[name], kept)
     return found
 
 
-def _features(extractor: Extractor, pixels: Sequence[np.ndarray], outputs: Collection[str]) -> dict[str, np.ndarray]:
+def _features(
+    extractor: Extractor, pixels: Sequence[np.ndarray], outputs: Collection[str], captions: Sequence[str] | None
+) -> dict[str, np.ndarray]:
     """Images of one size are resized together; the network sees the whole batch."""
     import torch
 
@@ -98,8 +105,11 @@ def _features(extractor: Extractor, pixels: Sequence[np.ndarray], outputs: Colle
             for members in groups.values()
         ]
         prepared = torch.cat(parts) if len(parts) > 1 else parts[0]
-        found = extractor.extract(prepared, outputs)
-    places = [index for members in groups.values() for index in members]
+        places = [index for members in groups.values() for index in members]
+        if extractor.pairs and captions is not None:
+            found = extractor.extract_pairs(prepared, [captions[index] for index in places], outputs)
+        else:
+            found = extractor.extract(prepared, outputs)
     if places == sorted(places):
         return found
     order = np.argsort(places)

@@ -25,6 +25,7 @@ class Extractor(Component, ABC):
     trained_here: ClassVar[bool] = False  # a mini extractor that is trained on the spot from a data set
     data: ClassVar[str] = ""  # the data set it is trained on, where trained_here
     weights: ClassVar[tuple[Weight, ...]] = ()  # published files that it reads, any one of them is enough
+    pairs: ClassVar[bool] = False  # reads each image with its caption: extract_pairs instead of extract
     identity: str = ""  # once open: sha256 of the weights, or "random-<seed>"
 
     @abstractmethod
@@ -43,6 +44,12 @@ class Extractor(Component, ABC):
         """The wanted outputs of what `prepare` made; a network may leave the others uncomputed."""
         found = self(prepared)
         return {output: found[output] for output in outputs}
+
+    def extract_pairs(
+        self, prepared: Tensor, captions: Sequence[str], outputs: Collection[str]
+    ) -> dict[str, np.ndarray]:
+        """As extract, where `pairs`: one caption per image."""
+        raise Fault(f"{self.name} reads images without captions")
 
     def texts(self, captions: Sequence[str], template: str = "") -> dict[str, np.ndarray]:
         """Embeddings of captions and which of them were too long."""

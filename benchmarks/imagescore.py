@@ -67,12 +67,13 @@ def score(
     metrics = {name: pick("metric", dict(components.metrics()), name) for name in wanted}
     result = Result(images=len(images))
     opened = _open(metrics, settings, result)
+    _without_captions(metrics, opened, captions, result)
     usable = {name: metric for name, metric in metrics.items() if name not in result.unavailable}
     if not usable:
         return result
     needs = _needs(usable)
-    extracted = _extract(images, needs, opened, settings)
-    _texts(extracted, usable, opened, captions, settings, result)
+    extracted = _extract(images, needs, opened, settings, captions)
+    _texts(extracted, usable, opened, captions, settings)
     result.warnings += [f"images: {said}" for said in extracted.warnings()]
     result.warnings += _duplicates(images)
     if any(metric.reference for metric in usable.values()):
@@ -113,6 +114,20 @@ def _open(metrics: Mapping[str, Metric], settings: Settings, result: Result) -> 
     return opened
 
 
+def _without_captions(
+    metrics: Mapping[str, Metric],
+    opened: Mapping[str, Extractor],
+    captions: Sequence[str] | None,
+    result: Result,
+) -> None:
+    """Metrics that read captions are unavailable where there are none."""
+    for name, metric in metrics.items():
+        towers = [key.rpartition(".")[::2] for key in metric.features]
+        reads = any(output == "text" or (tower in opened and opened[tower].pairs) for tower, output in towers)
+        if reads and captions is None and name not in result.unavailable:
+            result.unavailable[name] = f"{name} compares images with captions: give --captions"
+
+
 def open_extractor(name: str, settings: Settings) -> Extractor:
     """With the user's file, the located one, or made weights where the user said so."""
     extractor = pick("extractor", dict(components.extractors()), name)
@@ -127,15 +142,21 @@ def _needs(metrics: Mapping[str, Metric]) -> dict[str, list[str]]:
     for metric in metrics.values():
         for key in metric.features:
             extractor, _, output = key.rpartition(".")
-            if output not in TEXT and output not in needs.setdefault(extractor, []):
-                needs[extractor].append(output)
+            pairs = components.extractors()[extractor].pairs
+            wanted = [output, "truncated"] if pairs else [] if output in TEXT else [output]
+            needs.setdefault(extractor, []).extend(part for part in wanted if part not in needs[extractor])
     return {extractor: outputs for extractor, outputs in needs.items() if outputs}
 
 
 def _extract(
-    images: Images, needs: Mapping[str, list[str]], opened: Mapping[str, Extractor], settings: Settings
+    images: Images,
+    needs: Mapping[str, list[str]],
+    opened: Mapping[str, Extractor],
+    settings: Settings,
+    captions: Sequence[str] | None = None,
 ) -> Extracted:
-    return extract(images, needs, opened, settings.geometry, settings.batch, settings.workers, settings.store)
+    options = settings.geometry, settings.batch, settings.workers, settings.store
+    return extract(images, needs, opened, *options, captions)
 
 
 def _texts(
@@ -144,16 +165,12 @@ def _texts(
     opened: Mapping[str, Extractor],
     captions: Sequence[str] | None,
     settings: Settings,
-    result: Result,
 ) -> None:
     """Caption embeddings, once per tower."""
-    for name, metric in metrics.items():
+    for metric in metrics.values():
         for key in metric.features:
             extractor, _, output = key.rpartition(".")
-            if output != "text" or key in extracted.features:
-                continue
-            if captions is None:
-                result.unavailable[name] = f"{name} compares images with captions: give --captions"
+            if output != "text" or key in extracted.features or captions is None:
                 continue
             found = opened[extractor].texts(captions, settings.template)
             extracted.features |= {f"{extractor}.{part}": array for part, array in found.items()}

@@ -9,13 +9,13 @@ import numpy as np
 SIZES = (64, 256, 512)
 
 
-def write(folder: Path, count: int, seed: int, blur: float) -> Path:
+def write(folder: Path, count: int, seed: int, blur: float, sizes: tuple[int, ...] = SIZES) -> Path:
     """`count` PNG files; `blur` steepens the 1/f spectrum, so that two sets differ as two generators would."""
     from PIL import Image
 
     folder.mkdir(parents=True)
     for index in range(count):
-        pixels = picture(SIZES[index % len(SIZES)], seed * 100_003 + index, blur)
+        pixels = picture(sizes[index % len(sizes)], seed * 100_003 + index, blur)
         Image.fromarray(pixels).save(folder / f"img{index:05d}.png")
     return folder
 

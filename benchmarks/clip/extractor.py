@@ -33,7 +33,7 @@ class ClipExtractor(Extractor):
     version = 1
     paper = "Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv 2103.00020"
     verified = "layout"
-    outputs = ("image",)
+    outputs: ClassVar[tuple[str, ...]] = ("image",)
     preprocess = "short-side-bicubic-uint8-crop-224/openai-mean-std"
     architecture: ClassVar[str]  # open_clip's name
     quick_gelu: ClassVar[bool] = False  # OpenAI's weights were trained with it; without it scores shift silently
@@ -76,12 +76,18 @@ class ClipExtractor(Extractor):
         short = functional.resize(colour(images), [self.side], functional.InterpolationMode.BICUBIC, antialias=True)
         return functional.center_crop(short, [self.side, self.side]).to(self.device)
 
-    def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+    def normalise(self, prepared: Tensor) -> Tensor:
+        """uint8 to what the towers were trained on."""
         import torch
 
         mean, std = (torch.tensor(part, device=prepared.device).view(3, 1, 1) for part in (MEAN, STD))
+        return (prepared.float() / 255 - mean) / std
+
+    def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+        import torch
+
         with torch.inference_mode():
-            found = self.network.encode_image((prepared.float() / 255 - mean) / std)
+            found = self.network.encode_image(self.normalise(prepared))
         return {"image": found.float().cpu().numpy()}
 
     def __call__(self, images: Tensor) -> dict[str, np.ndarray]:

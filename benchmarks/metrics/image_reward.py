@@ -23,7 +23,7 @@ class ImageReward(Metric):
     name = "image-reward"
     version = 1
     paper = "Xu et al., ImageReward, arXiv 2304.05977"
-    verified = "none"
+    verified = "layout"
     direction = "higher"
     features = ("image-reward.reward",)
     reference = False

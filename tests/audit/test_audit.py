@@ -1,0 +1,126 @@
+"""The audit finds causes, tells broken peers and goes on, and never forgets what its numbers were made from."""
+
+import csv
+import io
+
+import numpy as np
+import pytest
+
+from benchmarks.audit import peer, run, write
+from benchmarks.audit.attribute import Row, attribute, sensitivity
+from benchmarks.audit.recipe import FeatureBench, Recipe, distance
+from benchmarks.cli import main
+
+RNG = np.random.default_rng(0)
+X, Y = RNG.standard_normal((80, 24)) * 1.3, RNG.standard_normal((80, 24))
+BENCH = FeatureBench(X, Y)
+
+
+def test_a_known_cause_is_named_and_nothing_is_left():
+    recipe = Recipe(ddof=0, root="eigvals")
+    row = attribute("peer", distance(X, Y, recipe), recipe, BENCH, Recipe(), "made")
+    assert row.verdict == "explained" and set(row.causes) == {"ddof: 0"}
+    assert row.causes["ddof: 0"] == pytest.approx(row.deviation, rel=1e-9)
+    assert abs(row.residue) < 1e-9
+
+
+def test_an_unknown_cause_is_a_residue_with_a_hint():
+    promised = attribute("peer", distance(X, Y, Recipe(ddof=0)), Recipe(), BENCH, Recipe(), "made")
+    assert promised.verdict == "unexplained" and "as if ddof: 0" in promised.note
+    strange = attribute("peer", BENCH.value(Recipe()) * 1.7, Recipe(), BENCH, Recipe(), "made")
+    assert strange.verdict == "unexplained" and "no single further change" in strange.note
+
+
+def test_every_factor_is_changed_alone():
+    rows = {row.implementation: row.deviation for row in sensitivity(BENCH, Recipe(), "made")}
+    assert rows["ddof: 0"] == pytest.approx(-rows_covariance() / 80, rel=1e-9)
+    assert rows["eps: 1e-06"] < 0 and abs(rows["root: sqrtm"]) < 1e-9 and rows["samples: half"] > 0
+
+
+def rows_covariance():
+    from benchmarks import frechet
+
+    return frechet.distance(frechet.moments(X), frechet.moments(Y)).covariance_term
+
+
+def test_the_arithmetic_tables_hold_every_peer_and_agree():
+    tables = run.arithmetic()
+    assert len(tables) == 4
+    for name in peer.peers():
+        assert any(row.implementation.startswith(name) for row in tables[0].rows)
+    rows = [row for table in tables for row in table.rows]
+    assert {row.label for row in rows} == {"synthetic features"}
+    assert {row.verdict for row in rows} <= {"ok", "explained"}
+
+
+class Broken(peer.Peer):
+    """A peer that its own dependencies have left behind."""
+
+    name, package = "broken", "numpy"
+
+    def distances(self):
+        def run(images, reference):
+            raise AttributeError("module 'scipy' has no attribute 'gone'\nsecond line")
+
+        return {"call": peer.Call(run)}
+
+    def kernels(self, subset):
+        raise ImportError("cannot import name 'apply_chunking_to_forward'")
+
+
+class Absent(peer.Peer):
+    name, package = "absent", "no-such-package-here"
+
+
+def test_broken_and_absent_peers_are_told_with_the_reason_and_the_audit_goes_on(monkeypatch):
+    monkeypatch.setattr(run, "peers", lambda: {"broken": Broken(), "absent": Absent()})
+    tables = run.arithmetic()
+    told = {row.implementation.split()[0]: row for row in tables[0].rows if row.verdict == "unavailable"}
+    assert "AttributeError: module 'scipy' has no attribute 'gone'" in told["broken"].note
+    assert told["absent"].note == "not installed: no-such-package-here"
+    assert any("apply_chunking" in row.note for row in tables[1].rows)
+    assert tables[0].rows[0].value is not None
+
+
+def test_users_of_sqrtm_find_disp_again(monkeypatch):
+    """scipy 1.18 removed it."""
+    import scipy.linalg
+
+    now = scipy.linalg.sqrtm
+    monkeypatch.setattr(scipy.linalg, "sqrtm", lambda A: now(A))
+    with pytest.raises(TypeError):
+        peer.peers()["clean-fid"].distances()["fid_from_feats"].run(X, Y)
+    outcome = peer.guarded(peer.peers()["clean-fid"].distances()["fid_from_feats"].run, X, Y)
+    assert outcome.value == pytest.approx(BENCH.value(Recipe()), rel=1e-6)
+
+
+def test_markdown_csv_and_html_hold_every_row_and_escape():
+    rows = [Row("a|b <script>", 1.0, 0.5, {"ddof: 0": 0.5}, 0.0, 1e-9, "explained", label="random weights, seed 0")]
+    tables = [run.Table("Title", "unit", [*rows, Row("gone", None, verdict="unavailable", note="why", label="made")])]
+    assert "a\\|b" in write.markdown(tables)
+    page = write.html(tables)
+    assert "<script>" not in page and "random weights, seed 0" in page and "why" in page
+    read = list(csv.reader(io.StringIO(write.comma_separated(tables))))
+    assert [len(row) for row in read] == [10, 10, 10] and read[1][1] == "a|b <script>"
+    for line in write.text(tables).splitlines():
+        assert "explained" not in line or "[random weights, seed 0]" in line
+
+
+def test_mistakes_are_sentences(tmp_path, capsys):
+    assert main(["audit", "--baseline", "inception-clen"]) == 2
+    assert "did you mean 'inception-clean'" in capsys.readouterr().err
+    assert main(["audit", "--reference", str(tmp_path)]) == 2
+    assert "name both or neither" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_whole_audit_explains_every_implementation(tmp_path, monkeypatch, capsys):
+    from benchmarks.verbs import audit as verb
+
+    monkeypatch.setattr(verb, "SYNTHETIC", 6)
+    assert main(["--results", str(tmp_path), "audit", "--random-weights", "3"]) == 0
+    told = capsys.readouterr().out
+    assert "unexplained" not in told
+    whole = [line for line in told.splitlines() if "random weights, seed 3" in line]
+    assert len(whole) > 20
+    assert all((tmp_path / "audit" / f"audit.{kind}").stat().st_size > 3000 for kind in ("md", "csv", "html"))

@@ -1,0 +1,106 @@
+"""CLIP towers: captions that are too long, PIL's preprocessing, PickScore's layout, HPS's frame; made weights."""
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from benchmarks.clip import extractor as clip
+from benchmarks.clip import preference
+from benchmarks.components import extractors
+from benchmarks.components import metrics as all_metrics
+from sid.fault import Fault
+from tests.made_images import made
+
+LONG = "a photograph of " + "a very long and winding road through the mountains " * 12
+
+
+def tiny(side=224):
+    """A CLIP of open_clip with few numbers."""
+    from open_clip.model import CLIP
+
+    vision = {"layers": 2, "width": 32, "head_width": 16, "patch_size": 32, "image_size": side}
+    text = {"context_length": 77, "vocab_size": 49408, "width": 32, "heads": 2, "layers": 2}
+    return CLIP(16, vision, text)
+
+
+@pytest.fixture
+def towers(monkeypatch):
+    monkeypatch.setattr(clip, "_network", lambda *args: tiny())
+    return extractors()["clip-vit-b-32"].random(0)
+
+
+def test_long_captions_are_counted_and_still_read(towers):
+    """Cut without its end token, a caption's embedding would not depend on the caption."""
+    found = towers.texts([LONG + "at night", "another " + LONG, "a short one"], "A photo depicts ")
+    assert found["truncated"].tolist() == [True, True, False]
+    first, second, third = found["text"] / np.linalg.norm(found["text"], axis=1, keepdims=True)
+    assert first @ second < 0.9999 and first @ third < 0.9999
+    tokens, _ = clip.tokenise([LONG, "a short one"])
+    end = clip._tokenizer().eot_token_id
+    assert tokens[0, -1] == end and (tokens == end).sum(1).tolist() == [1, 1]
+    features = {"clip-vit-b-32.image": found["text"], **{f"clip-vit-b-32.{key}": part for key, part in found.items()}}
+    assert "2 of 3 captions" in all_metrics()["clip-score"].compute(features).warnings[0]
+
+
+def test_the_template_changes_the_embedding(towers):
+    plain, prefixed = (towers.texts(["a dog"], template)["text"] for template in ("", "A photo depicts "))
+    assert np.abs(plain - prefixed).max() > 1e-4
+    assert np.allclose(prefixed, towers.texts(["A photo depicts a dog"])["text"])
+
+
+@pytest.mark.parametrize("size", [(256, 256), (512, 384), (1024, 1024), (100, 140)])
+def test_preprocessing_is_the_models_own_from_pil(towers, size):
+    from open_clip.transform import image_transform
+
+    image = made(1, *size, seed=3)[0]
+    theirs = image_transform(224, is_train=False, mean=clip.MEAN, std=clip.STD)(
+        Image.fromarray(image.transpose(1, 2, 0))
+    )
+    mean, std = (torch.tensor(part).view(3, 1, 1) for part in (clip.MEAN, clip.STD))
+    levels = (theirs * std + mean) * 255
+    gap = (towers.prepare(torch.from_numpy(image)[None])[0].float() - levels).abs()
+    assert gap.max() < 1.01 and gap.mean() < 0.02  # a level where PIL rounds a tie the other way
+
+
+def test_embeddings_do_not_depend_on_the_batch(towers):
+    images = torch.from_numpy(made(6, 64, 64))
+    whole = towers(images)["image"]
+    parts = np.concatenate([towers(images[i : i + 2])["image"] for i in range(0, 6, 2)])
+    assert np.allclose(whole, parts, atol=1e-5)
+
+
+def test_hps_keeps_the_whole_image_in_a_black_frame(monkeypatch):
+    hps = extractors()["clip-vit-h-14-hps-2.1"]
+    wide = hps.prepare(torch.full((1, 3, 100, 200), 200, dtype=torch.uint8))[0]
+    assert wide.shape == (3, 224, 224)
+    assert wide[:, 112, :].min() == 200 and wide[:, :56].max() == 0 and wide[:, -56:].max() == 0
+    square = torch.from_numpy(made(1, 96, 96))
+    plain = extractors()["clip-vit-h-14"].prepare(square)
+    assert torch.equal(hps.prepare(square), plain)
+
+
+def test_a_transformers_clip_gives_the_same_embeddings_under_open_clips_names():
+    from transformers import CLIPConfig, CLIPModel
+
+    sizes = {"hidden_size": 32, "intermediate_size": 128, "num_hidden_layers": 2, "num_attention_heads": 2}
+    text = {**sizes, "vocab_size": 49408, "hidden_act": "gelu", "eos_token_id": 49407, "bos_token_id": 49406}
+    vision = {**sizes, "patch_size": 32, "image_size": 224, "hidden_act": "gelu"}
+    torch.manual_seed(0)
+    theirs = CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=16)).eval()
+    ours = tiny()
+    ours.load_state_dict(preference.from_transformers(dict(theirs.state_dict())))
+    pixels, (tokens, _) = torch.randn(2, 3, 224, 224), clip.tokenise(["a dog on a mat", "two cats"])
+    with torch.inference_mode():
+        outputs = theirs(input_ids=tokens, pixel_values=pixels)
+        image, words = ours.eval().encode_image(pixels, normalize=True), ours.encode_text(tokens, normalize=True)
+    assert torch.allclose(image, outputs.image_embeds, atol=1e-5)
+    assert torch.allclose(words, outputs.text_embeds, atol=1e-5)
+
+
+def test_a_file_of_another_network_is_refused(monkeypatch, tmp_path):
+    monkeypatch.setattr(clip, "_network", lambda *args: tiny())
+    monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path))
+    torch.save({"visual.proj": torch.zeros(2)}, tmp_path / "other.pt")
+    with pytest.raises(Fault, match="is no ViT-B-32"):
+        extractors()["clip-vit-b-32"].open(tmp_path / "other.pt")

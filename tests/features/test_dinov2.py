@@ -1,0 +1,47 @@
+"""DINOv2: the published layout loads, positions move to 224 pixels, the class token comes out."""
+
+import numpy as np
+import pytest
+import timm
+import torch
+
+from benchmarks.components import extractors
+from benchmarks.features import dinov2
+from sid.fault import Fault
+from tests.made_images import made
+
+SMALL = "vit_small_patch14_dinov2"
+
+
+@pytest.fixture
+def small(monkeypatch):
+    monkeypatch.setattr(dinov2.Dinov2, "architecture", SMALL)
+
+
+def test_the_published_layout_loads(small, tmp_path, monkeypatch):
+    """518 pixels, with the mask token that no feature needs."""
+    monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path))
+    torch.manual_seed(0)
+    state = timm.create_model(SMALL, pretrained=False, img_size=518, num_classes=0).state_dict()
+    state["mask_token"] = torch.zeros(1, 384)
+    torch.save(state, tmp_path / "made.pth")
+    opened = extractors()["dinov2"].open(tmp_path / "made.pth")
+    images = torch.from_numpy(made(2, 60, 80))
+    found = opened(images)["cls"]
+    assert found.shape == (2, 384) and np.isfinite(found).all()
+    assert opened.identity and np.allclose(found[1:], opened(images[1:])["cls"], atol=1e-4)
+    torch.save({"a": torch.zeros(1)}, tmp_path / "none.pth")
+    monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path / "elsewhere"))
+    (tmp_path / "elsewhere").mkdir()
+    with pytest.raises(Fault, match="no DINOv2"):
+        extractors()["dinov2"].open(tmp_path / "none.pth")
+
+
+def test_positions_stay_where_they_were():
+    """A linear field of positions is still linear on the smaller grid, read at DINOv2's own scale."""
+    field = torch.linspace(0, 36, 37)[None, :, None, None].expand(1, 37, 37, 1).reshape(1, 1369, 1)
+    moved = dinov2.at_224({"pos_embed": torch.cat([torch.full((1, 1, 1), -5.0), field], 1)})["pos_embed"]
+    assert moved.shape == (1, 257, 1) and moved[0, 0, 0] == -5
+    rows = moved[0, 1:, 0].reshape(16, 16)[:, 8]
+    expected = (torch.arange(16) + 0.5) * 37 / 16.1 - 0.5
+    assert torch.allclose(rows[2:-2], expected[2:-2], atol=0.1)

@@ -1,0 +1,88 @@
+"""Weight files: found in order, pinned, refused when they differ, never downloaded."""
+
+import json
+
+import pytest
+
+from benchmarks import weights
+from benchmarks.cli import main
+from benchmarks.verbs.weights import needed
+from benchmarks.weights import Weight
+from sid.fault import Fault
+
+ONE = Weight("one", "a test", ("one.pth",), "MIT", "https://example.org/one.pth")
+HUB = Weight("two", "a test", ("model.safetensors",), "MIT", "https://example.org", hub="maker/two")
+
+
+@pytest.fixture(autouse=True)
+def empty(tmp_path, monkeypatch):
+    for name in ("SIDBENCH_WEIGHTS", "TORCH_HOME", "HF_HOME", "HF_HUB_CACHE", "HOME", "XDG_CONFIG_HOME"):
+        folder = tmp_path / name
+        folder.mkdir()
+        monkeypatch.setenv(name, str(folder))
+    monkeypatch.setattr(weights.tempfile, "gettempdir", lambda: str(tmp_path / "shared"))
+    return tmp_path
+
+
+def test_the_projects_folder_comes_before_the_caches_and_an_explicit_path_before_all(empty):
+    cache = empty / "TORCH_HOME" / "hub" / "checkpoints"
+    cache.mkdir(parents=True)
+    (cache / "one.pth").write_bytes(b"cached")
+    assert weights.find(ONE) == cache / "one.pth"
+    (empty / "SIDBENCH_WEIGHTS" / "one.pth").write_bytes(b"mine")
+    assert weights.find(ONE).read_bytes() == b"mine"
+    (empty / "given.pth").write_bytes(b"given")
+    assert weights.find(ONE, empty / "given.pth").read_bytes() == b"given"
+    with pytest.raises(Fault, match=r"one: no file .*nowhere"):
+        weights.find(ONE, empty / "nowhere")
+
+
+def test_files_of_hub_repositories_that_share_a_name_are_kept_apart(empty):
+    (empty / "SIDBENCH_WEIGHTS" / "model.safetensors").write_bytes(b"whose?")
+    assert weights.find(HUB) is None
+    snapshot = empty / "HF_HUB_CACHE" / "models--maker--two" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").write_bytes(b"theirs")
+    assert weights.find(HUB) == snapshot / "model.safetensors"
+    (empty / "SIDBENCH_WEIGHTS" / "two").mkdir()
+    (empty / "SIDBENCH_WEIGHTS" / "two" / "model.safetensors").write_bytes(b"mine")
+    assert weights.find(HUB).read_bytes() == b"mine"
+
+
+def test_a_file_without_a_published_sha256_is_pinned_on_first_use(empty, capsys):
+    file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
+    file.write_bytes(b"first")
+    weights.locate(ONE)
+    assert "pinned on first use" in capsys.readouterr().out
+    assert list(json.loads((empty / "SIDBENCH_WEIGHTS" / "pins.json").read_text())) == ["one"]
+    weights.locate(ONE)
+    file.write_bytes(b"another")
+    with pytest.raises(Fault, match="damaged or another one"):
+        weights.locate(ONE)
+
+
+def test_a_known_sha256_or_its_prefix_is_checked(empty):
+    file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
+    file.write_bytes(b"")
+    prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3b0c442")
+    assert weights.locate(prefix) == file
+    file.write_bytes(b"x")
+    with pytest.raises(Fault, match="published: e3b0c442"):
+        weights.locate(prefix)
+
+
+def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):
+    monkeypatch.setattr("socket.socket.connect", lambda *args: pytest.fail("a download"))
+    with pytest.raises(Fault, match=r"one \(a test\) is missing: one.pth, MIT.*looked in .*get it with: curl"):
+        weights.locate(ONE)
+
+
+def test_the_verb_lists_every_file_with_licence_and_way_to_get_it(capsys):
+    assert main(["weights"]) == 0
+    told = capsys.readouterr().out
+    assert told.count("  get       ") == len(needed([])) >= 12
+    assert "0 missing" not in told and "Apache-2.0" in told and "hf download laion/CLIP-ViT-g-14" in told
+    assert main(["weights", "fid"]) == 0
+    assert "1 missing" in capsys.readouterr().out
+    assert main(["weights", "fidd"]) == 2
+    assert "did you mean 'fid'" in capsys.readouterr().err
