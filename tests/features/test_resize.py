@@ -11,9 +11,10 @@ from tests.made_images import made
 
 @pytest.mark.parametrize("side", [32, 256, 299, 512, 1024])
 def test_clean_is_pils_float_bicubic(side):
+    """To 3e-3 of 255 levels: torch computes positions in float32, an ulp of 6e-5 at 1024 times a slope of tens."""
     image = made(1, side, side, seed=1)
     theirs = build_resizer("clean")(image[0].transpose(1, 2, 0)).transpose(2, 0, 1)
-    assert np.abs(resize.clean(torch.from_numpy(image))[0].numpy() - theirs).max() < 1e-3
+    assert np.abs(resize.clean(torch.from_numpy(image))[0].numpy() - theirs).max() < 3e-3
 
 
 @pytest.mark.parametrize("side", [32, 1024])
