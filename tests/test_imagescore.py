@@ -218,3 +218,15 @@ def test_a_caption_metric_reads_each_tower_once(monkeypatch):
     result = scored(["clip-score"], captions=captions, settings=Settings(template="A photo depicts "))
     assert result.scores["clip-score"].details["truncated"] == 60
     assert "give --captions" in scored(["clip-score"]).unavailable["clip-score"]
+
+
+def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):
+    path = folder(tmp_path / "b", REFERENCE)
+    target = tmp_path / "reference.safetensors"
+    assert main(["statistics", str(path), "--output", str(target)]) == 0
+    assert scored(["fid"], reference=target).scores["fid"].value == pytest.approx(
+        scored(["fid"]).scores["fid"].value, rel=1e-9
+    )
+    assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf.pool4"]) == 2
+    assert "did you mean 'pool3'" in capsys.readouterr().err
+    assert main(["statistics", str(path), "--output", str(tmp_path / "a.npz")]) == 2

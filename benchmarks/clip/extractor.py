@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.extractor import Extractor
 from benchmarks.inception.extractor import colour
+from benchmarks.precision import full_precision
 from benchmarks.weights import Weight, locate, tensors, verify
 from sid.fault import Fault
 
@@ -73,8 +74,10 @@ class ClipExtractor(Extractor):
         """Short side to 224 by antialiased bicubic, rounded to uint8 as PIL does, centre crop."""
         from torchvision.transforms.v2 import functional
 
-        short = functional.resize(colour(images), [self.side], functional.InterpolationMode.BICUBIC, antialias=True)
-        return functional.center_crop(short, [self.side, self.side]).to(self.device)
+        short = functional.resize(
+            colour(images.to(self.device)), [self.side], functional.InterpolationMode.BICUBIC, antialias=True
+        )
+        return functional.center_crop(short, [self.side, self.side])
 
     def normalise(self, prepared: Tensor) -> Tensor:
         """uint8 to what the towers were trained on."""
@@ -84,9 +87,7 @@ class ClipExtractor(Extractor):
         return (prepared.float() / 255 - mean) / std
 
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
-        import torch
-
-        with torch.inference_mode():
+        with full_precision():
             found = self.network.encode_image(self.normalise(prepared))
         return {"image": found.float().cpu().numpy()}
 
@@ -96,11 +97,10 @@ class ClipExtractor(Extractor):
     def texts(self, captions: Sequence[str], template: str = "") -> dict[str, np.ndarray]:
         """`text` embeddings and `truncated` flags; a long caption keeps its end token, or the tower reads nothing."""
         import numpy as np
-        import torch
 
         tokens, cut = tokenise([template + caption for caption in captions])
         parts = []
-        with torch.inference_mode():
+        with full_precision():
             for first in range(0, len(tokens), CAPTIONS):
                 batch = tokens[first : first + CAPTIONS].to(self.device)
                 parts.append(self.network.encode_text(batch).float().cpu().numpy())

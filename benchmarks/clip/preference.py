@@ -20,13 +20,13 @@ class HpsExtractor(ClipExtractor):
     def prepare(self, images: Tensor) -> Tensor:
         from torchvision.transforms.v2 import functional
 
-        images = colour(images)
+        images = colour(images.to(self.device))
         scale = self.side / max(images.shape[2:])
         height, width = (round(length * scale) for length in images.shape[2:])
         fitted = functional.resize(images, [height, width], functional.InterpolationMode.BICUBIC, antialias=True)
         left, top = (self.side - width) // 2, (self.side - height) // 2
         frame = [left, top, self.side - width - left, self.side - height - top]
-        return functional.pad(fitted, frame).to(self.device)
+        return functional.pad(fitted, frame)
 
 
 def from_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.extractor import Extractor
 from benchmarks.inception.extractor import colour
+from benchmarks.precision import full_precision
 from benchmarks.weights import Weight, locate, tensors, verify
 from sid.fault import Fault
 
@@ -75,7 +76,7 @@ class Dinov2(Extractor):
         import torch
 
         mean, std = (torch.tensor(part, device=prepared.device).view(3, 1, 1) for part in (MEAN, STD))
-        with torch.inference_mode():
+        with full_precision():
             tokens = self.network.forward_features((prepared / 255 - mean) / std)
         return {"cls": tokens[:, 0].float().cpu().numpy()}
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.clip.extractor import ClipExtractor
+from benchmarks.precision import full_precision
 from benchmarks.weights import Weight, locate, tensors, verify
 from sid.fault import Fault
 
@@ -105,13 +106,12 @@ class ImageRewardNet(ClipExtractor):
         self, prepared: Tensor, captions: Sequence[str], outputs: Collection[str]
     ) -> dict[str, np.ndarray]:
         import numpy as np
-        import torch
 
         read = self.tokens(
             list(captions), padding="max_length", truncation=True, max_length=PROMPT, return_tensors="pt"
         )
         whole = [len(ids) for ids in self.tokens(list(captions))["input_ids"]]
-        with torch.inference_mode():
+        with full_precision():
             seen = self.network["vision"](pixel_values=self.normalise(prepared)).last_hidden_state
             joint = self.network["text"](
                 input_ids=read["input_ids"].to(self.device),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.extractor import Extractor
+from benchmarks.precision import full_precision
 from benchmarks.weights import Weight, locate, tensors, verify
 from sid.fault import Fault
 
@@ -68,7 +69,7 @@ class InceptionExtractor(Extractor):
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
         import torch
 
-        with torch.inference_mode():
+        with full_precision():
             pixels = self.normalise(prepared).contiguous(memory_format=torch.channels_last)
             found = self.network(pixels, outputs)
         return {name: tensor.float().cpu().numpy() for name, tensor in found.items()}
@@ -90,12 +91,9 @@ def colour(images: Tensor) -> Tensor:
 
 @lru_cache(maxsize=2)
 def _network(path: str, identity: str, device: str) -> Any:
-    """Opened once for all families; TF32 off, so that CPU and GPU agree."""
-    import torch
-
+    """Opened once for all families."""
     from benchmarks.inception.network import Inception, random_state
 
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
     state = tensors(Path(path)) if path else random_state(int(identity.removeprefix("random-")))
     network = Inception()
     try:

@@ -43,6 +43,7 @@ def main() -> int:
     found |= {"threads": args.threads, "load_before": os.getloadavg(), "versions": _versions()}
     if args.only != "extraction":
         found["arithmetic"] = arithmetic(args.repeats)
+        found["arithmetic of all metrics"] = all_metrics(args.images)
     if args.only != "arithmetic":
         found["extraction"] = extraction(args.images)
     found["load_after"] = os.getloadavg()
@@ -94,6 +95,42 @@ def arithmetic(repeats: int) -> dict[str, Any]:
     ratios = {clock: {name: middle[clock]["sqrtm"] / middle[clock][name] for name in runs} for clock in middle}
     error = abs(fresh() / sqrtm() - 1)
     return {"dimension": DIMENSION, "count": COUNT, "times": times, "times faster": ratios, "relative error": error}
+
+
+def all_metrics(count: int) -> dict[str, Any]:
+    """FID, KID with 100 subsets of 250, Inception Score, precision and recall of given features, per implementation."""
+    from benchmarks.audit.peer import peers
+    from benchmarks.components import metrics
+
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal((count, DIMENSION), dtype=np.float32) * scale for scale in (1.0, 1.1))
+    logits = rng.standard_normal((count, 1008), dtype=np.float32)
+    pair = ({"a.b": x}, {"a.b": y})
+
+    def ours() -> None:
+        metrics()["fid"].compute(*pair)
+        metrics()["kid"].compute(*pair, subsets=100, subset_size=250)
+        metrics()["inception-score"].compute({"a.b": logits})
+        for name in ("precision", "recall"):
+            metrics()[name].compute(*pair)
+
+    def theirs(peer: Any) -> Callable[[], None]:
+        calls = [*peer.distances().values(), *peer.kernels(250).values(), *peer.neighbours().values()]
+        scores = peer.scores().values()
+
+        def run() -> None:
+            for call in calls:
+                call.run(x, y)
+            for call in scores:
+                call.run(logits)
+
+        return run
+
+    names = ("clean-fid", "torch-fidelity", "torchmetrics")
+    times = {"ours": seconds(ours), **{name: seconds(theirs(peers()[name])) for name in names}}
+    for name, found in times.items():
+        print(f"all metrics, {name}: {found['wall']:.1f} s", flush=True)
+    return {"count": count, "times": times}
 
 
 def extraction(count: int) -> dict[str, Any]:

@@ -1,0 +1,64 @@
+"""Mean and covariance of a reference set, once: the file carries its family and the root of the covariance."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sid.fault import Fault
+
+HELP = "write the statistics of a reference set, to be given to `score --reference`"
+EXAMPLE = (
+    "sidbench statistics val2014/ --features inception-clean.pool3 --crop centre --side 256 --output val.safetensors"
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("images", type=Path, metavar="IMAGES", help="folder, zip, tar, npz or npy")
+    parser.add_argument("--features", default="inception-tf.pool3", metavar="EXTRACTOR.OUTPUT")
+    parser.add_argument("--output", type=Path, required=True, metavar="FILE", help="a .safetensors file")
+    parser.add_argument("--crop", choices=("none", "centre"), default="none", help="before any resize (default: none)")
+    parser.add_argument(
+        "--side", type=int, default=0, metavar="PIXELS", help="resize before the network's own (0: not)"
+    )
+    parser.add_argument("--filter", default="lanczos", metavar="NAME", help="of that resize (default: lanczos)")
+    parser.add_argument("--ddof", type=int, choices=(0, 1), default=1, help="of the covariance (default: 1)")
+    parser.add_argument("--weights", type=Path, metavar="FILE", help="of the extractor")
+    parser.add_argument("--random-weights", type=int, metavar="SEED", help="a made network; the file says so")
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks.extraction import extract
+    from benchmarks.frechet import moments
+    from benchmarks.geometry import FILTERS, Geometry
+    from benchmarks.images import open_images
+    from benchmarks.imagescore import Settings, open_extractor
+    from benchmarks.store import family, write_statistics
+    from sid.discovery import UnknownName
+
+    if args.filter not in FILTERS:
+        raise UnknownName("filter", args.filter, FILTERS)
+    if args.output.suffix != ".safetensors":
+        raise Fault(f"statistics are written as .safetensors (got {args.output})")
+    name, _, output = args.features.rpartition(".")
+    weights = {name: args.weights} if args.weights else {}
+    settings = Settings(device=args.device, random_weights=args.random_weights, weights=weights)
+    extractor = open_extractor(name, settings)
+    if output not in extractor.outputs:
+        raise UnknownName(f"output of {name}", output, extractor.outputs)
+    images, geometry = open_images(args.images), Geometry(args.crop, args.side, args.filter)
+    found = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
+    for said in found.warnings():
+        print(f"! {said}")
+    made = {
+        "family": family(extractor),
+        "output": output,
+        "geometry": geometry.identity,
+        "images": images.digest,
+        "source": images.source,
+    }
+    write_statistics(args.output, moments(found.features[args.features], args.ddof), made)
+    print(f"{args.output}: {len(images):,} images, {made['family']}")
+    return 0
