@@ -33,7 +33,8 @@ def writable(folder: Path) -> None:
 
 def command(suite: str, results: str, flags: Sequence[str] = ()) -> list[str]:
     """The call of Snakemake for a suite."""
-    told = ["--snakefile", str(SNAKEFILE), "--config", f"suite={suite}", f"results={results}"]
+    # --config takes every word up to the next option: it stands first, so that a target among the flags is none of its.
+    told = ["--config", f"suite={suite}", f"results={results}", "--snakefile", str(SNAKEFILE)]
     return [sys.executable, "-m", "snakemake", *told, *flags]
 
 
