@@ -37,14 +37,13 @@ def polynomial(images: np.ndarray, reference: np.ndarray) -> float:
 def unbiased(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
     """Mean over distinct pairs within each set, minus twice the mean over pairs across."""
     count, other = len(first), len(second)
-    within = _within(first, kernel) / (count * (count - 1)) + _within(second, kernel) / (other * (other - 1))
+    within = _within(first, kernel)[0] / (count * (count - 1)) + _within(second, kernel)[0] / (other * (other - 1))
     return within - 2 * _across(first, second, kernel) / (count * other)
 
 
 def biased(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
     """The V-statistic: the pairs (x, x) count too."""
-    parts = (_across(first, first, kernel), _across(second, second, kernel))
-    within = parts[0] / len(first) ** 2 + parts[1] / len(second) ** 2
+    within = sum(sum(_within(part, kernel)) / len(part) ** 2 for part in (first, second))
     return within - 2 * _across(first, second, kernel) / (len(first) * len(second))
 
 
@@ -75,13 +74,14 @@ def _across(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
     return float(sum(kernel(one, two).sum() for one in blocks(first) for two in blocks(second)))
 
 
-def _within(features: np.ndarray, kernel: Kernel) -> float:
-    """Over ordered pairs of distinct images; blocks above the diagonal stand for those below."""
-    total = 0.0
+def _within(features: np.ndarray, kernel: Kernel) -> tuple[float, float]:
+    """Sums over ordered pairs of distinct images and over pairs (x, x); blocks above the diagonal stand for both."""
+    total = same = 0.0
     for row, start in enumerate(range(0, len(features), ROWS)):
         one = features[start : start + ROWS].astype(np.float64)
         square = kernel(one, one)
-        total += square.sum() - np.trace(square)
+        same += float(np.trace(square))
+        total += float(square.sum() - np.trace(square))
         for two in blocks(features[(row + 1) * ROWS :]):
-            total += 2 * kernel(one, two).sum()
-    return float(total)
+            total += 2 * float(kernel(one, two).sum())
+    return total, same
