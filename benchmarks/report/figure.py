@@ -120,11 +120,14 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bott
             label, value = panel.lines[kind]
             axis.axhline(value, color=INK, linewidth=0.9, linestyle=dashes, zorder=2)
             if not bare:
+                # The lower of two lines is named below itself: teacher and floor often lie close together.
+                under = len(panel.lines) > 1 and value == min(other for _, other in panel.lines.values())
                 axis.annotate(
                     label,
                     (0, value),
                     xycoords=("axes fraction", "data"),
-                    xytext=(3, 2.5),
+                    xytext=(3, -2.5 if under else 2.5),
+                    va="top" if under else "bottom",
                     textcoords="offset points",
                     fontsize=7.5,
                     color=SOFT,
