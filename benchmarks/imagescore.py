@@ -66,8 +66,8 @@ def score(
         raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
     metrics = {name: pick("metric", dict(components.metrics()), name) for name in wanted}
     result = Result(images=len(images))
+    _lacking(metrics, captions, reference, result)
     opened = _open(metrics, settings, result)
-    _without_captions(metrics, opened, captions, result)
     usable = {name: metric for name, metric in metrics.items() if name not in result.unavailable}
     if not usable:
         return result
@@ -99,8 +99,8 @@ def _open(metrics: Mapping[str, Metric], settings: Settings, result: Result) -> 
     opened: dict[str, Extractor] = {}
     failed: dict[str, str] = {}
     for name, metric in metrics.items():
-        if not metric.features:
-            result.unavailable[name] = f"{name} reads features that a protocol names; images alone do not tell which"
+        if name in result.unavailable:
+            continue
         for key in metric.features:
             extractor = key.rpartition(".")[0]
             if extractor not in opened and extractor not in failed:
@@ -114,18 +114,20 @@ def _open(metrics: Mapping[str, Metric], settings: Settings, result: Result) -> 
     return opened
 
 
-def _without_captions(
-    metrics: Mapping[str, Metric],
-    opened: Mapping[str, Extractor],
-    captions: Sequence[str] | None,
-    result: Result,
+def _lacking(
+    metrics: Mapping[str, Metric], captions: Sequence[str] | None, reference: Path | Images | None, result: Result
 ) -> None:
-    """Metrics that read captions are unavailable where there are none."""
+    """Metrics that miss captions or a reference, told before any network is opened for them."""
+    known = components.extractors()
     for name, metric in metrics.items():
         towers = [key.rpartition(".")[::2] for key in metric.features]
-        reads = any(output == "text" or (tower in opened and opened[tower].pairs) for tower, output in towers)
-        if reads and captions is None and name not in result.unavailable:
+        reads = any(output == "text" or (tower in known and known[tower].pairs) for tower, output in towers)
+        if not metric.features:
+            result.unavailable[name] = f"{name} reads features that a protocol names; images alone do not tell which"
+        elif reads and captions is None:
             result.unavailable[name] = f"{name} compares images with captions: give --captions"
+        elif metric.reference and reference is None:
+            result.unavailable[name] = f"{name} compares with a reference: give --reference"
 
 
 def open_extractor(name: str, settings: Settings) -> Extractor:
@@ -187,10 +189,7 @@ def _reference(
 ) -> dict[str, Any]:
     """What the images are compared with: features of other images, or statistics of one family."""
     asking = {name: metric for name, metric in metrics.items() if metric.reference}
-    if reference is None:
-        for name in asking:
-            result.unavailable[name] = f"{name} compares with a reference: give --reference"
-        return {}
+    assert reference is not None  # told by _lacking
     if isinstance(reference, Path) and (statistics := _statistics(reference, settings, opened)):
         key, moments = statistics
         for name, metric in asking.items():
