@@ -27,7 +27,7 @@ class Settings:
 
 class Vsd(Method):
     name = "vsd"
-    version = 1
+    version = 2
     paper = "Nguyen & Tran, SwiftBrush, arXiv 2312.05239; Wang et al., ProlificDreamer, arXiv 2305.16213"
     Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
@@ -75,7 +75,7 @@ class Vsd(Method):
 
         adam = Optimiser(options.lr_generator, eps=options.eps)
         return (
-            critic_player(Optimiser(options.lr, eps=options.eps)),
+            critic_player(Optimiser(options.lr, eps=options.eps), every_time=True),
             Player("generator", ("generator",), loss, adam, train_mode=("generator",)),
         )
 

@@ -81,12 +81,14 @@ def critic_player(
     adversarial: Adversarial | None = None,
     mixture: bool = True,
     augment: float = 0.0,
+    every_time: bool = False,
 ) -> Player:
     """The critic that follows the generator: one denoising step on fresh images.
 
     `dropout` is the share of conditions replaced by the null one; drawn before the generator runs, the dropped
     condition drives both networks. `mixture` matches every step of a chain, one per iteration; else the last alone.
     `augment` is the probability of each non-leaking augmentation of what the critic sees (EDM teachers).
+    `every_time` trains it on the teacher's own law of t, which leaves out no end of a VP schedule.
     """
 
     def loss(nets: Nets, batch: Batch) -> Terms:
@@ -101,7 +103,8 @@ def critic_player(
                 batch.real, batch.real_condition = augmented(
                     batch, batch.real, batch.real_condition, augment, "augment-real"
                 )
-        return denoising_loss(nets, batch, x, kappa, adversarial)
+        law = nets["teacher"].process.training_law() if every_time else None
+        return denoising_loss(nets, batch, x, kappa, adversarial, law)
 
     return Player("critic", ("critic",), loss, optimiser, train_mode=("critic",))
 

@@ -38,6 +38,10 @@ class Process(ABC):
         """(a_t, sigma_t), each [B]."""
 
     @abstractmethod
+    def training_law(self) -> TimeLaw:
+        """The law of t on which a teacher of this process is trained."""
+
+    @abstractmethod
     def critic_law(self) -> TimeLaw:
         """The law of t on which a critic is trained by default."""
 
@@ -128,8 +132,11 @@ class Edm(Process):
         t = wide(t)
         return torch.ones_like(t), t
 
-    def critic_law(self) -> TimeLaw:
+    def training_law(self) -> TimeLaw:
         return LogNormal()
+
+    def critic_law(self) -> TimeLaw:
+        return self.training_law()
 
     def generator_law(self, t_max: float) -> TimeLaw:
         return self.uniform_law(0.0, t_max)
@@ -189,6 +196,9 @@ class VpDiscrete(Process):
         squared = self._moved[t.device][t.long()]
         return squared.sqrt(), (1 - squared).sqrt()
 
+    def training_law(self) -> TimeLaw:
+        return UniformStep(0, len(self.alphas_cumprod) - 1)
+
     def critic_law(self) -> TimeLaw:
         return UniformStep(20, 979)
 
@@ -227,6 +237,10 @@ class Flow(Process):
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         t = wide(t)
         return 1 - t, t
+
+    def training_law(self) -> TimeLaw:
+        """rf/lognorm(0.00, 1.00) of Esser et al. 2024 (arXiv 2403.03206, section 3.1)."""
+        return LogitNormal(0.0, 1.0)
 
     def critic_law(self) -> TimeLaw:
         return LogitNormal()

@@ -48,7 +48,7 @@ class Denoising(Method):
             if options.dropout > 0:
                 condition = condition.drop((batch.draws.uniform("drop") < options.dropout).to(batch.like.device))
             process = nets["teacher"].process
-            at = noised(nets, batch, batch.real, process.critic_law())
+            at = noised(nets, batch, batch.real, process.training_law())
             prediction = nets["generator"].denoiser(at.x_t, at.t, condition).image
             term = losses.weighted(process.critic_weight(at.t), losses.denoising(batch.real, prediction))
             # The mean over pixels, so that one learning rate serves every size of image.
