@@ -43,7 +43,7 @@ class Consistency(Method):
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr_generator", "target_halflife", "c", "sigma_data", "time_scaling")
-        faults += Chain(options.steps, options.t_init).faults()
+        faults += Chain(options.steps, options.t_init).faults(teacher.process)
         if options.intervals < 2:
             faults.append(f"intervals must be at least 2 (got {options.intervals})")
         if not teacher.real:

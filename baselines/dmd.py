@@ -50,7 +50,7 @@ class Dmd(Method):
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         from baselines import pair_distance
 
-        faults = positive(options, "lr", "lr_generator") + Chain(t_init=options.t_init).faults()
+        faults = positive(options, "lr", "lr_generator") + Chain(t_init=options.t_init).faults(teacher.process)
         if options.regression < 0:
             faults.append(f"regression must not be negative (got {options.regression})")
         if options.kappa != 1 and not teacher.guidance:

@@ -56,7 +56,7 @@ class Dmd2(Method):
         return frozenset({"real"}) if _adversarial(options) else frozenset()
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
-        faults = above_zero(options, "lr", "lr_generator", "ratio") + _chain(options).faults()
+        faults = above_zero(options, "lr", "lr_generator", "ratio") + _chain(options).faults(teacher.process)
         if _adversarial(options) and not teacher.real:
             faults.append("the GAN term needs real images: give them, or set gan_generator and gan_critic to 0")
         if _adversarial(options) and not teacher.features:

@@ -30,7 +30,7 @@ class Regression(Method):
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         from baselines import pair_distance
 
-        faults = positive(options, "lr_generator") + Chain(t_init=options.t_init).faults()
+        faults = positive(options, "lr_generator") + Chain(t_init=options.t_init).faults(teacher.process)
         return faults + pair_distance.faults(options.distance)
 
     def build(self, options: Settings) -> dict[str, Net]:

@@ -45,7 +45,7 @@ class Vsd(Method):
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
-        faults = positive(options, "lr", "lr_generator", "lora_alpha", "rank") + _chain(options).faults()
+        faults = positive(options, "lr", "lr_generator", "lora_alpha", "rank") + _chain(options).faults(teacher.process)
         if options.weight not in ("one", "sigma2"):
             faults.append(f"weight must be one or sigma2 (got '{options.weight}')")
         if options.kappa != 1 and not teacher.guidance:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 RENOISE = ("fresh", "fixed", "ddim")
+# The noisiest time a published teacher of each process knows: iDDPM's sigma (EDM's own is 80), the last of 1000 steps.
+LATEST = {"edm": 160.0, "vp": 999.0, "flow": 1.0}
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,8 @@ class Chain:
     renoise: str = "fresh"
     unit_input: bool = False
 
-    def faults(self) -> list[str]:
+    def faults(self, process: str) -> list[str]:
+        """What is wrong with the chain for a teacher on that process."""
         faults = []
         if self.steps < 1:
             faults.append(f"steps must be at least 1 (got {self.steps})")
@@ -30,4 +33,7 @@ class Chain:
             faults.append(f"renoise must be one of {', '.join(RENOISE)} (got '{self.renoise}')")
         if self.t_init is not None and not self.t_init > 0:
             faults.append(f"t_init must be above 0 (got {self.t_init})")
+        latest = LATEST.get(process, float("inf"))
+        if self.t_init is not None and self.t_init > latest:
+            faults.append(f"t_init must be at most {latest:g} on the {process} process (got {self.t_init})")
         return faults

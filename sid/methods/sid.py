@@ -37,7 +37,8 @@ class Sid(Method):
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
-        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale") + Chain(t_init=options.t_init).faults()
+        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
+        faults += Chain(t_init=options.t_init).faults(teacher.process)
         return faults + augment_faults(options.augment, teacher)
 
     def build(self, options: Settings) -> dict[str, Net]:

@@ -51,7 +51,8 @@ class SidFewStep(Method):
         return frozenset({"real"}) if options.adversarial else frozenset()
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
-        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale") + _chain(options).faults()
+        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
+        faults += _chain(options).faults(teacher.process)
         if options.adversarial:
             faults += _adversarial(options).faults(teacher.features, teacher.real)
         return faults + preset_faults(options.guidance, options.kappa, teacher.guidance, teacher.name)

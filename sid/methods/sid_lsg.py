@@ -37,7 +37,8 @@ class SidLsg(Method):
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
-        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale") + Chain(t_init=options.t_init).faults()
+        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
+        faults += Chain(t_init=options.t_init).faults(teacher.process)
         if not 0 <= options.prompt_dropout < 1:
             faults.append(f"prompt_dropout must be in [0, 1) (got {options.prompt_dropout})")
         return faults + preset_faults(options.guidance, options.kappa, teacher.guidance, teacher.name)

@@ -43,7 +43,8 @@ class Sida(Method):
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
-        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale") + Chain(t_init=options.t_init).faults()
+        faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
+        faults += Chain(t_init=options.t_init).faults(teacher.process)
         faults += augment_faults(options.augment, teacher)
         return faults + _adversarial(options).faults(teacher.features, teacher.real)
 

@@ -17,6 +17,7 @@ ABLE = TeacherFacts("able", "edm", conditional=True, guidance=True, features=Tru
 UNCONDITIONAL = TeacherFacts("plain", "edm", features=True, real=True)
 WITHOUT_REAL = TeacherFacts("alone", "edm", conditional=True, guidance=True, features=True)
 WITHOUT_FEATURES = TeacherFacts("closed", "edm", conditional=True, guidance=True, real=True)
+ON_VP = TeacherFacts("stepwise", "vp", conditional=True, guidance=True, features=True, real=True)
 
 MISTAKES: list[tuple[str, dict[str, Any], TeacherFacts, str]] = [
     ("sid-lsg", {"guidance": "lsg", "kappa": 2.0}, UNCONDITIONAL, "needs an unconditional branch"),
@@ -37,6 +38,8 @@ MISTAKES: list[tuple[str, dict[str, Any], TeacherFacts, str]] = [
     ("sim", {"power": 0.5, "distance": "power"}, ABLE, "power must be at least 1 (got 0.5)"),
     ("regression", {"distance": "lp"}, ABLE, "unknown distance 'lp'"),
     ("vsd", {"rank": 0}, ABLE, "rank must be above 0 (got 0)"),
+    ("vsd", {"t_init": 999.0}, ABLE, "t_init must be at most 160 on the edm process (got 999.0)"),
+    ("sid", {"t_init": 1000.0}, ON_VP, "t_init must be at most 999 on the vp process (got 1000.0)"),
 ]
 
 
