@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from sid.fault import Fault
+
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replace `path` by `data` in one step: a reader sees the old file or the new one."""
@@ -67,3 +69,18 @@ def seal(beside: Path, final: Path, checksums: dict[str, str]) -> None:
             with open(file, "rb") as handle:
                 os.fsync(handle.fileno())
     os.replace(beside, final)
+
+
+@contextlib.contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """A full disk, a read-only folder and the like, while writing below `folder`, are one sentence."""
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(folder, error) from None
+
+
+def unwritable(folder: Path, error: BaseException) -> Fault:
+    """Why nothing can be written there, and that what stands there is whole."""
+    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+    return Fault(f"{folder} can't be written ({why}); what was saved before is whole, the same command goes on from it")

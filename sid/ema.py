@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sid.sharding import local
+
 
 def decay(batch: int, images: int, halflife: float, ramp: float | None) -> float:
     """beta = 0.5^(batch / h), h = min(halflife, ramp * images); `images` is counted before this iteration.
@@ -18,9 +20,12 @@ def decay(batch: int, images: int, halflife: float, ramp: float | None) -> float
 
 @torch.no_grad()
 def update(average: nn.Module, source: nn.Module, beta: float) -> None:
-    """average <- source + beta (average - source), on parameters only; buffers stay the teacher's."""
-    averaged: list[Tensor] = list(average.parameters())
-    sources: list[Tensor] = list(source.parameters())
+    """average <- source + beta (average - source), on parameters only; buffers stay the teacher's.
+
+    Each process averages its own shards: both networks are cut alike.
+    """
+    averaged: list[Tensor] = [local(parameter) for parameter in average.parameters()]
+    sources: list[Tensor] = [local(parameter) for parameter in source.parameters()]
     if beta == 0:
         torch._foreach_copy_(averaged, sources)
     else:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
+from sid import atomic
 from sid.fault import Fault
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -31,8 +32,10 @@ def held(path: Path, patience: float = 60.0) -> Iterator[None]:
 
     A newcomer waits `patience` seconds (a killed trainer may still be dying), then names the holder.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as file:
+    with atomic.writable(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = open(path, "a+")  # noqa: SIM115 - closed below
+    with file:
         deadline = time.monotonic() + patience
         while True:
             try:

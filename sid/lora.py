@@ -6,7 +6,8 @@ Teacher and critic are two views of one module: one copy of the weights, one roo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -52,6 +53,22 @@ def adapt(denoiser: Denoiser, rank: int, alpha: float) -> None:
             if isinstance(child, nn.Linear) or (isinstance(child, nn.Conv2d) and child.groups == 1):
                 adapted = Adapted(child, min(rank, *child.weight.shape[:2]), alpha)
                 setattr(parent, name, adapted.to(child.weight.device, child.weight.dtype))
+
+
+@contextmanager
+def switched(adapters: Sequence[Adapted], on: Sequence[bool]) -> Iterator[None]:
+    """The adapters on or off as they once were, for a block that is run again in the backward pass."""
+    now = [adapter.on for adapter in adapters]
+    _switch(adapters, on)
+    try:
+        yield
+    finally:
+        _switch(adapters, now)
+
+
+def _switch(adapters: Sequence[Adapted], on: Sequence[bool]) -> None:
+    for adapter, value in zip(adapters, on, strict=True):
+        adapter.on = value
 
 
 class View(nn.Module):

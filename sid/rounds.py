@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
+from sid import sharding
+from sid.adam import make_optimiser
 from sid.draws import key
 from sid.engine import Engine
 from sid.method import Batch, Optimiser, Player, Progress, Terms
@@ -17,19 +19,6 @@ NAN_GRADIENT = {"nan": 0.0, "posinf": 1e5, "neginf": -1e5}  # as published: a ba
 NOISE_EDGES = (-2.0, -0.5, 1.0)  # bins of ln(sigma/a) in which the critic's loss is logged
 
 
-def make_optimiser(settings: Optimiser, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-    """Adam, or AdamW where there is decoupled weight decay."""
-    kind = torch.optim.AdamW if settings.weight_decay else torch.optim.Adam
-    return kind(
-        parameters,
-        lr=settings.lr,
-        betas=settings.betas,
-        eps=settings.eps,
-        weight_decay=settings.weight_decay,
-        fused=True,
-    )
-
-
 @dataclass
 class Seat:
     """A player at the table: its parameters, its optimiser, and what its last update looked like."""
@@ -37,20 +26,31 @@ class Seat:
     player: Player
     parameters: list[nn.Parameter]
     optimiser: torch.optim.Optimizer
+    roots: list[nn.Module]  # the sharded networks that it trains; none where networks are whole
     steps: int = 0
     seen: list[Terms] = field(default_factory=list)
     update_norm: Tensor | None = None
     gradient_norm: Tensor | None = None
 
+    def release(self) -> None:
+        """Gives its gradients back: the next player's need the room."""
+        for parameter in self.parameters:
+            parameter.grad = None
 
-def seats(players: Iterable[Player], nets: Mapping[str, nn.Module]) -> list[Seat]:
-    """Every player with its parameters and optimiser."""
-    taken = []
+
+def seats(players: Iterable[Player], nets: Mapping[str, nn.Module], engine: Engine | None = None) -> list[Seat]:
+    """Every player with its parameters and optimiser; once the networks are as the engine wants them."""
+    engine = engine or Engine()
+    taken, roots = [], sharding.roots(nets)
     for player in players:
         parameters = trained_parameters(nets, player.trains)
         for parameter in parameters:
             parameter.requires_grad_(True)
-        taken.append(Seat(player, parameters, make_optimiser(player.optimiser, parameters)))
+        entered = [root for path in player.trains for root in roots[path.partition(".")[0]]] if engine.sharded else []
+        optimiser = make_optimiser(player.optimiser, parameters, engine.settings.first_moment)
+        taken.append(Seat(player, parameters, optimiser, entered))
+    if engine.sharded:
+        sharding.settle(dict.fromkeys(root for entered in roots.values() for root in entered))
     return taken
 
 
@@ -68,10 +68,12 @@ def total_loss(terms: Terms, size: int) -> Tensor:
 
     Samples with a NaN drop out of the sum by a mask (no device sync) and the denominator stays, as published.
     """
-    total = torch.zeros((), dtype=torch.float32)
+    total = None
     for name, term in terms.terms.items():
         masked = torch.where(torch.isnan(term), 0.0, term).sum()
-        total = total.to(masked) + terms.weights.get(name, 1.0) * masked
+        weighted = terms.weights.get(name, 1.0) * masked
+        total = weighted if total is None else total.to(masked) + weighted
+    assert total is not None, "a loss has one term at least"
     return total / size
 
 
@@ -86,10 +88,11 @@ def play(
 ) -> None:
     """One update of one player over its micro-batches. `watch` keeps what the log wants."""
     set_modes(nets, seat)
-    for parameter in seat.parameters:
-        parameter.grad = None
+    seat.release()
     seat.seen = []
-    for number, batch in enumerate(batches):
+    for number, (batch, last) in enumerate(_marked(batches)):
+        if seat.roots:
+            sharding.accumulate(seat.roots, last)
         # Dropout is the one thing drawn by torch's own generator: re-seeded here, a resumed run repeats its masks.
         torch.manual_seed(key(seed, progress.iteration, seat.player.name, number, engine.rank) % 2**63)
         terms = seat.player.loss(nets, batch)
@@ -99,25 +102,37 @@ def play(
     _step(seat, engine, progress, watch)
 
 
+def _marked(batches: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
+    """Each batch, and whether it is the last."""
+    before = None
+    for batch in batches:
+        if before is not None:
+            yield before, False
+        before = batch
+    if before is not None:
+        yield before, True
+
+
 def _step(seat: Seat, engine: Engine, progress: Progress, watch: bool) -> None:
     settings = seat.player.optimiser
-    gradients = [parameter.grad for parameter in seat.parameters if parameter.grad is not None]
+    gradients = [sharding.local(parameter.grad) for parameter in seat.parameters if parameter.grad is not None]
     engine.sum_gradients(gradients)
     for gradient in gradients:
         torch.nan_to_num_(gradient, **NAN_GRADIENT)
     if settings.clip_value is not None:
-        torch.nn.utils.clip_grad_value_(seat.parameters, settings.clip_value)
+        torch._foreach_clamp_min_(gradients, -settings.clip_value)
+        torch._foreach_clamp_max_(gradients, settings.clip_value)
     if settings.clip_norm is not None:
-        torch.nn.utils.clip_grad_norm_(seat.parameters, settings.clip_norm)
+        torch._foreach_mul_(gradients, (settings.clip_norm / (engine.norm(gradients) + 1e-6)).clamp(max=1.0))
     for group in seat.optimiser.param_groups:
         group["lr"] = settings.lr * _rate(settings, seat.steps, progress.fraction)
-    before = [parameter.detach().clone() for parameter in seat.parameters] if watch else []
+    weights = [sharding.local(parameter.detach()) for parameter in seat.parameters] if watch else []
+    before = [weight.clone() for weight in weights]
     seat.optimiser.step()
     seat.steps += 1
     if watch:
-        moved = [parameter.detach() - old for parameter, old in zip(seat.parameters, before, strict=True)]
-        seat.update_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(moved)))
-        seat.gradient_norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        seat.update_norm = engine.norm([weight - old for weight, old in zip(weights, before, strict=True)])
+        seat.gradient_norm = engine.norm(gradients)
 
 
 def _rate(settings: Optimiser, steps: int, fraction: float) -> float:

@@ -1,7 +1,8 @@
 """Everything a resume needs, listed; saved atomically with checksums, the last two kept.
 
-Tensors go through torch.distributed.checkpoint, which reshards them for another number of processes; the rest is
-JSON. Draws need no state: they are a function of (seed, iteration, stream, sample).
+Tensors go through torch.distributed.checkpoint, which reshards them for another number of processes or another
+strategy; the rest is JSON. Draws need no state: they are a function of (seed, iteration, stream, sample). A large state
+is copied to the CPU and written by a thread while training goes on; it appears only once it is whole.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import shutil
+import threading
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
@@ -18,19 +20,18 @@ from typing import Any
 
 import torch
 import torch.distributed.checkpoint as dcp
-from torch import nn
-from torch.distributed.checkpoint.state_dict import (
-    StateDictOptions,
-    get_optimizer_state_dict,
-    set_optimizer_state_dict,
-)
+from torch import Tensor, nn
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 from sid import atomic
 from sid.engine import Engine
 from sid.fault import Fault
 from sid.log import report
+from sid.sharding import local
 
 KEPT = 2
+AT_ONCE = 2**26  # bytes of this process's share up to which a state is written at once: a thread would gain nothing
 
 
 @dataclass
@@ -60,12 +61,17 @@ class TrainState:
         self.folder, self.recipe, self.nets, self.engine = folder, recipe, nets, engine
         self.optimisers = list(optimisers)
         self.counters = Counters()
+        self._writer: threading.Thread | None = None
+        self._fault: Fault | None = None
 
     def check_recipe(self) -> None:
         """A changed recipe refuses to continue an old state, and says what changed."""
+        self.engine.together(self._check_recipe)
+
+    def _check_recipe(self) -> None:
         path, told = self.folder / "recipe.json", json.loads(json.dumps(self.recipe))
         if not path.exists():
-            if self.engine.rank == 0:
+            with atomic.writable(self.folder):
                 atomic.write_json(path, told)
             return
         old = json.loads(path.read_text())
@@ -76,56 +82,136 @@ class TrainState:
                 "choose another folder or remove that one"
             )
 
-    def _tensors(self) -> dict[str, Any]:
-        for parameter in self.nets.parameters():
-            parameter.requires_grad_(True)  # the optimiser's state is listed by parameters that ask for gradients
-        options = StateDictOptions(flatten_optimizer_state_dict=True)
-        flat = {
-            name: value
-            for name, value in get_optimizer_state_dict(self.nets, self.optimisers, options=options).items()
-            if isinstance(value, torch.Tensor)
+    def _slots(self) -> Iterator[tuple[str, torch.optim.Optimizer, nn.Parameter]]:
+        """Every (name, optimiser, parameter) whose state is kept; a second optimiser of a parameter is numbered."""
+        names = {parameter: name for name, parameter in self.nets.named_parameters()}
+        seen: set[str] = set()
+        for number, optimiser in enumerate(self.optimisers):
+            for group in optimiser.param_groups:
+                for parameter in group["params"]:
+                    name = names[parameter]
+                    yield (f"{name}#{number}" if name in seen else name), optimiser, parameter
+                    seen.add(name)
+
+    def _tensors(self) -> dict[str, dict[str, Tensor]]:
+        """What there is: a player that has not yet played has no optimiser state, and gets none by being saved."""
+        optimisers = {
+            f"state.{name}.{key}": value
+            for name, optimiser, parameter in self._slots()
+            for key, value in optimiser.state.get(parameter, {}).items()
         }
-        return {"nets": dict(self.nets.state_dict()), "optimisers": flat}
+        return {"nets": dict(self.nets.state_dict()), "optimisers": optimisers}
+
+    @property
+    def busy(self) -> bool:
+        """Whether the last state is still being written."""
+        return self._writer is not None and self._writer.is_alive()
 
     def save(self) -> None:
-        """The state, whole or not at all; older ones but the last go."""
+        """The state, whole or not at all; older ones but the last go. A large one is written meanwhile."""
+        self.finish()
         final = self.folder / f"state-{self.counters.iteration:09d}"
         if final.exists():
             return
+        counters = json.dumps(asdict(self.counters))
+        tensors = self._tensors()
+        if _bytes(tensors) <= AT_ONCE:
+            self._write(tensors, counters, final)
+            self.finish()
+            return
+        snapshot = DefaultStager(StagingOptions(False, False, False, False)).stage(tensors)
+        self._writer = threading.Thread(target=self._write, args=(snapshot, counters, final), name="state")
+        self._writer.start()
+
+    def join(self) -> None:
+        """Waits for the state that is being written."""
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+
+    def finish(self) -> None:
+        """Waits for the state that is being written, and tells what went wrong with it."""
+        self.join()
+        if self._fault is not None:
+            fault, self._fault = self._fault, None
+            raise fault
+
+    def _write(self, tensors: Any, counters: str, final: Path) -> None:
         beside = self.folder / f".{final.name}.tmp"
-        if self.engine.rank == 0:
-            shutil.rmtree(beside, ignore_errors=True)
-            beside.mkdir(parents=True)
-        self.engine.wait()
-        with _alone_is_fine():
-            dcp.save(self._tensors(), checkpoint_id=beside / "tensors", no_dist=self.engine.world == 1)
-        self.engine.wait()
-        if self.engine.rank == 0:
-            (beside / "counters.json").write_text(json.dumps(asdict(self.counters)))
-            atomic.seal(beside, final, _checksums(beside))
-            for old in sorted(self.folder.glob("state-*"))[:-KEPT]:
-                shutil.rmtree(old, ignore_errors=True)
-        self.engine.wait()
+
+        def begin() -> None:
+            with atomic.writable(self.folder):
+                shutil.rmtree(beside, ignore_errors=True)
+                beside.mkdir(parents=True)
+
+        def seal() -> None:
+            with atomic.writable(self.folder):
+                (beside / "counters.json").write_text(counters)
+                atomic.seal(beside, final, _checksums(beside))
+                for old in sorted(self.folder.glob("state-*"))[:-KEPT]:
+                    shutil.rmtree(old, ignore_errors=True)
+
+        try:
+            self.engine.together(begin)
+            with _alone_is_fine(), _written(self.folder):
+                dcp.save(tensors, checkpoint_id=beside / "tensors", **self._through())
+            self.engine.together(seal)
+        except Fault as fault:
+            self._fault = fault
+            if self.engine.first:
+                shutil.rmtree(beside, ignore_errors=True)
+
+    def _through(self) -> dict[str, Any]:
+        """How the processes of a checkpoint talk."""
+        return {"process_group": self.engine.saving, "no_dist": self.engine.world == 1}
 
     def restore(self) -> bool:
         """The newest whole state; a damaged one is named loudly and the one before is taken."""
-        for path in sorted(self.folder.glob("state-*"), reverse=True):
+        path = self.engine.together(self._newest)
+        if path is not None:
+            self._load(path)
+        return path is not None
+
+    def _newest(self) -> Path | None:
+        paths = sorted(self.folder.glob("state-*"), reverse=True)
+        for path, before in zip(paths, [*paths[1:], None], strict=True):
             fault = _damage(path)
             if fault is None:
-                self._load(path)
-                return True
-            report(f"{path} is damaged ({fault}); falling back to the state before it")
-        return False
+                return path
+            then = "falling back to the state before it" if before else "no state is left, training begins anew"
+            report(f"{path} is damaged ({fault}); {then}")
+        return None
 
     def _load(self, path: Path) -> None:
-        tensors = self._tensors()
+        """Into the networks and optimisers as they are cut here, however they were cut when they were saved."""
+        tensors, through = self._tensors(), self._through()
+        known = dcp.FileSystemReader(path / "tensors").read_metadata().state_dict_metadata
+        for name, optimiser, parameter in self._slots():
+            start = f"optimisers.state.{name}."
+            for key in [found.removeprefix(start) for found in known if found.startswith(start)]:
+                optimiser.state[parameter][key] = (
+                    torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
+                )
+        tensors["optimisers"] = self._tensors()["optimisers"]
         with _alone_is_fine():
-            dcp.load(tensors, checkpoint_id=path / "tensors", no_dist=self.engine.world == 1)
+            dcp.load(tensors, checkpoint_id=path / "tensors", **through)
         self.nets.load_state_dict(tensors["nets"])
-        options = StateDictOptions(flatten_optimizer_state_dict=True)
-        rest = get_optimizer_state_dict(self.nets, self.optimisers, options=options)
-        set_optimizer_state_dict(self.nets, self.optimisers, {**rest, **tensors["optimisers"]}, options=options)
         self.counters = Counters(**json.loads((path / "counters.json").read_text()))
+
+
+def _bytes(tensors: dict[str, dict[str, Tensor]]) -> int:
+    return sum(local(value).nbytes for part in tensors.values() for value in part.values())
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    """What a checkpoint's processes could not write, as one sentence; torch wraps it, by process."""
+    try:
+        with atomic.writable(folder):
+            yield
+    except CheckpointException as error:
+        causes = [failure[0] for failure in error.failures.values()]
+        raise atomic.unwritable(folder, next(iter(causes), error)) from None
 
 
 @contextlib.contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import resource
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,14 +13,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sid import ema, rounds
+from sid import atomic, ema, execution, rounds
 from sid.condition import Condition, Conditions
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
 from sid.draws import Draws
-from sid.engine import Engine
+from sid.engine import Agreement, Engine
+from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.generator import Generator
-from sid.lock import held, watched
+from sid.lock import Stopped, Watch, held, watched
 from sid.log import Log, Meter, report
 from sid.method import Batch, Ema, Method, Player, Progress
 from sid.nets import kept, materialise
@@ -59,7 +61,7 @@ def train(
     recipe: Recipe,
     folder: Path,
     observers: Sequence[Observer] = (),
-    engine: Engine | None = None,
+    engine: EngineSettings = FAITHFUL,
     identity: str = "",
     quiet: bool = False,
     start: Generator | None = None,
@@ -68,33 +70,15 @@ def train(
 
     `identity` is what else decides the result (the teacher's digest, say): a state of another identity is refused.
     `start` is a distilled generator to begin from instead of the teacher (SiD2A); the critic begins as the teacher.
+    Started by torchrun, every process calls this; one of them writes and talks.
     """
-    engine = engine or Engine.here()
-    with held(folder / f"run-{engine.rank}.lock"), watched() as watch:
-        run = _Run(method, options, teacher, data, recipe, folder, engine, identity)
-        if start is not None:
-            run.begin_from(start)
+    here = Engine.here(engine)
+    with contextlib.ExitStack() as stack, watched() as watch:
+        here.together(lambda: stack.enter_context(held(folder / "run-0.lock")))
+        run = _Run(method, options, teacher, data, recipe, folder, here, identity, start)
+        stack.callback(run.state.join)
         run.resume()
-        meter = Meter(method.name, recipe.images, run.state.counters.images, quiet or engine.rank > 0)
-        log = Log(folder / "log.jsonl", run.state.counters.images) if engine.rank == 0 else None
-        saved = started = time.monotonic()
-        before = run.state.counters.seconds
-        while run.state.counters.images < recipe.images:
-            run.iterate(log, observers)
-            now = time.monotonic()
-            run.state.counters.seconds = before + now - started
-            meter.update(run.state.counters.images)
-            reason = watch.reason()
-            if engine.agree(reason is not None or now - saved > recipe.save_seconds):
-                run.state.save()
-                saved = now
-                if engine.agree(reason is not None):
-                    report(
-                        f"{reason or 'another process stopped'}; the state is saved, the same command goes on from it"
-                    )
-                    raise reason or SystemExit(1)
-        run.state.save()
-        meter.close()
+        run.train(watch, observers, quiet)
         return run.result()
 
 
@@ -111,8 +95,9 @@ class _Run:
         folder: Path,
         engine: Engine,
         identity: str,
+        start: Generator | None,
     ):
-        self.data, self.recipe, self.engine = data, recipe, engine
+        self.name, self.data, self.recipe, self.folder = method.name, data, recipe, folder
         dtype = getattr(torch, recipe.dtype)
         teacher = teacher.to(engine.device, dtype)
         self.like = torch.empty(0, device=engine.device, dtype=dtype)
@@ -124,7 +109,13 @@ class _Run:
         self.nets = materialise(described, teacher, recipe.seed, self._features)
         for net in self.nets.values():
             net.to(engine.device, dtype)
-        self.seats = rounds.seats(method.players(options), self.nets)
+        if start is not None:
+            self._begin_from(start)
+        players = method.players(options)
+        self.engine = engine = engine.suited(execution.footprint(self.nets, players, self.averages))
+        self.hollow = execution.blank(self.nets["ema"]) if engine.sharded else None
+        execution.prepare(self.nets, engine, dtype)
+        self.seats = rounds.seats(players, self.nets, engine)
         for name in recipe.stop_players:
             if name not in (names := [seat.player.name for seat in self.seats]):
                 raise UnknownName(f"player of {method.name}", name, names)
@@ -135,6 +126,7 @@ class _Run:
             "options": asdict(options),
             "recipe": asdict(recipe),
             "identity": identity,
+            **({"engine": decisive} if (decisive := engine.settings.decisive()) else {}),
         }
         self.state = TrainState(folder, told, kept(self.nets), [seat.optimiser for seat in self.seats], engine)
         self._count_passes()
@@ -161,7 +153,7 @@ class _Run:
         for module in found:
             module.register_forward_hook(count)
 
-    def begin_from(self, start: Generator) -> None:
+    def _begin_from(self, start: Generator) -> None:
         """The generator and its average take a distilled generator's weights."""
         for name in ("generator", "ema"):
             cast(Generator, self.nets[name]).denoiser.network.load_state_dict(start.denoiser.network.state_dict())
@@ -169,9 +161,43 @@ class _Run:
     def resume(self) -> None:
         self.state.check_recipe()
         if self.state.restore():
-            report(f"going on from {self.state.counters.images} of {self.recipe.images} images")
+            if self.engine.first:
+                report(f"going on from {self.state.counters.images} of {self.recipe.images} images")
             for seat in self.seats:
                 seat.steps = self.state.counters.steps.get(seat.player.name, 0)
+
+    def train(self, watch: Watch, observers: Sequence[Observer], quiet: bool) -> None:
+        """To the end of the recipe, saving every so often; leaves, saved, when one of the processes is told to."""
+        recipe, engine, counters = self.recipe, self.engine, self.state.counters
+        meter = Meter(self.name, recipe.images, counters.images, quiet or not engine.first)
+        with atomic.writable(self.folder):
+            log = Log(self.folder / "log.jsonl", counters.images) if engine.first else None
+        agreement = Agreement(engine)
+        saved = started = time.monotonic()
+        before = counters.seconds
+        while counters.images < recipe.images:
+            self.iterate(log, observers)
+            now = time.monotonic()
+            counters.seconds = before + now - started
+            meter.update(counters.images)
+            reason = watch.reason()
+            late = now - saved > recipe.save_seconds
+            stop, due, busy = agreement.ask(reason is not None, late, self.state.busy)
+            if stop or (due and not busy):
+                self.state.save()
+                saved = now
+            if stop:
+                self._leave(reason or Stopped("another process stopped", 1))
+        agreement.close()
+        self.state.save()
+        self.state.finish()
+        meter.close()
+
+    def _leave(self, reason: Stopped) -> None:
+        self.state.finish()
+        if self.engine.first:
+            report(f"{reason}; the state is saved, the same command goes on from it")
+        raise reason
 
     def iterate(self, log: Log | None, observers: Sequence[Observer]) -> None:
         """One iteration: every player whose turn it is, then the averages, then whoever watches."""
@@ -186,6 +212,7 @@ class _Run:
             if not stopped and seat.player.plays(progress):
                 batches = self._batches(seat.player, progress, shared, blocks)
                 rounds.play(seat, self.nets, batches, self.engine, progress, recipe.seed, watch)
+                seat.release()
         for name, average in self.averages.items():
             beta = ema.decay(recipe.batch, counters.images, average.halflife, average.ramp)
             ema.update(self.nets[name], self.nets[average.of], beta)
@@ -193,7 +220,8 @@ class _Run:
         counters.iteration, counters.images = counters.iteration + 1, after
         counters.steps = {seat.player.name: seat.steps for seat in self.seats}
         if log is not None and watch:
-            log.write(self._row())
+            with atomic.writable(self.folder):
+                log.write(self._row())
         if due:
             self._observe(observers)
 
@@ -248,8 +276,11 @@ class _Run:
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         counters.peak_memory = max(counters.peak_memory, peak)
+        average = self.nets["ema"]
+        if self.hollow is not None:
+            average = execution.gathered(average, self.hollow)
         return Trained(
-            cast(Generator, self.nets["ema"].eval()),
+            cast(Generator, average.eval()),
             counters.curve,
             counters.images,
             counters.seconds,

@@ -1,0 +1,81 @@
+"""How a training is executed: over which processes, in which precision, with which memory savings. Plain data, no torch.
+
+The defaults are the paper-faithful preset: float32, nothing fused, nothing recomputed. They change no digest.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+
+STRATEGIES = ("auto", "single", "ddp", "fsdp2")
+PRECISIONS = ("fp32", "bf16")
+# A state goes on under another value of these: the same sums in another order, and bit for bit the same training.
+UNDECISIVE = ("strategy", "checkpointing")
+
+
+@dataclass(frozen=True)
+class EngineSettings:
+    """The options of an engine, each with what it costs in fidelity (docs/engine.md has the memory of each)."""
+
+    strategy: str = "auto"
+    """auto | single | ddp | fsdp2. No cost: sums run in another order, 1e-16 of float64. `auto` is ddp where all
+    networks fit on one device and fsdp2 where they don't; one process is `single` whatever is asked."""
+
+    precision: str = "fp32"
+    """fp32 | bf16. bf16: networks run under autocast, the frozen teacher is stored in bfloat16; trained weights,
+    optimisers, averages, losses and x0 conversions stay in float32. Costs three digits in what a network says, which a
+    difference of two near-equal networks (teacher - critic) feels most."""
+
+    compile: bool = False
+    """torch.compile with static shapes. Costs rounding: fused kernels sum in another order; the first steps take
+    minutes. A micro-batch of another size (the last one of a share that doesn't divide) compiles once more."""
+
+    channels_last: bool = False
+    """Images and kernels in the memory order of convolution units. Costs rounding only."""
+
+    checkpointing: bool = False
+    """Blocks are run again in the backward pass instead of being remembered. Bit for bit the same training; a third
+    more time."""
+
+    first_moment: bool = True
+    """False: players whose Adam has beta1 = 0 keep no first moment, which is then the gradient itself. Costs rounding
+    at most. Players with another beta1 keep theirs."""
+
+    def faults(self) -> list[str]:
+        """What is wrong with these settings, a sentence each."""
+        faults = []
+        for name, known in (("strategy", STRATEGIES), ("precision", PRECISIONS)):
+            if getattr(self, name) not in known:
+                faults.append(f"engine {name} must be one of {', '.join(known)} (got '{getattr(self, name)}')")
+        return faults
+
+    def decisive(self) -> dict[str, object]:
+        """What differs from the paper-faithful preset and moves numbers: empty for the defaults, told to digests."""
+        plain = asdict(EngineSettings())
+        return {
+            name: value for name, value in asdict(self).items() if value != plain[name] and name not in UNDECISIVE
+        }
+
+
+FAITHFUL = EngineSettings()
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Parameter counts of a run, from which its memory follows."""
+
+    frozen: int  # the teacher's, also where the critic is adapters over it
+    trained: tuple[int, ...]  # of each player
+    momentless: tuple[int, ...]  # of the players whose beta1 is 0
+    averaged: int  # of all averages
+
+    def bytes_each(self, settings: EngineSettings, processes: int, itemsize: int = 4) -> float:
+        """Bytes of weights, gradients and optimisers on one of so many processes; activations come on top.
+
+        A trained parameter costs itself, its gradient (of one player at a time) and Adam's two moments.
+        """
+        frozen = self.frozen * (2 if settings.precision == "bf16" else itemsize)
+        saved = 0 if settings.first_moment else sum(self.momentless)
+        kept = 3 * sum(self.trained) - saved + max(self.trained, default=0) + self.averaged
+        whole = frozen + kept * itemsize
+        return whole / processes if settings.strategy == "fsdp2" else whole
