@@ -1,0 +1,127 @@
+"""What the papers print: the numbers, a suite's cells without one, and the check of a file that a user wrote."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.published import Cell, Published
+
+HELP = "list printed numbers, the cells of a suite without one (--missing), or check a file of them (--check)"
+EXAMPLE = "sidbench published --missing sd15"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("suite", nargs="?", metavar="SUITE", help="a suite's name or file (default: every number)")
+    parser.add_argument(
+        "--missing", action="store_true", help="cells without a number in the authors' words (default: of every suite)"
+    )
+    parser.add_argument("--check", type=Path, metavar="FILE", help="tell every fault of a file of printed numbers")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import source
+
+    if args.check is not None:
+        return _check(args.check)
+    if args.missing:
+        for suite in [args.suite] if args.suite else [name for name in source.names("suite") if _printed(name)]:
+            _tell_missing(suite)
+        print("who has the paper writes its numbers as benchmarks/published/*.yaml has them: published --check FILE")
+    elif args.suite:
+        _tell_suite(args.suite)
+    else:
+        from benchmarks.published import every
+
+        _tell(every())
+    return 0
+
+
+OWN = ("untrained", "heldout")  # controls that are ours: no paper owes a number for them
+
+
+def cells(suite: str) -> list[Cell]:
+    """The cells of a suite's tables for which a paper may have a number, in their order."""
+    from benchmarks.config import load_suite
+    from benchmarks.layout import layout_of
+    from benchmarks.plan import Plan
+
+    tasks = layout_of(Plan(load_suite(suite))).tasks
+    return [
+        (task.name, line.entry, column.name)
+        for task in tasks
+        for line in task.lines
+        if line.kind not in OWN
+        for column in task.columns
+    ]
+
+
+def _printed(suite: str) -> bool:
+    """Whether any paper prints numbers of the suite's tasks: none does for the miniatures."""
+    from benchmarks.published import every
+
+    return not {row.task for row in every()}.isdisjoint(task for task, _, _ in cells(suite))
+
+
+def _tell_suite(suite: str) -> None:
+    """The suite's cells with their numbers, what stands beside its tables, and numbers that no cell has."""
+    from benchmarks.published import lines, published
+
+    wanted = cells(suite)
+    tasks = dict.fromkeys(task for task, _, _ in wanted)
+    found = [published()[cell] for cell in wanted if cell in published()]
+    _tell(dict.fromkeys(found))
+    print(f"{len(found)} of {len(wanted)} cells have a printed number")
+    beside = [row for task in tasks for row in lines(task)]
+    if beside:
+        print("\nbeside the tables:")
+        _tell(beside)
+    idle = [row for cell, row in published().items() if cell[0] in tasks and not {*row.cells} & {*wanted}]
+    if idle:
+        print("\nof these tasks, with no cell in this suite:")
+        _tell(dict.fromkeys(idle))
+
+
+def _tell_missing(suite: str) -> None:
+    """Cells without a number, and those whose number is not in the authors' own words."""
+    from benchmarks.published import KINDS, published
+
+    wanted = cells(suite)
+    holes = [cell for cell in wanted if cell not in published()]
+    told = [cell for cell in wanted if cell in published() and not published()[cell].authors]
+    print(f"{suite}: {len(holes)} of {len(wanted)} cells have no printed number, {len(told)} not the authors' own")
+    for cell in holes:
+        print(f"  {'/'.join(cell)}: no number")
+    for cell in told:
+        row = published()[cell]
+        print(f"  {'/'.join(cell)}: {row.value:.{row.decimals}f}, {KINDS[row.source_kind]}")
+
+
+def _check(file: Path) -> int:
+    from benchmarks.published import check
+
+    rows, wrong = check(file)
+    if wrong:
+        raise Fault(wrong)
+    _tell(rows)
+    print(f"{file}: {len(rows)} rows, nothing wrong")
+    return 0
+
+
+def _tell(rows: Iterable[Published]) -> None:
+    """One line a number, columns of equal width, the last one free."""
+    table = [*_columns(rows)]
+    widths = [max((len(line[column]) for line in table), default=0) for column in range(3)]
+    for line in table:
+        print("  ".join(f"{cell:<{width}}" for cell, width in zip(line, (*widths, 0), strict=True)).rstrip())
+
+
+def _columns(rows: Iterable[Published]) -> Iterator[tuple[str, str, str, str]]:
+    for row in rows:
+        mark = "" if row.role == "cell" else f"({row.role}) "
+        yield "/".join((row.task, row.entry, row.metric)), f"{row.value:.{row.decimals}f}", row.method, mark + row.words
