@@ -37,6 +37,8 @@ class Line:
     kind: Kind
     steps: int | None
     digests: Mapping[int, str]  # seed -> digest of the run the suite asks for; "" where nobody knows it
+    series: str = ""  # entries of one series are one line of the front
+    at: float | None = None  # where on that line, as a guidance scale
 
     @property
     def trains(self) -> bool:
@@ -49,6 +51,7 @@ class Task:
     title: str
     columns: tuple[Column, ...]
     lines: tuple[Line, ...]
+    front: tuple[str, str] | None = None  # the columns that are drawn against each other
 
 
 @dataclass(frozen=True)
@@ -86,13 +89,16 @@ def layout_of(plan: Plan) -> Layout:
     lines: dict[str, dict[str, list[Job]]] = {name: {} for name in plan.suite.tasks}
     for job in plan.of("run"):
         lines[job.params["task"]].setdefault(job.params["entry"], []).append(job)
-    tasks = tuple(
-        Task(
-            name, plan.suite.tasks[name].title or name, _columns(plan, name), tuple(_line(plan, jobs) for jobs in found)
-        )
-        for name, found in ((name, list(entries.values())) for name, entries in lines.items())
-    )
+    tasks = tuple(_task(plan, name, list(entries.values())) for name, entries in lines.items())
     return Layout(plan.suite.name, plan.suite.title or plan.suite.name, tasks, _parts(plan), _shared(plan))
+
+
+def _task(plan: Plan, name: str, entries: list[list[Job]]) -> Task:
+    settings = plan.suite.tasks[name]
+    drawn = plan.suite.protocols[settings.protocol].front
+    front = (drawn.x, drawn.y) if drawn else None
+    lines = tuple(_line(plan, jobs) for jobs in entries)
+    return Task(name, settings.title or name, _columns(plan, name), lines, front)
 
 
 def _columns(plan: Plan, task: str) -> tuple[Column, ...]:
@@ -112,7 +118,9 @@ def _line(plan: Plan, jobs: list[Job]) -> Line:
     name = jobs[0].params["entry"]
     entry = plan.suite.entries[name]
     kind: Kind = entry.control or ("ablation" if entry.stop_players else "method")
-    return Line(name, entry.label or name, kind, entry.steps, {job.params["seed"]: job.digest for job in jobs})
+    digests = {job.params["seed"]: job.digest for job in jobs}
+    series, at = getattr(entry, "series", ""), getattr(entry, "at", None)
+    return Line(name, entry.label or name, kind, entry.steps, digests, series or "", at)
 
 
 COMPONENT_KINDS = ("method", "teacher", "data", "extractor", "metric")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from benchmarks.strict import Count, Name, Number, Strict, Whole, numbers
+from benchmarks.strict import Count, Name, Number, Strict, Whole, numbers, unknown
 
 
 class Geometry(Strict):
@@ -70,6 +70,13 @@ class Column(Strict):
         return self.features.partition(".")[2]
 
 
+class Front(Strict):
+    """Two columns that are drawn against each other, as FID against CLIP."""
+
+    x: Name = Field(description="a column of this protocol")
+    y: Name = Field(description="another one")
+
+
 class Protocol(Strict):
     """Samples, their seed and the columns that are computed from them."""
 
@@ -85,3 +92,15 @@ class Protocol(Strict):
     selection: Selection = Selection()
     alternatives: dict[Name, Selection] = Field({}, description="other published rules, reported under their label")
     metrics: dict[Name, Column] = Field(min_length=1)
+    front: Front | None = Field(None, description="drawn by series of entries; decides no score")
+
+    @model_validator(mode="after")
+    def _front_of_two_columns(self) -> Protocol:
+        if self.front is None:
+            return self
+        for name in (self.front.x, self.front.y):
+            if name not in self.metrics:
+                raise ValueError(f"front: {unknown('column', name, self.metrics)}")
+        if self.front.x == self.front.y:
+            raise ValueError(f"front: x and y must be two columns (got '{self.front.x}' twice)")
+        return self

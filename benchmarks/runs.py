@@ -45,6 +45,11 @@ class Run:
         """Why the run has no such value."""
         return str(self.scores.get("unavailable", {}).get(metric, "the run did not score it"))
 
+    def random(self, metric: str) -> bool:
+        """Whether networks with random weights made the value: it shows that all runs, and nothing else."""
+        score = self.scores.get("metrics", {}).get(metric, {})
+        return bool(self.scores.get("random_weights") or score.get("random_weights"))
+
     def curve(self) -> list[dict[str, float]]:
         """The observed points of the training, by images; empty for a control."""
         try:
@@ -56,14 +61,25 @@ class Run:
 
     def samples(self) -> np.ndarray | None:
         """The first sample indices' images, uint8 [n, channels, height, width]."""
+        images = self._kept("images")
+        if images is None or images.dtype != "uint8" or images.ndim != 4 or images.shape[1] not in (1, 3):
+            return None
+        return images
+
+    def captions(self) -> list[str]:
+        """What the samples were to show, one text an image; empty where no text led them."""
+        found = self._kept("captions")
+        return [str(caption) for caption in found] if found is not None and found.dtype.kind == "U" else []
+
+    def _kept(self, name: str) -> np.ndarray | None:
+        """One array of the samples' file."""
         import numpy as np
 
         try:
             with np.load(self.folder / "samples.npz", allow_pickle=False) as file:
-                images = file["images"]
+                return file[name]
         except (OSError, ValueError, KeyError):
             return None
-        return images if images.dtype == np.uint8 and images.ndim == 4 and images.shape[1] in (1, 3) else None
 
 
 def read_runs(folder: Path) -> dict[Key, Run]:

@@ -15,6 +15,7 @@ from benchmarks.verdict import (
     INCOMPLETE,
     NOT_RUN,
     OUTDATED,
+    RANDOM,
     UNAVAILABLE,
     UNREADABLE,
     Judgement,
@@ -68,6 +69,11 @@ class Row:
     @property
     def target(self) -> Target | None:
         return _target(self.published, self.reference)
+
+    @property
+    def random(self) -> bool:
+        """Whether any of its numbers was made by random weights."""
+        return any(run.random(self.column.name) for run in self.runs)
 
     @property
     def steps(self) -> int | None:
@@ -157,6 +163,8 @@ def _excuse(line: Line, column: Column, found: Iterable[Run]) -> Judgement | Non
     reasons = {seed: run.unavailable(column.name) for seed, run in runs.items() if run.value(column.name) is None}
     if reasons:
         return Judgement(UNAVAILABLE, "; ".join(sorted(set(reasons.values()))))
+    if any(run.random(column.name) for run in runs.values()):
+        return Judgement(RANDOM)
     missing = [seed for seed in line.digests if seed not in runs]
     if missing:
         return Judgement(INCOMPLETE, f"{seeds_named(missing)} not run")
@@ -166,11 +174,15 @@ def _excuse(line: Line, column: Column, found: Iterable[Run]) -> Judgement | Non
     return None
 
 
+ORDER = {"teacher": 0, "method": 1}  # of kinds in a table; all others come below, as the suite declares them
+
+
 def groups(rows: Iterable[Row]) -> list[tuple[Task, Column, list[Row]]]:
-    """The rows as a reader compares them: one table per task and metric."""
+    """The rows as a reader compares them: one table per task and metric, the teacher above, controls below."""
     found: dict[tuple[str, str], tuple[Task, Column, list[Row]]] = {}
     for row in rows:
         key = (row.task.name, row.column.name)
         found.setdefault(key, (row.task, row.column, []))[2].append(row)
     order = {name: place for place, name in enumerate(dict.fromkeys(task for task, _ in found))}
-    return [found[key] for key in sorted(found, key=lambda key: order[key[0]])]
+    tables = [found[key] for key in sorted(found, key=lambda key: order[key[0]])]
+    return [(task, column, sorted(rows, key=lambda row: ORDER.get(row.line.kind, 2))) for task, column, rows in tables]

@@ -44,6 +44,8 @@ def _shown(row: Row) -> dict[str, str]:
     texts = row.texts() | {"method": row.line.label}
     if row.spread_shown:
         texts["reproduced"] += f" ± {row.spread_shown}"
+    if row.random and texts["reproduced"]:
+        texts["reproduced"] += " (random weights)"
     if row.percent:
         texts["deviation"] += f" ({row.percent})"
     return texts

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 REPRODUCED, CLOSE, OFF = "reproduced", "close", "off"
 NOT_RUN, INCOMPLETE, OUTDATED, UNAVAILABLE = "not run", "incomplete", "outdated", "unavailable"
-UNREADABLE, NO_TARGET = "unreadable", "not compared"
-WORDS = (REPRODUCED, CLOSE, OFF, INCOMPLETE, OUTDATED, UNREADABLE, UNAVAILABLE, NOT_RUN, NO_TARGET)
+UNREADABLE, NO_TARGET, RANDOM = "unreadable", "not compared", "random weights"
+WORDS = (REPRODUCED, CLOSE, OFF, INCOMPLETE, OUTDATED, UNREADABLE, UNAVAILABLE, NOT_RUN, RANDOM, NO_TARGET)
 
 CLOSE_FACTOR = 3.0
 SEED_DEVIATIONS = 2.0

@@ -22,6 +22,7 @@ class Curve:
     kind: Kind
     place: int  # among the suite's trained entries: gives it the same colour in every panel
     seeds: Mapping[int, Points]
+    published: float | None = None  # what the papers print of its end
 
     @property
     def median(self) -> Points:
@@ -61,7 +62,8 @@ def panel(rows: Sequence[Row], places: Mapping[str, int]) -> Panel:
             seeds = {run.seed: _points(run.curve(), column.name) for run in row.runs}
             found = {seed: points for seed, points in seeds.items() if points}
             if found:
-                curves.append(Curve(row.line.entry, row.line.label, row.line.kind, places[row.line.entry], found))
+                line, printed = row.line, row.published.value if row.published else None
+                curves.append(Curve(line.entry, line.label, line.kind, places[line.entry], found, printed))
         elif row.line.kind in ("teacher", "heldout"):
             finite = [value for value in row.values.values() if math.isfinite(value) and value > 0]
             if finite:

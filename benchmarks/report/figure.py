@@ -26,6 +26,7 @@ from benchmarks.report.curves import Curve, Panel
 # Okabe and Ito's colours, told apart by colour-blind readers, without their yellow; line styles take over after six.
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5579a", "#b8860b", "#4a9bd1")
 STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
+PUBLISHED = (0, (5, 1.5, 1, 1.5))  # dash and dot, in the entry's colour
 ABLATIONS = ("#7a7f87", "#a5662e")
 INK, SOFT, FAINT, PAPER = "#1f2430", "#5d6470", "#d5d8dd", "#fefefe"
 # On the page these follow the reader's light or dark scheme.
@@ -106,7 +107,7 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bott
     axis.grid(True, which="major", color=FAINT, linewidth=0.5)
     axis.set_axisbelow(True)
     for scale in (axis.xaxis, axis.yaxis):
-        scale.set_major_formatter(lambda value, _: _plain(value))
+        scale.set_major_formatter(lambda value, _: plain(value))
         scale.set_minor_formatter(lambda value, _: "")
     axis.tick_params(which="both", length=2.5, width=0.5, labelsize=8, labelleft=left, labelbottom=bottom)
     axis.tick_params(which="minor", length=1.5)
@@ -138,13 +139,14 @@ def _ticks(axis: Axes, panel: Panel) -> None:
     """Labels at 1, 2, 5 of each decade where an axis spans little, at decades where it spans much."""
     points = [point for curve in panel.curves for seed in curve.seeds.values() for point in seed]
     scores = [value for _, value in points] + [value for _, value in panel.lines.values()]
+    scores += [curve.published for curve in panel.curves if (curve.published or 0) > 0]
     for scale, values in ((axis.xaxis, [images for images, _ in points]), (axis.yaxis, scores)):
         ratio = max(values) / min(values) if values else 1.0
         subs = (1, 1.5, 2, 3, 5, 7) if ratio < 5 else (1, 2, 5) if ratio < 100 else (1,)
         scale.set_major_locator(LogLocator(subs=subs))
 
 
-def _plain(value: float) -> str:
+def plain(value: float) -> str:
     """1000 as 1k, 1000000 as 1M."""
     for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size * 0.9999:
@@ -154,6 +156,8 @@ def _plain(value: float) -> str:
 
 def _draw(axis: Axes, curve: Curve) -> None:
     colour, style = _style(curve)
+    if curve.published is not None and curve.published > 0:
+        axis.axhline(curve.published, color=colour, linewidth=0.9, linestyle=PUBLISHED, zorder=2)
     for points in curve.seeds.values():
         axis.plot(*_xy(points), color=colour, linewidth=0.7, alpha=0.45, zorder=3)
     axis.plot(*_xy(curve.median), color=colour, linewidth=1.9, linestyle=style, zorder=4, solid_capstyle="round")

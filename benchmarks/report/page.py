@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,8 @@ from markupsafe import Markup
 
 from benchmarks import verdict
 from benchmarks.layout import Column, Layout, Task
-from benchmarks.report import costs, curves, figure, provenance, samples, strip
+from benchmarks.published import KINDS, Published
+from benchmarks.report import audit, costs, curves, figure, fronts, provenance, samples, scatter, strip
 from benchmarks.tables import Row, groups
 from sid import atomic
 
@@ -26,6 +27,7 @@ ICONS = {
     verdict.UNREADABLE: "!",
     verdict.UNAVAILABLE: "–",
     verdict.NOT_RUN: "○",
+    verdict.RANDOM: "?",
     verdict.NO_TARGET: "·",
 }
 LEVELS = {
@@ -68,50 +70,62 @@ class Section:
     tables: list[Table]
     panel: curves.Panel
     multiples: Markup
+    front: fronts.Front | None
+    plane: Markup  # the front's figure
     strips: list[samples.Strip]
+    heads: list[str]
     costs: list[costs.Cost]
+    printed: list[Published]  # numbers that no entry stands for
 
 
-def write(layout: Layout, rows: Sequence[Row], folder: Path) -> Path:
-    """The page and its figure as files; returns the page's path."""
-    sections, overview = _sections(layout, rows)
+@dataclass(frozen=True)
+class Beside:
+    """What a page shows that is no cell: other printed numbers, and the audit of the metrics."""
+
+    printed: Sequence[Published] = ()
+    audits: Sequence[audit.Audit] = ()
+
+
+NOTHING = Beside()
+
+
+def write(layout: Layout, rows: Sequence[Row], folder: Path, beside: Beside = NOTHING) -> Path:
+    """The page and its figures as files; returns the page's path."""
+    sections, overview = _sections(layout, rows, beside)
     panels = [section.panel for section in sections if section.panel.curves]
-    page = folder / "index.html"
+    drawn = {f"front-{one.front.task}": scatter.drawn(one.front) for one in sections if one.front}
     if panels:
-        atomic.write_text(folder / "figure.svg", figure.as_svg(figure.overview(panels)))
-        atomic.write_bytes(folder / "figure.png", figure.as_png(figure.overview(panels)))
-    atomic.write_text(page, _render(layout, rows, sections, overview))
+        drawn["figure"] = figure.overview(panels)
+    for name, one in drawn.items():
+        atomic.write_text(folder / f"{name}.svg", figure.as_svg(one))
+        atomic.write_bytes(folder / f"{name}.png", figure.as_png(one))
+    page = folder / "index.html"
+    atomic.write_text(page, _render(layout, rows, sections, overview, beside))
     return page
 
 
-def render(layout: Layout, rows: Sequence[Row]) -> str:
+def render(layout: Layout, rows: Sequence[Row], beside: Beside = NOTHING) -> str:
     """The page's text. Equal results give equal text."""
-    return _render(layout, rows, *_sections(layout, rows))
+    return _render(layout, rows, *_sections(layout, rows, beside), beside)
 
 
-def _sections(layout: Layout, rows: Sequence[Row]) -> tuple[list[Section], Markup]:
+def _sections(layout: Layout, rows: Sequence[Row], beside: Beside) -> tuple[list[Section], Markup]:
     known = provenance.environments(rows)
+    levels = {f"{part.kind}:{part.name}": part.verified for part in layout.parts}
     places = curves.places(rows)
     tables: dict[str, list[Table]] = {}
     panels: dict[str, curves.Panel] = {}
     for task, column, group in groups(rows):
         axis = strip.axis_of(group)
-        cells = [_cell(row, axis, known) for row in group]
+        cells = [_cell(row, axis, known, levels) for row in group]
         tables.setdefault(task.name, []).append(Table(column, cells, axis))
         panels.setdefault(task.name, curves.panel(group, places))
     sections: list[Section] = []
     for task in layout.tasks:
         if task.name not in tables:
             continue
-        panel = panels[task.name]
-        first = [cell.row for cell in tables[task.name][0].cells]
-        many = Markup()
-        if len(panel.curves) > 1:
-            label = f"{task.title}: {panel.column.name} against training images, one entry a panel"
-            many = Markup(figure.as_inline(figure.multiples(panel), f"m{len(sections)}", label))
-        sections.append(
-            Section(task, tables[task.name], panel, many, samples.strips(task, first), costs.of_task(first))
-        )
+        printed = [one for one in beside.printed if one.task == task.name]
+        sections.append(_section(task, tables[task.name], panels[task.name], rows, printed, len(sections)))
     drawn = [section.panel for section in sections if section.panel.curves]
     if not drawn:
         return sections, Markup()
@@ -119,12 +133,36 @@ def _sections(layout: Layout, rows: Sequence[Row]) -> tuple[list[Section], Marku
     return sections, Markup(figure.as_inline(figure.overview(drawn), "f", label))
 
 
-def _cell(row: Row, axis: strip.Axis | None, known: Sequence[provenance.Environment]) -> Cell:
+def _section(
+    task: Task,
+    tables: list[Table],
+    panel: curves.Panel,
+    rows: Sequence[Row],
+    printed: list[Published],
+    number: int,
+) -> Section:
+    first = [cell.row for cell in tables[0].cells]
+    many, plane = Markup(), Markup()
+    if len(panel.curves) > 1:
+        label = f"{task.title}: {panel.column.name} against training images, one entry a panel"
+        many = Markup(figure.as_inline(figure.multiples(panel), f"m{number}", label))
+    front = fronts.front(task, rows, printed)
+    if front:
+        label = f"{task.title}: {front.y.name} against {front.x.name}, one line a series"
+        plane = Markup(figure.as_inline(scatter.drawn(front), f"p{number}", label))
+    shown = samples.strips(task, first)
+    heads = samples.heads(shown) if shown else []
+    return Section(task, tables, panel, many, front, plane, shown, heads, costs.of_task(first), printed)
+
+
+def _cell(
+    row: Row, axis: strip.Axis | None, known: Sequence[provenance.Environment], levels: Mapping[str, str]
+) -> Cell:
     dots = strip.dots(row, axis) if axis is not None and row.values else None
-    return Cell(row, row.texts(), dots, provenance.provenance(row, known))
+    return Cell(row, row.texts(), dots, provenance.provenance(row, known, levels))
 
 
-def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overview: Markup) -> str:
+def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overview: Markup, beside: Beside) -> str:
     environment = Environment(
         loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -141,10 +179,15 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         layout=layout,
         sections=sections,
         overview=overview,
+        drawn_lines=_drawn_lines(sections),
         tally=[(word, tally[word]) for word in verdict.WORDS if tally[word]],
         total=len(rows),
         icons=ICONS,
         levels=LEVELS,
+        kinds=KINDS,
+        audits=beside.audits,
+        audited=audit.SHOWN,
+        random=any(row.random for row in rows),
         rule=verdict.RULE,
         seeds=sorted({seed for row in rows for seed in row.line.digests if row.line.kind != "heldout"}),
         commits=sorted(
@@ -157,6 +200,13 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
         script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
     )
+
+
+def _drawn_lines(sections: Sequence[Section]) -> dict[str, bool]:
+    """Which kinds of lines the figures have, for their caption to name."""
+    panels = [section.panel for section in sections if section.panel.curves]
+    found = {kind: any(kind in panel.lines for panel in panels) for kind in ("teacher", "heldout")}
+    return found | {"published": any(curve.published for panel in panels for curve in panel.curves)}
 
 
 def _hours(hours: float) -> str:

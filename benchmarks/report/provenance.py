@@ -48,12 +48,14 @@ def environments(rows: Iterable[Row]) -> list[Environment]:
     return [Environment(number, device, packages) for number, (device, packages) in enumerate(seen, start=1)]
 
 
-def provenance(row: Row, known: Sequence[Environment]) -> Provenance:
+def provenance(row: Row, known: Sequence[Environment], levels: Mapping[str, str]) -> Provenance:
+    """`levels`: how far each component was verified, by kind:name."""
     numbers = {(one.device, one.packages): one.number for one in known}
     records = [run.record for run in row.runs if run.record]
     facts = (
         ("commit", _different(_commit(record) for record in records)),
         ("versions", _different(_pairs(record.get("versions")) for record in records)),
+        ("verified", _different(_pairs(_levels(record.get("versions"), levels)) for record in records)),
         ("weights (sha256)", _different(_pairs(record.get("weights")) for record in records)),
         ("run on", _different(str(record.get("device", "")) for record in records)),
     )
@@ -71,6 +73,11 @@ def _made(run: Run, row: Row) -> Made:
     warnings = run.scores.get("metrics", {}).get(row.column.name, {}).get("warnings", ())
     command = str(run.record.get("command", "")) or "no record lies beside this run"
     return Made(run.seed, shown, run.digest, command, tuple(str(warning) for warning in warnings))
+
+
+def _levels(versions: Any, levels: Mapping[str, str]) -> dict[str, str]:
+    """Those of the components that made this run."""
+    return {name: levels[name] for name in versions if name in levels} if isinstance(versions, Mapping) else {}
 
 
 def _environment(run: Run) -> tuple[str, tuple[tuple[str, str], ...]]:

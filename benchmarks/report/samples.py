@@ -27,6 +27,8 @@ class Strip:
     noise: bool  # made from the noise that all others share; the held-out images are not
     seed: int
     images: tuple[str, ...]  # data URIs
+    captions: tuple[str, ...] = ()  # what each was to show
+    photo: bool = False  # too large to show every pixel
 
 
 def strips(task: Task, rows: Sequence[Row]) -> list[Strip]:
@@ -39,8 +41,17 @@ def strips(task: Task, rows: Sequence[Row]) -> list[Strip]:
         images = run.samples()
         if run.seed == next(iter(row.line.digests)) and images is not None:
             shown = tuple(_uri(image) for image in images[:SHOWN])
-            found.append(Strip(row.line.label, row.line.kind != "heldout", run.seed, shown))
+            noise, photo = row.line.kind != "heldout", max(images.shape[2:]) > LOSSLESS
+            found.append(Strip(row.line.label, noise, run.seed, shown, tuple(run.captions()[:SHOWN]), photo))
     return sorted(found, key=lambda strip: not strip.noise)
+
+
+def heads(strips: Sequence[Strip]) -> list[str]:
+    """The rows' heads: the prompt that all share, else the sample's index."""
+    count = max(len(strip.images) for strip in strips)
+    said = {strip.captions for strip in strips if strip.captions}
+    captions = said.pop() if len(said) == 1 else ()
+    return list(captions) if len(captions) == count else [str(index) for index in range(count)]
 
 
 def _uri(image: np.ndarray) -> str:

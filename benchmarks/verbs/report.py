@@ -18,11 +18,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.gather import gather
-    from benchmarks.report import page
+    from benchmarks.published import lines
+    from benchmarks.report import audit, page
 
     gathered = gather(args.named, args.results)
     if args.out and len(gathered) > 1:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(one.suite.name for one in gathered))
     for one in gathered:
-        print(page.write(one.layout, one.rows(), args.out or one.home / "report"))
+        layout = one.layout
+        beside = page.Beside([row for task in layout.tasks for row in lines(task.name)], audit.read(one.home))
+        print(page.write(layout, one.rows(), args.out or one.home / "report", beside))
     return 0
