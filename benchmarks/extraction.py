@@ -69,6 +69,8 @@ def extract(
         if lacking := [output for output in outputs if output not in kept]:
             missing[name] = lacking
     if not missing:
+        if store:
+            found.modes, found.sizes = store.seen(digest)
         return found
     arrays: dict[str, np.ndarray] = {}
     for indices, pixels in _batches(images, geometry, batch, workers, found):
@@ -82,6 +84,7 @@ def extract(
     _refuse_infinite(arrays, images.names)
     found.features |= arrays
     if store:
+        store.write_seen(digest, found.modes, found.sizes)
         for name, outputs in missing.items():
             if extractors[name].pairs:
                 continue

@@ -21,6 +21,7 @@ from sid.fault import Fault
 CLAMP_LIMIT = 1e-6  # of the traces: more negative eigenvalue mass than this is no rounding error
 LOST_LIMIT = 1e-8  # of the traces: what square roots of rounding noise may add before the exact route is taken
 EPSILON = float(np.finfo(np.float64).eps)
+UNKNOWN = 10**9  # the count of statistics that do not say theirs: more images than dimensions
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,11 @@ class Moments:
     @property
     def dimension(self) -> int:
         return len(self.mean)
+
+    @property
+    def known_count(self) -> int | None:
+        """How many images it summarises, None where that stands nowhere."""
+        return self.count if self.count < UNKNOWN else None
 
     @property
     def rank_deficient(self) -> bool:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sid.discovery import UnknownName
+
 FILTERS = ("lanczos", "bicubic", "bilinear", "box")
 
 
@@ -16,6 +18,10 @@ class Geometry:
     crop: str = "none"
     side: int = 0
     filter: str = "lanczos"
+
+    def __post_init__(self) -> None:
+        if self.filter not in FILTERS:
+            raise UnknownName("filter", self.filter, FILTERS)
 
     @property
     def identity(self) -> str:

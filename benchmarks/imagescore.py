@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import components
+from benchmarks.asked import Asked
 from benchmarks.extraction import Extracted, extract
 from benchmarks.frechet import Moments
 from benchmarks.geometry import AS_IS, Geometry
@@ -19,11 +21,10 @@ from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.extractor import Extractor
-    from benchmarks.metric import Metric, Score
+    from benchmarks.metric import Score
     from benchmarks.store import Store
 
-TEXT = ("text", "truncated")  # outputs that captions give
-DUPLICATES_TOLD = 0.01  # share of repeated images from which a warning is due
+Texts = Mapping[tuple[str, str], Mapping[str, np.ndarray]]  # (tower, template) -> embeddings, and which were cut
 
 
 @dataclass
@@ -36,7 +37,6 @@ class Settings:
     device: str = "cpu"
     random_weights: int | None = None  # seed of made networks; every line then says so
     weights: Mapping[str, Path] = field(default_factory=dict)  # extractor -> file given by hand
-    template: str = ""
     family: str | None = None  # extractor that made a foreign statistics file
     store: Store | None = None
 
@@ -49,85 +49,89 @@ class Result:
     unavailable: dict[str, str] = field(default_factory=dict)
     warnings: list[str] = field(default_factory=list)
     images: int = 0
-    reference: int | None = None
+    reference: int | None = None  # None: without one, or in statistics that do not say
     weights: dict[str, str] = field(default_factory=dict)  # extractor -> sha256 or "random-<seed>"
+    read: dict[str, str] = field(default_factory=dict)  # metric -> the features it was asked to be computed on
+    digests: dict[str, str] = field(default_factory=dict)  # sha256 of the images, the reference and the captions
 
 
 def score(
     images: Images,
-    wanted: Mapping[str, Mapping[str, Any]],
+    wanted: Mapping[str, Asked],
     reference: Path | Images | None = None,
     captions: Sequence[str] | None = None,
     settings: Settings | None = None,
 ) -> Result:
-    """`wanted` names metrics with options; one whose weights are missing is unavailable, the rest goes on."""
+    """Every metric under its label; one whose weights are missing is unavailable, the rest goes on."""
     settings = settings or Settings()
     if captions is not None and len(captions) != len(images):
         raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
-    metrics = {name: pick("metric", dict(components.metrics()), name) for name in wanted}
-    result = Result(images=len(images))
-    _lacking(metrics, captions, reference, result)
-    opened = _open(metrics, settings, result)
-    usable = {name: metric for name, metric in metrics.items() if name not in result.unavailable}
+    result = Result(images=len(images), read={label: ", ".join(one.features) for label, one in wanted.items()})
+    _lacking(wanted, captions, reference, result)
+    opened = _open(wanted, settings, result)
+    usable = {label: asked for label, asked in wanted.items() if label not in result.unavailable}
     if not usable:
         return result
-    needs = _needs(usable)
-    extracted = _extract(images, needs, opened, settings, captions)
-    _texts(extracted, usable, opened, captions, settings)
-    result.warnings += [f"images: {said}" for said in extracted.warnings()]
-    result.warnings += _duplicates(images)
-    if any(metric.reference for metric in usable.values()):
-        compared = _reference(reference, usable, needs, opened, settings, result, extracted)
-    for name, metric in usable.items():
-        if name in result.unavailable:
+    extracted = _extract(images, _needs(usable), opened, settings, captions)
+    texts = _texts(usable, opened, captions)
+    result.warnings += [f"images: {said}" for said in [*extracted.warnings(), *_duplicates(images)]]
+    result.digests["images"] = images.digest
+    if captions is not None:
+        result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
+    comparing = {label: asked for label, asked in usable.items() if asked.metric.reference}
+    compared = _reference(reference, comparing, opened, settings, result, extracted) if comparing else {}
+    for label, asked in usable.items():
+        if label in result.unavailable:
             continue
-        features = {key: extracted.features[key] for key in metric.features if key in extracted.features}
-        for key in metric.features:
-            cut = f"{key.rpartition('.')[0]}.truncated"
-            if cut in extracted.features:
-                features[cut] = extracted.features[cut]
+        held = {key: compared[key] for key in asked.features} if asked.metric.reference else None
         try:
-            held = {key: compared[key] for key in metric.features} if metric.reference else None
-            result.scores[name] = metric.compute(features, held, **wanted[name])
+            result.scores[label] = asked.metric.compute(_given(asked, extracted, texts), held, **asked.options)
         except Fault as fault:
-            result.unavailable[name] = " ".join(fault.sentences)
+            result.unavailable[label] = " ".join(fault.sentences)
     return result
 
 
-def _open(metrics: Mapping[str, Metric], settings: Settings, result: Result) -> dict[str, Extractor]:
+def _given(asked: Asked, extracted: Extracted, texts: Texts) -> dict[str, np.ndarray]:
+    """What one metric reads of the images and, under its own template, of the captions."""
+    features = {key: extracted.features[key] for key in asked.features if key in extracted.features}
+    for tower in asked.towers:
+        features |= {f"{tower}.{output}": array for output, array in texts[tower, asked.template].items()}
+    for name in asked.extractors:
+        if f"{name}.truncated" in extracted.features:
+            features[f"{name}.truncated"] = extracted.features[f"{name}.truncated"]
+    return features
+
+
+def _open(wanted: Mapping[str, Asked], settings: Settings, result: Result) -> dict[str, Extractor]:
     """The networks that the metrics read; a missing one makes its metrics unavailable."""
     opened: dict[str, Extractor] = {}
     failed: dict[str, str] = {}
-    for name, metric in metrics.items():
-        if name in result.unavailable:
-            continue
-        for key in metric.features:
-            extractor = key.rpartition(".")[0]
-            if extractor not in opened and extractor not in failed:
+    for label, asked in wanted.items():
+        for name in asked.extractors if label not in result.unavailable else ():
+            if name not in opened and name not in failed:
                 try:
-                    opened[extractor] = open_extractor(extractor, settings)
-                    result.weights[extractor] = opened[extractor].identity
+                    opened[name] = open_extractor(name, settings)
+                    result.weights[name] = opened[name].identity
                 except Fault as fault:
-                    failed[extractor] = " ".join(fault.sentences)
-            if extractor in failed:
-                result.unavailable[name] = failed[extractor]
+                    failed[name] = " ".join(fault.sentences)
+            if name in failed:
+                result.unavailable[label] = failed[name]
     return opened
 
 
 def _lacking(
-    metrics: Mapping[str, Metric], captions: Sequence[str] | None, reference: Path | Images | None, result: Result
+    wanted: Mapping[str, Asked], captions: Sequence[str] | None, reference: Path | Images | None, result: Result
 ) -> None:
     """Metrics that miss captions or a reference, told before any network is opened for them."""
-    known = components.extractors()
-    for name, metric in metrics.items():
-        towers = [key.rpartition(".")[::2] for key in metric.features]
-        reads = any(output == "text" or (tower in known and known[tower].pairs) for tower, output in towers)
-        if not metric.features:
-            result.unavailable[name] = f"{name} reads features that a protocol names; images alone do not tell which"
-        elif reads and captions is None:
-            result.unavailable[name] = f"{name} compares images with captions: give --captions"
-        elif metric.reference and reference is None:
-            result.unavailable[name] = f"{name} compares with a reference: give --reference"
+    for label, asked in wanted.items():
+        name = asked.metric.name
+        if not asked.features:
+            example = f"for example --extractor {name}=dinov2.cls"
+            result.unavailable[label] = f"{name} reads any features: say which, {example}"
+        elif asked.reads_captions and captions is None:
+            result.unavailable[label] = f"{name} compares images with captions: give --captions"
+        elif asked.metric.reference and reference is None:
+            result.unavailable[label] = f"{name} compares with a reference: give --reference"
 
 
 def open_extractor(name: str, settings: Settings) -> Extractor:
@@ -138,16 +142,13 @@ def open_extractor(name: str, settings: Settings) -> Extractor:
     return extractor.open(settings.weights.get(name), settings.device)
 
 
-def _needs(metrics: Mapping[str, Metric]) -> dict[str, list[str]]:
+def _needs(wanted: Mapping[str, Asked]) -> dict[str, list[str]]:
     """extractor -> image outputs, each once."""
     needs: dict[str, list[str]] = {}
-    for metric in metrics.values():
-        for key in metric.features:
-            extractor, _, output = key.rpartition(".")
-            pairs = components.extractors()[extractor].pairs
-            wanted = [output, "truncated"] if pairs else [] if output in TEXT else [output]
-            needs.setdefault(extractor, []).extend(part for part in wanted if part not in needs[extractor])
-    return {extractor: outputs for extractor, outputs in needs.items() if outputs}
+    for asked in wanted.values():
+        for name, outputs in asked.outputs.items():
+            needs[name] = list(dict.fromkeys([*needs.get(name, ()), *outputs]))
+    return needs
 
 
 def _extract(
@@ -161,50 +162,39 @@ def _extract(
     return extract(images, needs, opened, *options, captions)
 
 
-def _texts(
-    extracted: Extracted,
-    metrics: Mapping[str, Metric],
-    opened: Mapping[str, Extractor],
-    captions: Sequence[str] | None,
-    settings: Settings,
-) -> None:
-    """Caption embeddings, once per tower."""
-    for metric in metrics.values():
-        for key in metric.features:
-            extractor, _, output = key.rpartition(".")
-            if output != "text" or key in extracted.features or captions is None:
-                continue
-            found = opened[extractor].texts(captions, settings.template)
-            extracted.features |= {f"{extractor}.{part}": array for part, array in found.items()}
+def _texts(wanted: Mapping[str, Asked], opened: Mapping[str, Extractor], captions: Sequence[str] | None) -> Texts:
+    """Caption embeddings, once per tower and template."""
+    if captions is None:
+        return {}
+    asked_for = {(tower, asked.template) for asked in wanted.values() for tower in asked.towers}
+    return {(tower, template): opened[tower].texts(captions, template) for tower, template in sorted(asked_for)}
 
 
 def _reference(
     reference: Path | Images | None,
-    metrics: Mapping[str, Metric],
-    needs: Mapping[str, list[str]],
+    wanted: Mapping[str, Asked],
     opened: Mapping[str, Extractor],
     settings: Settings,
     result: Result,
     extracted: Extracted,
 ) -> dict[str, Any]:
     """What the images are compared with: features of other images, or statistics of one family."""
-    asking = {name: metric for name, metric in metrics.items() if metric.reference}
     assert reference is not None  # told by _lacking
     if isinstance(reference, Path) and (statistics := _statistics(reference, settings, opened)):
         key, moments = statistics
-        for name, metric in asking.items():
-            if metric.features != (key,):
-                result.unavailable[name] = f"{name} reads {', '.join(metric.features)}; {reference} holds {key}"
-            elif not metric.from_statistics:
-                result.unavailable[name] = f"{name} needs the reference's features; {reference} holds statistics only"
-        result.reference = moments.count
+        for label, asked in wanted.items():
+            if asked.features != (key,):
+                result.unavailable[label] = f"{label} reads {', '.join(asked.features)}; {reference} holds {key}"
+            elif not asked.metric.from_statistics:
+                result.unavailable[label] = f"{label} needs the reference's features; {reference} holds statistics only"
+        result.reference = moments.known_count
         return {key: moments}
     compared = reference if isinstance(reference, Images) else open_images(reference)
     result.reference = len(compared)
-    read = {key.rpartition(".")[0] for metric in asking.values() for key in metric.features}
-    found = _extract(compared, {name: needs[name] for name in needs if name in read}, opened, settings)
-    result.warnings += [f"reference: {said}" for said in found.warnings()]
-    if set(found.sizes) != set(extracted.sizes) and found.sizes and extracted.sizes:
+    found = _extract(compared, _needs(wanted), opened, settings)
+    result.warnings += [f"reference: {said}" for said in [*found.warnings(), *_duplicates(compared)]]
+    result.digests["reference"] = compared.digest
+    if set(found.sizes) != set(extracted.sizes):
         ours, theirs = (_sizes(part) for part in (extracted, found))
         result.warnings.append(f"images are {ours}, the reference {theirs}: the resize differs, and so does the score")
     return dict(found.features)
@@ -237,7 +227,7 @@ def _sizes(extracted: Extracted) -> str:
 
 
 def _duplicates(images: Images) -> list[str]:
-    """Repeated images, byte for byte: padding of a distributed sampler, or a collapsed generator."""
-    share = images.duplicates / len(images)
-    told = f"{images.duplicates} of {len(images)} images ({share:.1%}) repeat another one byte for byte"
-    return [told] if share >= DUPLICATES_TOLD else []
+    """Repeated images, byte for byte: padding of a distributed sampler (a few), or a collapsed generator (many)."""
+    found = images.duplicates
+    told = f"{found:,} of {len(images):,} ({found / len(images):.2g}) repeat another one byte for byte"
+    return [told] if found else []

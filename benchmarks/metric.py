@@ -6,6 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import Component, UnknownName
@@ -15,6 +16,16 @@ if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.weights import Weight
+
+# What an option's annotation allows; whole numbers are numbers, a path may be given as text.
+KINDS: Mapping[str, tuple[type, ...]] = {
+    "int": (int,),
+    "float": (int, float),
+    "bool": (bool,),
+    "str": (str,),
+    "None": (type(None),),
+    "Path": (str, Path),
+}
 
 
 def only(part: Mapping[str, Any] | None, metric: str) -> Any:
@@ -43,6 +54,7 @@ class Metric(Component, ABC):
     from_statistics: ClassVar[bool] = False  # mean and covariance of the reference are enough
     weights: ClassVar[tuple[Weight, ...]] = ()  # files it reads itself; those of its extractors are theirs
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published protocol variants: name -> options
+    variant_extractors: ClassVar[Mapping[str, str]] = {}  # and the network of those that were published with another
 
     @abstractmethod
     def compute(
@@ -60,11 +72,23 @@ class Metric(Component, ABC):
         return list(inspect.signature(cls.compute).parameters)[3:]
 
     @classmethod
+    def option(cls, name: str, given: Mapping[str, Any]) -> Any:
+        """The option's value as given, else its default; None where the metric has no such option."""
+        known = inspect.signature(cls.compute).parameters
+        return given.get(name, known[name].default) if name in cls.options() else None
+
+    @classmethod
     def faults(cls, options: Mapping[str, Any]) -> list[str]:
-        """One sentence per option that the metric doesn't know, with the nearest it does."""
-        return [
-            sentence
-            for name in options
-            if name not in cls.options()
-            for sentence in UnknownName(f"option of {cls.name}", name, cls.options()).sentences
-        ]
+        """One sentence per option that the metric doesn't know, with the nearest it does, or whose type is another."""
+        parameters = inspect.signature(cls.compute).parameters
+        found: list[str] = []
+        for name, value in options.items():
+            if name not in cls.options():
+                found += UnknownName(f"option of {cls.name}", name, cls.options()).sentences
+                continue
+            kinds = str(parameters[name].annotation).split(" | ")
+            if not any(isinstance(value, KINDS[kind]) for kind in kinds) or (
+                isinstance(value, bool) and "bool" not in kinds
+            ):
+                found.append(f"{cls.name}.{name} must be {' or '.join(kinds)} (got {value!r})")
+        return found

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.frechet import Moments
+from benchmarks.frechet import UNKNOWN, Moments
 from benchmarks.geometry import Geometry
 from sid import atomic
 from sid.fault import Fault
@@ -54,6 +55,17 @@ class Store:
             made = {"images": digest, "geometry": geometry.identity, "family": family(extractor), "output": output}
             data = save({"features": np.ascontiguousarray(array)}, {"sidbench": json.dumps(made, sort_keys=True)})
             atomic.write_bytes(self._path(digest, geometry, extractor, output), data)
+
+    def seen(self, digest: str) -> tuple[Counter, Counter]:
+        """Modes and sizes of an image set whose features were stored: what they warn of is as true without a pass."""
+        path = self.folder / f"{digest[:16]}.json"
+        kept = json.loads(path.read_text()) if path.is_file() else {"modes": {}, "sizes": []}
+        return Counter(kept["modes"]), Counter({(width, height): count for width, height, count in kept["sizes"]})
+
+    def write_seen(self, digest: str, modes: Counter, sizes: Counter) -> None:
+        """Beside the features."""
+        kept = {"modes": modes, "sizes": sorted((width, height, count) for (width, height), count in sizes.items())}
+        atomic.write_json(self.folder / f"{digest[:16]}.json", kept)
 
 
 def family(extractor: Extractor) -> str:
@@ -117,4 +129,4 @@ def foreign_statistics(path: Path, declared: str | None) -> tuple[str, Moments]:
     if covariance.shape != (len(mean), len(mean)):
         raise Fault(f"{path}: a mean of {len(mean)} and a covariance of {list(covariance.shape)} don't belong together")
     # Its N stands nowhere either; the published sets have more images than dimensions.
-    return declared, Moments(mean, covariance, count=10**9)
+    return declared, Moments(mean, covariance, UNKNOWN)

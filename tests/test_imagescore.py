@@ -1,52 +1,24 @@
 """`sidbench score` on any images: values, stored features, statistics of one family, and every refusal."""
 
-import json
+import re
 
 import numpy as np
 import pytest
 
-from benchmarks import components, frechet, imagescore
-from benchmarks.cli import main
-from benchmarks.extractor import Extractor
-from benchmarks.images import Array
+from benchmarks import components, frechet
+from benchmarks.asked import ask, ask_variant
+from benchmarks.images import Array, open_images
 from benchmarks.imagescore import Settings, score
 from benchmarks.metrics.frechet import Frechet
 from benchmarks.store import Store, family, write_statistics
 from sid.fault import Fault
-from tests.made_images import folder, made
-
-
-class Colours(Extractor):
-    """A small network in the place of Inception: block means; it counts the images it sees."""
-
-    name, version, outputs, preprocess = "inception-tf", 1, ("pool3", "logits_unbiased"), "blocks"
-    seen = 0
-
-    def open(self, weights, device="cpu"):
-        opened = Colours()
-        opened.identity = "weights-a"
-        return opened
-
-    def random(self, seed, device="cpu"):
-        opened = Colours()
-        opened.identity = f"random-{seed}"
-        return opened
-
-    def prepare(self, images):
-        import torch.nn.functional as F
-
-        return F.adaptive_avg_pool2d(images.float(), 2).flatten(1)
-
-    def __call__(self, prepared):
-        Colours.seen += len(prepared)
-        return {"pool3": prepared.numpy(), "logits_unbiased": prepared[:, :10].numpy()}
+from tests.made_images import encoded, folder, made
+from tests.stand_ins import Colours, Tower, stand_in
 
 
 @pytest.fixture(autouse=True)
 def network(monkeypatch):
-    known = {**components.extractors(), "inception-tf": Colours()}
-    monkeypatch.setattr(components, "extractors", lambda: known)
-    Colours.seen = 0
+    stand_in(monkeypatch)
 
 
 IMAGES, REFERENCE = made(60, 16, 16, seed=0), made(64, 16, 16, seed=1)
@@ -54,7 +26,7 @@ IMAGES, REFERENCE = made(60, 16, 16, seed=0), made(64, 16, 16, seed=1)
 
 def scored(wanted, images=IMAGES, reference=REFERENCE, **options):
     compared = Array(reference) if isinstance(reference, np.ndarray) else reference
-    return score(Array(images), {name: {} for name in wanted}, compared, **options)
+    return score(Array(images), {name: ask(name) for name in wanted}, compared, **options)
 
 
 def test_one_pass_feeds_every_metric():
@@ -95,7 +67,7 @@ def test_a_metric_without_weights_is_unavailable_and_the_rest_goes_on(tmp_path, 
     assert list(result.scores) == ["fid"]
     assert "clip-vit-l-14-336" in result.unavailable["cmmd"] and "get it with" in result.unavailable["cmmd"]
     assert "dinov2_vitl14_pretrain.pth" in result.unavailable["fd-dinov2"]
-    assert "reads features that a protocol names" in scored(["frechet"]).unavailable["frechet"]
+    assert "reads any features: say which" in scored(["frechet"]).unavailable["frechet"]
     assert "give --reference" in scored(["fid"], reference=None).unavailable["fid"]
 
 
@@ -109,7 +81,7 @@ def test_sizes_that_differ_and_duplicates_are_told():
     doubled = np.concatenate([IMAGES, IMAGES[:30]])
     told = scored(["fid"], images=doubled, reference=larger).warnings
     assert any("images are 16 x 16, the reference 24 x 24" in line for line in told)
-    assert any("30 of 90 images (33.3%) repeat another one" in line for line in told)
+    assert "images: 30 of 90 (0.33) repeat another one byte for byte" in told
 
 
 def test_few_images_are_warned_of_and_one_is_refused():
@@ -159,74 +131,78 @@ def test_only_frechet_distances_live_on_statistics():
     }
 
 
-def test_the_verb_prints_a_line_a_metric_and_says_random_weights_on_each(tmp_path, capsys):
-    folders = [folder(tmp_path / name, part) for name, part in (("a", IMAGES), ("b", REFERENCE))]
-    command = ["--results", str(tmp_path), "score", str(folders[0]), "--reference", str(folders[1])]
-    assert main([*command, "--metrics", "fid,kid", "--random-weights", "5", "--json", str(tmp_path / "s.json")]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert all("random weights, seed 5" in line for line in lines if line.startswith(("fid", "kid")))
-    assert lines[-1] == "60 images against 64"
-    written = json.loads((tmp_path / "s.json").read_text())
-    assert written["random_weights"] == 5 and written["weights"] == {"inception-tf": "random-5"}
-    assert main([*command, "--metrics", "fid", "--options", "fid.ddof=0"]) == 0
-    assert "random" not in capsys.readouterr().out
+@pytest.fixture
+def towers(monkeypatch):
+    names = ("clip-vit-g-14", "clip-vit-b-32", "clip-vit-h-14-hps-2.1", "clip-vit-h-14-hps-2.0", "clip-vit-h-14-pick")
+    stand_in(monkeypatch, *names)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["--metrics", "fud"], "did you mean 'fid'"),
-        (["--options", "fid.dof=0"], "did you mean 'ddof'"),
-        (["--options", "kid.subsets=3"], "unknown metric in --options 'kid'"),
-        (["--variant", "sid-metric"], "did you mean 'sid-metrics'"),
-        (["--samples", "99"], "holds 60 images, 99 were asked for"),
-        (["--filter", "lanczo"], "did you mean 'lanczos'"),
-        (["--captions", "none.txt"], "there is no file of captions"),
-    ],
-)
-def test_mistakes_are_sentences(tmp_path, capsys, arguments, told):
-    path = folder(tmp_path / "a", IMAGES)
-    assert main(["--results", str(tmp_path), "score", str(path), *arguments]) == 2
-    assert told in capsys.readouterr().err
+CAPTIONS = ["a dog", "a much longer caption than that"] * 30
 
 
-def test_required_metrics_decide_the_status(tmp_path, monkeypatch):
-    monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path))
-    path = str(folder(tmp_path / "a", IMAGES))
-    command = ["--results", str(tmp_path), "score", path, "--reference", path, "--metrics", "fid,fd-dinov2"]
-    assert main(command) == 0
-    assert main([*command, "--required"]) == 1
-
-
-def test_a_caption_metric_reads_each_tower_once(monkeypatch):
-    class Tower(Colours):
-        name, outputs = "clip-vit-g-14", ("image",)
-
-        def __call__(self, prepared):
-            return {"image": prepared.numpy()}
-
-        def open(self, weights, device="cpu"):
-            return Tower()
-
-        def texts(self, captions, template=""):
-            lengths = np.array([[len(template + caption)] for caption in captions], dtype=float)
-            return {"text": np.tile(lengths, 12), "truncated": lengths[:, 0] > 20}
-
-    known = {**components.extractors(), "clip-vit-g-14": Tower()}
-    monkeypatch.setattr(imagescore.components, "extractors", lambda: known)
-    captions = ["a dog", "a much longer caption than that"] * 30
-    result = scored(["clip-score"], captions=captions, settings=Settings(template="A photo depicts "))
+def test_a_template_belongs_to_its_metric_and_reaches_no_other(towers):
+    """HPSv2 and PickScore know no template: a prefix before their captions would be another score."""
+    result = scored(["clip-score", "hpsv2", "pickscore"], captions=CAPTIONS)
+    assert sorted(Tower.read) == [
+        ("clip-vit-g-14", "A photo depicts "),
+        ("clip-vit-h-14-hps-2.1", ""),
+        ("clip-vit-h-14-pick", ""),
+    ]
     assert result.scores["clip-score"].details["truncated"] == 60
+    assert result.scores["pickscore"].details["truncated"] == 30
+    assert result.digests["captions"]
     assert "give --captions" in scored(["clip-score"]).unavailable["clip-score"]
 
 
-def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):
-    path = folder(tmp_path / "b", REFERENCE)
-    target = tmp_path / "reference.safetensors"
-    assert main(["statistics", str(path), "--output", str(target)]) == 0
-    assert scored(["fid"], reference=target).scores["fid"].value == pytest.approx(
-        scored(["fid"]).scores["fid"].value, rel=1e-9
-    )
-    assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf.pool4"]) == 2
-    assert "did you mean 'pool3'" in capsys.readouterr().err
-    assert main(["statistics", str(path), "--output", str(tmp_path / "a.npz")]) == 2
+def test_a_variant_brings_the_network_and_the_template_it_was_published_with(towers):
+    wanted = {
+        "clip-score": ask_variant("clip-score", "mlcommons-sdxl"),
+        "hpsv2": ask_variant("hpsv2", "score"),
+        "pickscore": ask_variant("pickscore", "mlcommons-sdxl"),
+    }
+    result = score(Array(IMAGES), wanted, None, CAPTIONS)
+    assert set(Tower.read) == {("clip-vit-b-32", ""), ("clip-vit-h-14-hps-2.0", ""), ("clip-vit-h-14-pick", "")}
+    told = result.scores["clip-score"].details
+    assert (told["model"], told["template"], told["scale"]) == ("clip-vit-b-32", "", 100.0)
+    other = score(Array(IMAGES), {"clip-score": ask("clip-score", {"template": "A dog "})}, None, CAPTIONS)
+    assert other.scores["clip-score"].value != result.scores["clip-score"].value / 100
+
+
+def test_other_features_can_be_named_for_a_metric():
+    plain = scored(["fid"]).scores["fid"].value
+    wanted = {
+        "frechet": ask("frechet", reads="inception-tf.pool3"),
+        "kid": ask("kid", reads="inception-tf.logits_unbiased"),
+    }
+    result = score(Array(IMAGES), wanted, Array(REFERENCE))
+    assert result.scores["frechet"].value == plain
+    assert result.scores["kid"].value != scored(["kid"]).scores["kid"].value
+    assert result.read["kid"] == "inception-tf.logits_unbiased"
+
+
+@pytest.mark.parametrize(
+    ("metric", "reads", "told"),
+    [
+        ("fid", "inception-ft", "unknown extractor 'inception-ft'; did you mean 'inception-tf'"),
+        ("fid", "inception-tf.pool4", "did you mean 'pool3'"),
+        ("frechet", "inception-tf", "name the output too, for example inception-tf.pool3"),
+        ("clip-score", "clip-vit-b-32.image", "name an extractor without an output"),
+        ("clip-score", "inception-clean", "unknown output of inception-clean 'image'"),
+        ("frechet", "digits-classifier.features", "is trained inside a suite"),
+    ],
+)
+def test_features_that_do_not_fit_are_refused(metric, reads, told):
+    with pytest.raises(Fault, match=re.escape(told)):
+        ask(metric, reads=reads)
+
+
+def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_stored(tmp_path):
+    settings = Settings(store=Store(tmp_path))
+    mixed = folder(tmp_path / "mixed", [*IMAGES, made(1, 20, 20)[0]])
+    (tmp_path / "mixed" / "grey.png").write_bytes(encoded(IMAGES[0][0]))
+    first = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    seen = Colours.seen
+    again = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    assert Colours.seen == seen and again.warnings == first.warnings
+    for told in ("converted to RGB from L", "images of 2 sizes are mixed", "and 1 other sizes, the reference 16 x 16"):
+        assert any(told in line for line in first.warnings), told

@@ -156,7 +156,6 @@ def _covariance_term(first: np.ndarray, second: np.ndarray, root: str) -> float:
         return traces - 2 * float(np.trace(scipy.linalg.sqrtm(first @ second)).real)
     if root == "eigvals":
         return traces - 2 * float(np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum())
-    many = 10**9  # the statistics are taken as given, whatever number of images they come from
     zero = np.zeros(len(first))
-    sides = [frechet.Moments(zero, part.astype(np.float64), many) for part in (first, second)]
+    sides = [frechet.Moments(zero, part.astype(np.float64), frechet.UNKNOWN) for part in (first, second)]
     return frechet.distance(*sides).value

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.extractor import Extractor
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +31,8 @@ class DigitsClassifier(Extractor):
     def open(self, weights: Path | None, device: str = "cpu") -> DigitsClassifier:
         from safetensors.torch import load_file
 
-        assert weights is not None
+        if weights is None:
+            raise Fault(f"{self.name} is trained inside a suite: `sidbench prepare` makes its folder")
         opened = copy.copy(self)
         opened.network = _network().to(device)
         opened.network.load_state_dict(load_file(weights / "network.safetensors"))

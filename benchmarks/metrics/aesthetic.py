@@ -61,12 +61,12 @@ class Aesthetic(Metric):
         features: Mapping[str, np.ndarray],
         reference: Mapping[str, np.ndarray] | None = None,
         head: str = "sac",
-        file: Path | None = None,
+        file: str | Path | None = None,
     ) -> Score:
         """`head` names a published file; `file` is one given by hand, refused where its sha256 differs."""
         if head not in HEADS:
             raise Fault(f"aesthetic: unknown head '{head}'; known: {', '.join(HEADS)}")
-        layers = read(locate(HEADS[head], file))
+        layers = read(locate(HEADS[head], None if file is None else Path(file)))
         embeddings = alignment.unit(only(features, self.name), self.name)
         if embeddings.shape[1] != WIDTHS[0]:
             raise Fault(f"aesthetic reads ViT-L/14 embeddings of {WIDTHS[0]} dimensions, got {embeddings.shape[1]}")

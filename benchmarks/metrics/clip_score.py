@@ -26,10 +26,12 @@ class ClipScore(Metric):
     reference = False
     variants: ClassVar = {
         "gigagan-coco30k": {"template": PREFIX, "scale": 1.0},  # also DMD, DMD2, SiD-LSG's final number; ViT-g-14
-        "sid-lsg-training": {"template": "", "scale": 1.0},  # the same network without the prefix
+        # SiD-LSG's score while it trains has no prefix and resizes without antialiasing: another number, not offered.
         "mlcommons-sdxl": {"template": "", "scale": 100.0},  # ViT-B/32 of OpenAI
         "hessel": {"template": PREFIX, "scale": 2.5, "clamp": True},  # ViT-B/32 of OpenAI
     }
+
+    variant_extractors: ClassVar = {"mlcommons-sdxl": "clip-vit-b-32", "hessel": "clip-vit-b-32"}
 
     def compute(
         self,

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks import frechet
 from benchmarks.metric import Metric, Score, only
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,8 @@ class Frechet(Metric):
         reference: Mapping[str, np.ndarray | frechet.Moments] | None = None,
         ddof: int = 1,
     ) -> Score:
+        if ddof not in (0, 1):
+            raise Fault(f"{self.name}: ddof must be 0 or 1 (got {ddof})")
         images, compared = (as_moments(only(part, self.name), ddof) for part in (features, reference))
         found = frechet.distance(images, compared)
         details = {
@@ -40,7 +43,7 @@ class Frechet(Metric):
             "clamped": found.clamped,
             "route": found.route,
             "count": images.count,
-            "reference_count": compared.count,
+            "reference_count": compared.known_count,
             "dimension": images.dimension,
             "ddof": images.ddof,
         }

@@ -26,6 +26,7 @@ class Hpsv2(Metric):
         "score": {"scale": 1.0},  # the package's score(): v2.0, raw cosine
         "evaluate": {"scale": 100.0},  # its evaluate(): v2.1, times 100
     }
+    variant_extractors: ClassVar = {"score": "clip-vit-h-14-hps-2.0"}
 
     def compute(
         self,

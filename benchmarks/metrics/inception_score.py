@@ -38,6 +38,8 @@ class InceptionScore(Metric):
         ddof: int = 0,
     ) -> Score:
         logits = frechet.check(only(features, self.name), self.name)
+        if splits < 1:
+            raise Fault(f"inception-score: splits must be at least 1 (got {splits})")
         if len(logits) < splits:
             raise Fault(f"inception-score: {len(logits)} images can't be split into {splits} parts")
         if shuffle is not None:

@@ -27,6 +27,7 @@ class Kid(Metric):
         "torch-fidelity": {"subsets": 100, "subset_size": 1000, "seed": 2020},
         "clean-fid": {"subsets": 100, "subset_size": 1000, "seed": 0, "reference_first": True, "shrink": True},
     }
+    variant_extractors: ClassVar = {"clean-fid": "inception-clean"}
 
     def compute(
         self,
@@ -43,6 +44,10 @@ class Kid(Metric):
         images, compared = (frechet.check(only(part, self.name), self.name) for part in (features, reference))
         if images.shape[1] != compared.shape[1]:
             raise Fault(f"features of {images.shape[1]} and {compared.shape[1]} dimensions can't be compared")
+        if subsets < 0 or subset_size < 2:
+            raise Fault(
+                f"kid: subsets of at least 2 images, or none (got {subsets} of {subset_size})"
+            )
         details: dict[str, Any] = {"count": len(images), "reference_count": len(compared), "scale": scale}
         if not subsets:
             return Score(scale * discrepancy.polynomial(images, compared), {**details, "estimate": "all pairs"})

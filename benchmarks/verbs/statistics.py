@@ -32,14 +32,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from benchmarks.extraction import extract
     from benchmarks.frechet import moments
-    from benchmarks.geometry import FILTERS, Geometry
+    from benchmarks.geometry import Geometry
     from benchmarks.images import open_images
     from benchmarks.imagescore import Settings, open_extractor
     from benchmarks.store import family, write_statistics
     from sid.discovery import UnknownName
 
-    if args.filter not in FILTERS:
-        raise UnknownName("filter", args.filter, FILTERS)
     if args.output.suffix != ".safetensors":
         raise Fault(f"statistics are written as .safetensors (got {args.output})")
     name, _, output = args.features.rpartition(".")

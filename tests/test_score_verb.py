@@ -1,0 +1,138 @@
+"""`sidbench score` and `sidbench statistics` as commands: lines, status, protocols, mistakes."""
+
+import json
+
+import pytest
+import yaml
+
+from benchmarks.asked import ask
+from benchmarks.cli import main
+from benchmarks.geometry import Geometry
+from benchmarks.images import Array
+from benchmarks.imagescore import Settings, score
+from tests.made_images import folder, made
+from tests.stand_ins import stand_in
+
+
+@pytest.fixture(autouse=True)
+def network(monkeypatch):
+    stand_in(monkeypatch)
+
+
+@pytest.fixture
+def towers(monkeypatch):
+    stand_in(monkeypatch, "clip-vit-b-32")
+
+
+IMAGES, REFERENCE = made(60, 16, 16, seed=0), made(64, 16, 16, seed=1)
+
+
+def test_the_verb_prints_a_line_a_metric_and_says_random_weights_on_each(tmp_path, capsys):
+    folders = [folder(tmp_path / name, part) for name, part in (("a", IMAGES), ("b", REFERENCE))]
+    command = ["--results", str(tmp_path), "score", str(folders[0]), "--reference", str(folders[1])]
+    assert main([*command, "--metrics", "fid,kid", "--random-weights", "5", "--json", str(tmp_path / "s.json")]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert all("random weights, seed 5" in line for line in lines if line.startswith(("fid", "kid")))
+    assert all("on inception-tf.pool3" in line for line in lines if line.startswith(("fid", "kid")))
+    assert lines[-1] == "60 images against 64"
+    written = json.loads((tmp_path / "s.json").read_text())
+    assert written["random_weights"] == 5 and written["weights"] == {"inception-tf": "random-5"}
+    assert main([*command, "--metrics", "fid", "--options", "fid.ddof=0"]) == 0
+    assert "random" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--metrics", "fud"], "did you mean 'fid'"),
+        (["--options", "fid.dof=0"], "did you mean 'ddof'"),
+        (["--options", "kid.subsets=3"], "unknown metric in --options 'kid'"),
+        (["--variant", "sid-metric"], "did you mean 'sid-metrics'"),
+        (["--samples", "99"], "holds 60 images, 99 were asked for"),
+        (["--samples", "0"], "--samples must be at least 1 (got 0)"),
+        (["--filter", "lanczo"], "did you mean 'lanczos'"),
+        (["--captions", "none.txt"], "there is no file of captions"),
+        (["--options", "fid.ddof=one"], "fid.ddof must be int (got 'one')"),
+        (["--options", "fid.ddof"], "--options takes METRIC.NAME=VALUE (got 'fid.ddof')"),
+        (["--extractor", "fud=inception-clean"], "unknown metric in --extractor 'fud'; did you mean 'fid'"),
+        (["--extractor", "fid"], "--extractor takes METRIC=EXTRACTOR (got 'fid')"),
+        (["--weights", "inception-ft=a.pth"], "unknown extractor in --weights 'inception-ft'"),
+        (["--protocol", "gigagan-coco"], "did you mean 'gigagan-coco30k'"),
+        (["--protocol", "sid-fid50k"], "holds 60 images, 50,000 were asked for"),
+        (["--protocol", "sid-fid50k", "--side", "32"], "the protocol sid-fid50k fixes --side"),
+        (["--protocol", "sid-fid50k", "--metrics", "fdi"], "unknown column of sid-fid50k 'fdi'; did you mean 'fid'"),
+    ],
+)
+def test_mistakes_are_sentences(tmp_path, capsys, arguments, told):
+    path = folder(tmp_path / "a", IMAGES)
+    assert main(["--results", str(tmp_path), "score", str(path), *arguments]) == 2
+    assert told in capsys.readouterr().err
+
+
+def test_required_metrics_decide_the_status(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path))
+    path = str(folder(tmp_path / "a", IMAGES))
+    command = ["--results", str(tmp_path), "score", path, "--reference", path, "--metrics", "fid,fd-dinov2"]
+    assert main(command) == 0
+    assert main([*command, "--required"]) == 1
+    assert main([*command[:-1], "fd-dinov2"]) == 1  # nothing at all was computed
+
+
+def protocol_file(tmp_path, **changes):
+    """Three columns under two geometries, for 60 images with captions."""
+    fid = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": "coco2014", "split": "val"}}
+    geometry = {"crop": "centre", "side": 8, "filter": "box"}
+    options = {"template": "A photo depicts ", "scale": 1.0}
+    columns = {
+        "fid": {**fid, "geometry": geometry},
+        "whole": fid,
+        "clip": {"metric": "clip-score", "features": "clip-vit-b-32.image", "geometry": geometry, "options": options},
+    }
+    content = {"name": "mine", "samples": 60, "selection": {"trials": 3, "rule": "minimum"}, "metrics": columns}
+    file = tmp_path / "mine.yaml"
+    file.write_text(yaml.safe_dump({**content, **changes}, sort_keys=False))
+    return str(file)
+
+
+def test_a_protocol_fixes_crop_resize_features_and_template(tmp_path, capsys, towers):
+    folders = [folder(tmp_path / name, part) for name, part in (("a", IMAGES), ("b", REFERENCE))]
+    (tmp_path / "captions.txt").write_text("dog\n" * 60)
+    command = ["--results", str(tmp_path), "score", str(folders[0]), "--reference", str(folders[1]), "--captions"]
+    command += [str(tmp_path / "captions.txt"), "--json", str(tmp_path / "s.json"), "--protocol"]
+    assert main([*command, protocol_file(tmp_path)]) == 0
+    told = capsys.readouterr().out
+    assert [line.split()[0] for line in told.splitlines() if " on " in line] == ["fid", "whole", "clip"]
+    assert "on clip-vit-b-32.image, clip-vit-b-32.text" in told and "template 'A photo depicts '" in told
+    assert "mine reports the minimum of 3 trials: this is one of them" in told
+    found = {name: one["value"] for name, one in json.loads((tmp_path / "s.json").read_text())["metrics"].items()}
+    small = Geometry("centre", 8, "box")
+    plain = score(Array(IMAGES), {"fid": ask("fid")}, Array(REFERENCE), settings=Settings(geometry=small))
+    assert found["fid"] == plain.scores["fid"].value != found["whole"]
+    assert main([*command, protocol_file(tmp_path), "--metrics", "whole"]) == 0
+    assert capsys.readouterr().out.startswith(f"whole  {found['whole']:.6g}")
+
+
+def test_captions_that_are_not_the_protocols_are_refused(tmp_path, capsys, towers):
+    (tmp_path / "captions.txt").write_text("dog\n" * 60)
+    path = str(folder(tmp_path / "a", IMAGES))
+    command = ["--results", str(tmp_path), "score", path, "--reference", path]
+    command += ["--captions", str(tmp_path / "captions.txt"), "--protocol"]
+    for prompts, told in (
+        ({"name": "p", "sha256": "0" * 64, "count": 60}, "the captions have sha256"),
+        ({"name": "p", "count": 61}, "mine has 61 captions (p), the file holds 60"),
+    ):
+        assert main([*command, protocol_file(tmp_path, prompts=prompts)]) == 2
+        assert told in capsys.readouterr().err
+    assert main([*command, protocol_file(tmp_path, samples="many")]) == 2
+    assert "mine.yaml: samples:" in capsys.readouterr().err
+
+
+def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):
+    path = folder(tmp_path / "b", REFERENCE)
+    target = tmp_path / "reference.safetensors"
+    assert main(["statistics", str(path), "--output", str(target)]) == 0
+    found, plain = (score(Array(IMAGES), {"fid": ask("fid")}, one) for one in (target, Array(REFERENCE)))
+    assert found.scores["fid"].value == pytest.approx(plain.scores["fid"].value, rel=1e-9)
+    assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf.pool4"]) == 2
+    assert "did you mean 'pool3'" in capsys.readouterr().err
+    assert main(["statistics", str(path), "--output", str(tmp_path / "a.npz")]) == 2
