@@ -1,4 +1,5 @@
-# The tables of all runs, and the page made of them.
+# The tables of all runs, and the page made of them; Snakemake's own report embeds it.
+from benchmarks.report import audit
 
 
 rule table:
@@ -19,8 +20,14 @@ rule table:
 rule report:
     input:
         inputs("report"),
+        audits=lambda wildcards: [str(file) for file in audit.files(Path(HOME))],
     output:
-        f"{HOME}/report/index.html",
+        report(
+            f"{HOME}/report/index.html",
+            caption="../report/page.rst",
+            category="SiDBench",
+            labels={"suite": NAME, "what": "verdicts, curves, samples, cost, provenance"},
+        ),
     log:
         f"{HOME}/logs/report.log",
     conda:
