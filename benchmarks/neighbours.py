@@ -69,26 +69,35 @@ def _balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> B
 
 
 def radii(features: np.ndarray, k: int, middle: np.ndarray) -> np.ndarray:
-    """Squared distance of each point to its k-th neighbour, itself not counted."""
-    found = np.empty(len(features))
+    """Squared distance of each point to its k-th neighbour, itself not counted; each pair of blocks is met once."""
+    best = np.full((len(features), k + 1), np.inf)  # the smallest seen so far, a point's distance to itself among them
     for first in range(0, len(features), ROWS):
-        best = np.empty((len(features[first : first + ROWS]), 0))
-        for second in range(0, len(features), ROWS):
-            squares = squared_distances(features[first : first + ROWS], features[second : second + ROWS], middle)
+        rows = slice(first, first + ROWS)
+        for second in range(first, len(features), ROWS):
+            columns = slice(second, second + ROWS)
+            squares = squared_distances(features[rows], features[columns], middle)
             if first == second:
                 np.fill_diagonal(squares, 0.0)
-            best = np.concatenate([best, squares], axis=1)
-            best = np.partition(best, k, axis=1)[:, : k + 1] if best.shape[1] > k + 1 else best
-        found[first : first + ROWS] = best.max(axis=1)
-    return found
+            else:
+                best[columns] = _smallest(best[columns], squares.T, k)
+            best[rows] = _smallest(best[rows], squares, k)
+    return best.max(axis=1)
+
+
+def _smallest(best: np.ndarray, squares: np.ndarray, k: int) -> np.ndarray:
+    """The k + 1 smallest of each row of both."""
+    return np.partition(np.concatenate([best, squares], axis=1), k, axis=1)[:, : k + 1]
 
 
 def squared_distances(first: np.ndarray, second: np.ndarray, middle: np.ndarray) -> np.ndarray:
     """|x-y|^2 for all pairs in float64; what is only rounding is exactly 0, so that equal points are equal."""
     first, second = first - middle, second - middle
-    lengths = (first**2).sum(axis=1)[:, None] + (second**2).sum(axis=1)
-    squares = lengths - 2 * first @ second.T
-    squares[squares < SNAP * lengths] = 0.0
+    lengths = np.add.outer(np.einsum("nd,nd->n", first, first), np.einsum("nd,nd->n", second, second))
+    squares = first @ second.T
+    squares *= -2
+    squares += lengths
+    lengths *= SNAP
+    squares[squares < lengths] = 0.0
     return squares
 
 

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+import yaml
 
 from benchmarks import weights
 from benchmarks.cli import main
@@ -86,3 +87,22 @@ def test_the_verb_lists_every_file_with_licence_and_way_to_get_it(capsys):
     assert "1 missing" in capsys.readouterr().out
     assert main(["weights", "fidd"]) == 2
     assert "did you mean 'fid'" in capsys.readouterr().err
+
+
+def test_the_verb_lists_what_a_protocol_or_a_suite_needs(capsys, tmp_path):
+    assert main(["weights", "dmd2-sdxl-10k"]) == 0
+    told = capsys.readouterr().out
+    assert "inception-2015-12-05: missing" in told and "clip-vit-g-14: missing" in told and "2 of 2 missing" in told
+    assert main(["weights", "smoke"]) == 0
+    assert "smoke: no published weights are needed" in capsys.readouterr().out
+    column = {"metric": "aesthetic", "features": "clip-vit-l-14.image"}
+    protocol = {"name": "faces", "samples": 10, "metrics": {"aes": column}}
+    tasks = {"digits-cond": {"protocol": "faces"}}
+    suite = {"name": "mine", "extends": "smoke", "protocols": {"faces": protocol}, "tasks": tasks}
+    (tmp_path / "mine.yaml").write_text(yaml.safe_dump(suite))
+    assert main(["weights", str(tmp_path / "mine.yaml")]) == 0
+    told = capsys.readouterr().out
+    assert "sac+logos+ava1-l14-linearMSE: missing" in told and "clip-vit-l-14: missing" in told
+    assert "3,714,759 bytes, Apache-2.0" in told and "pinned on first use" in told
+    assert main(["weights", "smok"]) == 2
+    assert "did you mean 'smoke'" in capsys.readouterr().err

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.speed.machine import facts, limited_to
 from sid import atomic
 
 RECORD = Path(__file__).parent / "records" / "metrics.json"
@@ -33,14 +34,13 @@ def main() -> int:
     parser.add_argument("--only", choices=("arithmetic", "extraction"))
     args = parser.parse_args()
     if os.environ.get("OMP_NUM_THREADS") != str(args.threads):  # the libraries read it when they are loaded
-        os.environ |= {name: str(args.threads) for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS")}
-        os.environ["OPENBLAS_NUM_THREADS"] = str(args.threads)
-        os.execv(sys.executable, [sys.executable, "-m", "benchmarks.speed.metrics", *sys.argv[1:]])
+        again = [sys.executable, "-m", "benchmarks.speed.metrics", *sys.argv[1:]]
+        os.execve(sys.executable, again, limited_to(args.threads))
     import torch
 
     torch.set_num_threads(args.threads)
     found: dict[str, Any] = {"command": "python -m benchmarks.speed.metrics " + " ".join(sys.argv[1:])}
-    found |= {"threads": args.threads, "load_before": os.getloadavg(), "versions": _versions()}
+    found |= facts(args.threads)
     if args.only != "extraction":
         found["arithmetic"] = arithmetic(args.repeats)
         found["arithmetic of all metrics"] = all_metrics(args.images)
@@ -202,13 +202,6 @@ def _peers(folder: Path, state: dict, place: Path) -> dict[str, Callable[[], Any
                     metrics[tap](batch)
 
     return {"clean-fid": clean_fid, "torch-fidelity": torch_fidelity, "torchmetrics": torchmetrics}
-
-
-def _versions() -> dict[str, str]:
-    from importlib.metadata import version
-
-    names = ("torch", "numpy", "scipy", "clean-fid", "torch-fidelity", "torchmetrics")
-    return {name: version(name) for name in names}
 
 
 if __name__ == "__main__":

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from benchmarks.protocol import Protocol
     from benchmarks.weights import Weight
 
 HELP = "list weight files: present or missing, licence, sha256, where they are looked for, how to get them"
@@ -13,15 +15,17 @@ EXAMPLE = "sidbench weights fid aesthetic"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("names", nargs="*", metavar="NAME", help="metrics or extractors (default: all)")
+    what = "metrics, extractors, protocols or suites, by name or file (default: all metrics and extractors)"
+    parser.add_argument("names", nargs="*", metavar="NAME", help=what)
     parser.add_argument("--verify", action="store_true", help="read the present files and check their sha256")
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.weights import find, places, verify
+    from benchmarks.weights import FOLDER, find, places, verify
 
+    found = needed(args.names)
     missing = 0
-    for weight, users in needed(args.names).items():
+    for weight, users in found.items():
         path = find(weight)
         missing += path is None
         size = f"{path.stat().st_size:,} bytes" if path else f"{weight.size:,} bytes" if weight.size else "size unknown"
@@ -35,25 +39,62 @@ def run(args: argparse.Namespace) -> int:
             folders = dict.fromkeys(str(place.parent) for place in places(weight))
             print(f"  looked in {', '.join(folders)}")
             print(f"  get       {weight.get}")
-    print(f"{missing} missing; $SIDBENCH_WEIGHTS names the folder to put them in; nothing is ever downloaded")
+    if not found:
+        print(f"{' and '.join(args.names)}: no published weights are needed")
+        return 0
+    print(f"{missing} of {len(found)} missing; ${FOLDER} names the folder to put them in; nothing is ever downloaded")
     return 0
 
 
 def needed(names: list[str]) -> dict[Weight, list[str]]:
-    """Weight -> the metrics and extractors that read it, for those named or for all."""
+    """Weight -> who reads it, for those named or for all."""
     from benchmarks import components
+
+    users = [*components.extractors(), *components.metrics()]
+    found: dict[Weight, list[str]] = {}
+    for name in names or users:
+        for weight in _weights(name):
+            if name not in found.setdefault(weight, []):
+                found[weight].append(name)
+    return found
+
+
+def _weights(name: str) -> Iterator[Weight]:
+    """Of one metric, extractor, protocol or suite."""
+    from benchmarks import components, source
+    from benchmarks.config import load_suite
+    from benchmarks.protocolscore import read
     from sid.discovery import UnknownName
 
-    users: dict[str, Any] = {**components.extractors(), **components.metrics()}
+    extractors, metrics = components.extractors(), components.metrics()
+    if name in extractors:
+        yield from extractors[name].weights
+    elif name in metrics:
+        yield from metrics[name].weights
+        yield from _of_extractors(key.rpartition(".")[0] for key in metrics[name].features)
+    elif name in source.names("protocol"):
+        yield from _of_columns(read(name))
+    elif name in source.names("suite") or name.endswith((".yaml", ".yml")):
+        suite = load_suite(name)
+        for protocol in dict.fromkeys(task.protocol for task in suite.tasks.values()):
+            yield from _of_columns(suite.protocols[protocol])
+    else:
+        known = [*extractors, *metrics, *source.names("protocol"), *source.names("suite")]
+        raise UnknownName("metric, extractor, protocol or suite", name, known)
+
+
+def _of_columns(protocol: Protocol) -> Iterator[Weight]:
+    """What a protocol's metrics and their extractors read."""
+    from benchmarks import components
+
+    for column in protocol.metrics.values():
+        yield from components.metrics()[column.metric].weights
+        yield from _of_extractors([column.extractor])
+
+
+def _of_extractors(names: Iterable[str]) -> Iterator[Weight]:
+    from benchmarks import components
+
+    known: dict[str, Any] = dict(components.extractors())
     for name in names:
-        if name not in users:
-            raise UnknownName("metric or extractor", name, users)
-    found: dict[Weight, list[str]] = {}
-    for name, component in users.items():
-        if names and name not in names:
-            continue
-        extractors = {key.rpartition(".")[0] for key in getattr(component, "features", ())}
-        read = [extractor for key, extractor in components.extractors().items() if key in extractors]
-        for weight in [*component.weights, *(weight for extractor in read for weight in extractor.weights)]:
-            found.setdefault(weight, []).append(name)
-    return found
+        yield from known[name].weights if name in known else ()
