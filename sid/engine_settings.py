@@ -1,4 +1,4 @@
-"""How a training is executed: over which processes, in which precision, with which memory savings. Plain data, no torch.
+"""How a training is executed: over which processes, in which precision, saving which memory. Plain data, no torch.
 
 The defaults are the paper-faithful preset: float32, nothing fused, nothing recomputed. They change no digest.
 """
@@ -52,9 +52,7 @@ class EngineSettings:
     def decisive(self) -> dict[str, object]:
         """What differs from the paper-faithful preset and moves numbers: empty for the defaults, told to digests."""
         plain = asdict(EngineSettings())
-        return {
-            name: value for name, value in asdict(self).items() if value != plain[name] and name not in UNDECISIVE
-        }
+        return {name: value for name, value in asdict(self).items() if value != plain[name] and name not in UNDECISIVE}
 
 
 FAITHFUL = EngineSettings()

@@ -82,7 +82,7 @@ def _store_in_half(teacher: nn.Module) -> None:
 def _channels_last(root: nn.Module, sharded: bool) -> None:
     """Images in channels-last order, and the kernels too where they are whole: shards must be contiguous."""
     if not sharded:
-        root.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        root.to(memory_format=torch.channels_last)
 
     def reorder(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
         image, *rest = inputs

@@ -174,7 +174,7 @@ class TrainState:
 
     def _newest(self) -> Path | None:
         paths = sorted(self.folder.glob("state-*"), reverse=True)
-        for path, before in zip(paths, [*paths[1:], None], strict=True):
+        for path, before in zip(paths, [*paths[1:], None], strict=False):
             fault = _damage(path)
             if fault is None:
                 return path

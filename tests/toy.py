@@ -10,6 +10,7 @@ import torch
 from sid.condition import ClassLabels, Condition, Unconditional
 from sid.denoiser import Denoiser
 from sid.draws import Draws
+from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.method import Method
 from sid.recipe import Recipe
 from sid.teachers.mlp import Mlp
@@ -52,13 +53,19 @@ def data(conditional: bool = True) -> Data:
 
 
 def distil(
-    method: Method, options: Any, folder: Path, conditional: bool = True, dropout: float = 0.0, **recipe: Any
+    method: Method,
+    options: Any,
+    folder: Path,
+    conditional: bool = True,
+    dropout: float = 0.0,
+    engine: EngineSettings = FAITHFUL,
+    **recipe: Any,
 ) -> Trained:
     """A few steps of a method on the toy."""
     told = {"images": 6 * 8, "batch": 8, "ema_halflife": 50.0, "save_seconds": 1e9, **recipe}
     dtype = getattr(torch, told.get("dtype", "float32"))
     taught = teacher(conditional, dtype=dtype, dropout=dropout)
-    return train(method, options, taught, data(conditional), Recipe(**told), folder, quiet=True)
+    return train(method, options, taught, data(conditional), Recipe(**told), folder, quiet=True, engine=engine)
 
 
 def weights(trained: Trained) -> torch.Tensor:

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.components import methods
 from sid.method import Method
 from tests.contract import guests
+from tests.contract.two_processes import STRATEGIES
 
 ROOT = Path(__file__).parents[2]
 NAMES = (*methods(), guests.WRITTEN, guests.DOCUMENTED)
@@ -47,8 +48,8 @@ def method(request: pytest.FixtureRequest, under_contract: dict[str, Method]) ->
 @pytest.fixture(scope="session")
 def trained_by_two(
     under_contract: dict[str, Method], guest_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> dict[str, list[dict[str, Any]]]:
-    """What each of two processes ended with, by method: all methods in one launch."""
+) -> dict[tuple[str, str], list[dict[str, Any]]]:
+    """What each of two processes ended with, by method and strategy: all of them in one launch."""
     import torch
 
     folder = tmp_path_factory.mktemp("two")
@@ -59,6 +60,7 @@ def trained_by_two(
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stderr[-4000:]
     return {
-        name: [torch.load(folder / f"{module}-{rank}.pt", weights_only=True) for rank in (0, 1)]
+        (name, strategy): [torch.load(folder / f"{module}-{strategy}-{rank}.pt", weights_only=True) for rank in (0, 1)]
         for name, module in modules.items()
+        for strategy in STRATEGIES
     }

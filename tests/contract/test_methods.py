@@ -16,6 +16,7 @@ import torch
 from sid.method import Method
 from tests.contract import declared, trained
 from tests.contract.conftest import ROOT
+from tests.contract.two_processes import STRATEGIES
 
 
 @pytest.mark.parametrize("check", declared.CHECKS, ids=lambda check: check.__name__)
@@ -28,11 +29,12 @@ def test_trained(method: Method, check: Callable[[Method, Path], None], tmp_path
     check(method, tmp_path)
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
 def test_two_processes_train_as_one(
-    method: Method, trained_by_two: dict[str, list[dict[str, Any]]], tmp_path: Path
+    method: Method, strategy: str, trained_by_two: dict[tuple[str, str], list[dict[str, Any]]], tmp_path: Path
 ) -> None:
     """Both end with the same bits, and with those of one process; a method whose split matters keeps the split."""
-    first, second = trained_by_two[method.name]
+    first, second = trained_by_two[method.name, strategy]
     assert torch.equal(first["weights"], second["weights"])
     split = trained.BATCH // 2 if method.split_matters else None
     trained.assert_the_same_training(trained.all_splits(method, tmp_path, split), first)

@@ -10,9 +10,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.method import Batch, Ema, Method, Player, Progress, Terms
 from sid.recipe import Recipe
 from sid.rounds import total_loss
+from sid.sharding import whole
 from sid.trainer import train
 from tests import toy
 from tests.contract.watched import Around, Nets, Watched, before_each_step, perturbing
@@ -176,26 +178,30 @@ def three_steps_and_a_resume_equal_six(method: Method, folder: Path) -> None:
 # Splits.
 
 
-def every_gradient(method: Method, folder: Path, micro_batch: int | None) -> list[list[Tensor]]:
+def every_gradient(
+    method: Method, folder: Path, micro_batch: int | None, engine: EngineSettings = FAITHFUL
+) -> list[list[Tensor]]:
     """What each player's optimiser is given in float32 at its first steps, one per phase; no weight moves."""
     steps: list[list[Tensor]] = []
 
     def look(optimiser: torch.optim.Optimizer) -> None:
         parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        steps.append([torch.zeros_like(p) if p.grad is None else p.grad.clone() for p in parameters])
+        steps.append([whole(torch.zeros_like(p) if p.grad is None else p.grad).clone() for p in parameters])
 
     options = toy_options(method)
     still = watched(method, perturbing(method, options, lambda player, nets, batch: player.loss(nets, batch)), True)
     with before_each_step(look):
-        toy.distil(still, options, folder, images=3 * BATCH, micro_batch=micro_batch)
+        toy.distil(still, options, folder, images=3 * BATCH, micro_batch=micro_batch, engine=engine)
     return steps
 
 
-def all_splits(method: Method, folder: Path, micro_batch: int | None) -> dict[str, Any]:
+def all_splits(
+    method: Method, folder: Path, micro_batch: int | None, engine: EngineSettings = FAITHFUL
+) -> dict[str, Any]:
     """Six steps of training in float64, and the first gradients in float32."""
-    told: dict[str, Any] = {"dtype": "float64", "micro_batch": micro_batch}
+    told: dict[str, Any] = {"dtype": "float64", "micro_batch": micro_batch, "engine": engine}
     trained = toy.distil(watched(method), toy_options(method), folder / "float64", **told)
-    gradients = every_gradient(method, folder / "float32", micro_batch)
+    gradients = every_gradient(method, folder / "float32", micro_batch, engine)
     return {"weights": toy.weights(trained), "gradients": gradients}
 
 

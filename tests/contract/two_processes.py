@@ -8,16 +8,23 @@ from pathlib import Path
 
 import torch
 
+from sid.engine_settings import EngineSettings
 from sid.method import Method
 from tests.contract.guests import method_in
 from tests.contract.trained import BATCH, all_splits
+
+STRATEGIES = ("ddp", "fsdp2")
 
 
 def main(folder: Path, modules: list[str]) -> None:
     for name in modules:
         method: Method = method_in(importlib.import_module(name))
-        found = all_splits(method, folder / name, micro_batch=BATCH // 2)
-        torch.save(found, folder / f"{name}-{torch.distributed.get_rank()}.pt")
+        for strategy in STRATEGIES:
+            # Shards are summed in the last of two rounds, where the method bears being split into rounds.
+            rounds = 2 if strategy == "fsdp2" and not method.split_matters else 1
+            place = folder / name / strategy
+            found = all_splits(method, place, BATCH // 2 // rounds, EngineSettings(strategy=strategy))
+            torch.save(found, folder / f"{name}-{strategy}-{torch.distributed.get_rank()}.pt")
 
 
 if __name__ == "__main__":

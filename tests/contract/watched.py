@@ -9,11 +9,13 @@ from functools import partial
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from sid.method import Batch, Method, Player, Progress, Terms
 from sid.nets import trained_parameters
+from sid.sharding import whole
 
 Nets = Mapping[str, nn.Module]
 Around = Callable[[Player, Nets, Batch], Terms]
@@ -76,8 +78,16 @@ def perturbing(method: Method, options: Any, around: Around) -> Around:
             moved, random = True, torch.Generator().manual_seed(7)
             for other in method.players(options):
                 for parameter in trained_parameters(nets, other.trains):
-                    size = float(parameter.detach().double().norm()) / parameter.numel() ** 0.5 or 1.0
-                    parameter.data += 0.3 * size * torch.randn(parameter.shape, generator=random).to(parameter)
+                    weight = whole(parameter.detach())
+                    size = float(weight.double().norm()) / weight.numel() ** 0.5 or 1.0
+                    _add(parameter, 0.3 * size * torch.randn(weight.shape, generator=random).to(weight))
         return around(player, nets, batch)
 
     return perturbed
+
+
+def _add(parameter: nn.Parameter, noise: Tensor) -> None:
+    """The same whole noise, however the parameter is cut."""
+    if isinstance(parameter.data, DTensor):
+        noise = distribute_tensor(noise, parameter.device_mesh, parameter.placements)
+    parameter.data += noise
