@@ -228,7 +228,9 @@ def as_inline(figure: Figure, name: str, label: str) -> str:
     text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
     text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would reach the whole page
     text = re.sub(r"font-family: [^;]*;? ?", "", text)
-    text = re.sub(r"(\d\.\d\d)\d+", r"\1", re.sub(r"\s+", " ", text)).replace("> <", "><")
+    text = re.sub(r"\s+", " ", text).replace("> <", "><")
+    # Two decimals are enough for a position, and not for what a tick says.
+    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), text)
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
     for colour, variable in THEMED.items():
         text = text.replace(colour, f"var(--{variable})")
