@@ -1,0 +1,140 @@
+"""CIFAR-10 (Krizhevsky 2009): the original archive of pickled batches, its folder, or the zip of EDM's tools."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.datafile import DataFile, Missing, folders
+from benchmarks.filedataset import FileDataset, opened
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from benchmarks.images import Images
+
+TERMS = "no licence stated"
+ZIP = DataFile("the images as EDM's zip", ("cifar10-32x32.zip", "cifar10.zip"), TERMS, "EDM's dataset_tool.py makes it")
+ARCHIVE = DataFile(
+    "the images as the original archive, its folder or EDM's zip",
+    ("cifar-10-python.tar.gz", "cifar-10-batches-py", *ZIP.names),
+    TERMS,
+    "https://www.cs.toronto.edu/~kriz/cifar.html",
+)
+BATCHES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "heldout": ("test_batch",)}
+VALUES = 3 * 32 * 32
+
+
+class Cifar10(FileDataset):
+    name = "cifar10"
+    version = 1
+    paper = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
+    verified = "layout"
+    shape = (3, 32, 32)
+    classes = 10
+    files = (ARCHIVE,)
+
+    def opened(self, split: str) -> Images:
+        from benchmarks.images import Array
+
+        path = self._path()
+        if path.suffix != ".zip":
+            return Array(_split(path, split)[0], f"{path}, {split}")
+        if split != "train":
+            raise Fault(f"{path} holds the split train only; the split {split} needs {ARCHIVE.names[0]}")
+        return opened(path)
+
+    def labels(self, split: str) -> np.ndarray:
+        path = self._path()
+        return _split(path, split)[1] if path.suffix != ".zip" else super().labels(split)
+
+    def _path(self) -> Path:
+        """The file that is there. Parquet is named, since it is what many have."""
+        try:
+            return self.locate(ARCHIVE)
+        except Missing as missing:
+            parquet = [file for folder in folders(self.name, self.given) for file in sorted(folder.glob("*.parquet"))]
+            if not parquet:
+                raise
+            raise Fault(
+                [f"{parquet[0]}: parquet is not read here (it would need pyarrow)", *missing.sentences]
+            ) from None
+
+
+@lru_cache(maxsize=4)
+def _split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    """uint8 images [N, 3, 32, 32] and labels, batch by batch in the published order."""
+    import numpy as np
+
+    contents = _batches(path)
+    parts = []
+    for name in BATCHES[split]:
+        if name not in contents:
+            raise Fault(f"{path} holds no {name}: it is no CIFAR-10 in its Python form, or it is truncated")
+        try:
+            parts.append(_batch(contents[name]))
+        except Fault as fault:
+            raise Fault([f"{path}: {name}: {sentence}" for sentence in fault.sentences]) from None
+    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+
+
+@lru_cache(maxsize=1)
+def _batches(path: Path) -> dict[str, bytes]:
+    from benchmarks.archives import members
+
+    if path.is_dir():
+        return {file.name: file.read_bytes() for file in path.iterdir() if "_batch" in file.name}
+    return {Path(name).name: content for name, content in members(path) if "_batch" in Path(name).name}
+
+
+def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
+    """One pickled batch, read as data: nothing in it runs."""
+    import numpy as np
+
+    from sid.teachers.inert_pickle import Name, Policy, Shell, read
+
+    array, dtype, encode = Name("numpy", "ndarray"), Name("numpy", "dtype"), Name("_codecs", "encode")
+    makers = {Name(module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")}
+
+    class Batch(Policy):
+        """The names of an array of bytes, and no other."""
+
+        def admit(self, name: Name) -> None:
+            if name not in {array, dtype, encode, *makers}:
+                raise Fault(f"it names {name}, which no CIFAR-10 batch needs")
+
+        def call(self, name: Name, arguments: tuple[Any, ...]) -> Any:
+            if name == encode:
+                return str(arguments[0]).encode("latin1")
+            return Shell(array if name in makers else name, arguments)
+
+    told = read(io.BytesIO(content), Batch())
+    if not isinstance(told, dict):
+        raise Fault("it is no CIFAR-10 batch: it holds no table")
+    told = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in told.items()}
+    labels, data = told.get("labels"), told.get("data")
+    if not isinstance(data, Shell) or data.of != array or not isinstance(labels, list):
+        raise Fault("it is no CIFAR-10 batch: it holds no data and labels")
+    shape, kind, pixels = _state(data)
+    if shape != (len(labels), VALUES) or kind != "u1" or len(pixels) != len(labels) * VALUES:
+        found = f"{list(shape)} of {kind} in {len(pixels):,} bytes, with {len(labels)} labels"
+        raise Fault(f"it is no CIFAR-10 batch: its array is {found}")
+    classes = np.array(labels, np.int64)
+    if classes.min() < 0 or classes.max() > 9:
+        raise Fault(f"it is no CIFAR-10 batch: a label is {classes.max()}")
+    return np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32), classes
+
+
+def _state(data: Any) -> tuple[tuple[int, ...], str, bytes]:
+    """Shape, type and bytes of a pickled array."""
+    try:
+        _, shape, dtype, columns_first, content = data.state
+        kind = dtype.arguments[0]
+    except (TypeError, ValueError, AttributeError, IndexError):
+        raise Fault("it is no CIFAR-10 batch: its array has no readable state") from None
+    if columns_first:
+        raise Fault("it is no CIFAR-10 batch: its array is stored by columns")
+    return tuple(shape), str(kind).lstrip("|"), content.encode("latin1") if isinstance(content, str) else bytes(content)

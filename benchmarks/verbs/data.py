@@ -1,0 +1,113 @@
+"""What data a suite needs, where it is looked for, what is there; references are made ready once."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.config import Suite
+    from benchmarks.needs import Needed
+
+HELP = "list the data of a suite: present or missing, licence, where it is looked for; --prepare its references"
+EXAMPLE = "sidbench data sd15 --prepare --device cuda"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="a suite, a data set, NAME@PATH, a path, or prompts (default: all)"
+    )
+    parser.add_argument("--verify", action="store_true", help="open what is there and tell every fault of it")
+    parser.add_argument(
+        "--prepare", action="store_true", help="a suite's references: features and statistics; the same command goes on"
+    )
+    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
+    parser.add_argument("--random-weights", type=int, metavar="SEED", help="made networks; every file says so")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import needs
+
+    suite = _suite(args.name)
+    if args.prepare and suite is None:
+        raise Fault("--prepare makes a suite's references: name a suite")
+    listed = needs.of_suite(suite) if suite else needs.named(args.name) if args.name else needs.of_all()
+    for need in listed:
+        _tell(need)
+    lacking = [need for need in listed if need.missing]
+    print(f"{len(lacking)} of {len(listed)} missing; put them into $SIDBENCH_DATA; nothing is ever downloaded")
+    if (args.verify or args.prepare) and (wrong := [sentence for need in listed for sentence in need.verify()]):
+        raise Fault(wrong)
+    if suite and args.prepare:
+        return _prepare(suite, args)
+    return 0
+
+
+def _suite(name: str | None) -> Suite | None:
+    """The suite of that name or file; None where the name is something else's."""
+    from benchmarks import source
+    from benchmarks.config import load_suite
+
+    if name is None or not (name in source.names("suite") or name.endswith((".yaml", ".yml"))):
+        return None
+    return load_suite(name)
+
+
+def _tell(need: Needed) -> None:
+    from benchmarks import datafile
+
+    if not need.files:
+        print(f"{need.name}: nothing to fetch" + (f" ({', '.join(need.readers)})" if need.readers else ""))
+        return
+    print(f"{need.name}: {'missing' if need.missing else 'present'}")
+    if need.readers:
+        print(f"  for       {', '.join(need.readers)}")
+    for file in need.files:
+        path = need.find(file)
+        print(f"  {'file' if file.needed else 'optional':<9} {file.purpose}: {file.words}")
+        if path is not None:
+            size = f", {path.stat().st_size:,} bytes" if path.is_file() else ""
+            print(f"  found     {path}{size}")
+        else:
+            print(f"  looked in {', '.join(str(folder) for folder in datafile.folders(need.owner, need.given))}")
+            print(f"  get       {file.source}")
+
+
+def _prepare(suite: Suite, args: argparse.Namespace) -> int:
+    """Features and statistics of every reference whose data and network are there; the others are told."""
+    from tqdm import tqdm
+
+    from benchmarks import needs
+    from benchmarks.components import metrics
+    from benchmarks.geometry import Geometry
+    from benchmarks.imagescore import Settings, open_extractor
+    from benchmarks.imageset import open_dataset
+    from benchmarks.preparation import features, statistics
+    from benchmarks.store import Store
+
+    shared, left = Path(args.results) / "_shared", 0
+    settings = Settings(device=args.device, random_weights=args.random_weights)
+    for reference in needs.references(suite):
+        column, title = reference.column, f"{reference.data}, {reference.split}: {reference.column.features}"
+        try:
+            images = open_dataset(reference.data).source(reference.split)
+            extractor = open_extractor(column.extractor, settings)
+        except Fault as fault:
+            print(f"{title}: left out: {' '.join(fault.sentences)}")
+            left += 1
+            continue
+        geometry = Geometry(**column.geometry.model_dump())
+        store = Store(shared / "features")
+        with tqdm(total=len(images), desc=title, unit="image", disable=None) as bar:
+            array = features(images, extractor, column.output, geometry, store, args.batch, bar.update)
+        if metrics()[column.metric].from_statistics:
+            ddof = int(column.options.get("ddof", 1))
+            path = statistics(images, extractor, column.output, geometry, array, shared / "statistics", ddof)
+            print(f"{title}: {len(images):,} images, {extractor.identity}, {path}")
+        else:
+            print(f"{title}: {len(images):,} images, {extractor.identity}, features stored")
+    return 1 if left else 0
