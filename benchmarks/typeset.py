@@ -5,14 +5,18 @@ from __future__ import annotations
 import csv
 import io
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 from benchmarks.tables import HEADER, Row, groups
-from benchmarks.verdict import RULE
+from benchmarks.verdict import RULE, seeds_named
 
 READER = ("method", "steps", "published", "reference", "reproduced", "seeds", "deviation", "verdict", "digest")
+PRINTED = tuple(name for name in READER if name not in ("seeds", "digest"))  # in LaTeX: the caption names the seeds
 RIGHT = frozenset({"steps", "published", "reference", "reproduced", "deviation"})  # numbers stand at the right
 
+# As Unicode names them; it spells one letter its own way.
+GREEK = {sign: unicodedata.name(sign).split()[-1].lower() for sign in "αβγδεζηθικμνξπρστφχψω"} | {"λ": "lambda"}
 LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",
@@ -20,6 +24,16 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row it would belong to the one above
+    "*": "{*}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "\N{MINUS SIGN}": "$-$",
+    "…": r"\ldots{}",
+    **{sign: f"$\\{name}$" for sign, name in GREEK.items()},
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
 SIGNED = re.compile(r"(?<![^ (])[+-]\d+(\.\d+)?")
@@ -79,27 +93,33 @@ def _md(text: str) -> str:
 
 
 def as_latex(title: str, rows: Sequence[Row]) -> str:
-    r"""A booktabs table to paste: \usepackage{booktabs}."""
-    names = READER[:-1]  # a digest is for machines
-    columns = "".join("r" if name in RIGHT else "l" for name in names)
+    r"""One booktabs table a task, to paste: \usepackage{booktabs}. Columns that stay empty are left out."""
+    parts = [r"% needs \usepackage{booktabs}"]
+    for task in dict.fromkeys(row.task.name for row in rows):
+        parts += _latex_table(title, [row for row in rows if row.task.name == task])
+    return "\n".join([*parts, ""])
+
+
+def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
+    names = [name for name in PRINTED if any(row.texts()[name] for row in rows)]
+    seeds = sorted({seed for row in rows for seed in row.values})
+    over = f" Mean $\\pm$ sample standard deviation over {seeds_named(seeds)}." if seeds else ""
     parts = [
-        r"% needs \usepackage{booktabs}",
         r"\begin{table}",
         r"\centering",
-        rf"\caption{{{_tex(title)}. Mean $\pm$ sample standard deviation over the seeds.}}",
-        rf"\begin{{tabular}}{{{columns}}}",
+        rf"\caption{{{_tex(title)}: {_tex(rows[0].task.title)}.{over}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if name in RIGHT else 'l' for name in names)}}}",
         r"\toprule",
         " & ".join(name.capitalize() for name in names) + r" \\",
     ]
-    for task, column, group in groups(rows):
+    for _, column, group in groups(rows):
         arrow = r"$\uparrow$" if column.higher else r"$\downarrow$"
-        head = f"{_tex(task.title)}: {_tex(column.name)} {arrow}"
-        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{head}}}}} \\"]
+        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{_tex(column.name)} {arrow}}}}} \\"]
         parts += [" & ".join(_tex(_shown(row)[name]) for name in names) + r" \\" for row in group]
-    return "\n".join([*parts, r"\bottomrule", r"\end{tabular}", r"\end{table}", ""])
+    return [*parts, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
 
 
 def _tex(text: str) -> str:
     """Escaped for LaTeX; signs in front of numbers become the minus and plus of mathematics."""
-    escaped = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split())).replace("±", r"$\pm$")
+    escaped = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return SIGNED.sub(r"$\g<0>$", escaped)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -137,13 +139,48 @@ def test_folders_are_joined_and_contradictions_named(home: Path, tmp_path: Path)
 
 def test_latex_is_escaped_and_whole(home: Path) -> None:
     text = typeset.as_latex("A & B_1", rows_of(home))
-    assert r"\caption{A \& B\_1." in text
+    assert r"\caption{A \& B\_1: digits, conditional. Mean $\pm$ sample standard deviation over seeds 0, 1, 2.}" in text
+    assert text.count(r"\begin{table}") == len(tree.TASKS) and "Published" not in text  # no column that stays empty
     assert r"\textless{}script\textgreater{}alert(1)\textless{}/script\textgreater{} \& 100 \% \$x\$ of\_it" in text
     assert "2.41 $\\pm$ 0.22" in text and r"$-0.050$ ($-2$ \%)" in text
     columns = text.count("&", text.index("Method"), text.index(r" \\", text.index("Method")))
     body = [line for line in text.splitlines() if line.startswith(("SiD", "teacher", "DMD"))]
     assert body and all(line.replace(r"\&", "").count("&") == columns for line in body)
     assert text.index(r"\toprule") < text.index(r"\midrule") < text.index(r"\bottomrule")
+
+
+ODD = ["[x] first", "*star", "α=1.2 ≥ β_κ ± 3 × 2 → … ~ ^ \\ {a} #1 $", "“quoted” – — −5", "a_b & <script>", "}{%"]
+
+
+@pytest.mark.parametrize("label", ODD)
+def test_latex_survives_every_name(home: Path, label: str) -> None:
+    rows = [dataclasses.replace(row, line=dataclasses.replace(row.line, label=label)) for row in rows_of(home)]
+    bare = re.sub(r"\\[{}\\]", "", typeset.as_latex(label, rows))
+    depth = 0
+    for sign in bare:
+        depth += {"{": 1, "}": -1}.get(sign, 0)
+        assert depth >= 0
+    assert depth == 0 and bare.count("$") % 2 == bare.count(r"\$") % 2
+    assert not re.search(r"\\\\\n[\[*]", typeset.as_latex(label, rows))
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no pdflatex on this machine")
+def test_latex_compiles(home: Path, tmp_path: Path) -> None:
+    known = subprocess.run(["kpsewhich", "booktabs.sty"], capture_output=True, text=True)
+    if known.returncode:
+        pytest.skip("this LaTeX has no booktabs")
+    rows = [
+        dataclasses.replace(row, line=dataclasses.replace(row.line, label=ODD[place % len(ODD)]))
+        for place, row in enumerate(rows_of(home))
+    ]
+    text = typeset.as_latex(ODD[4], rows)
+    (tmp_path / "t.tex").write_text(
+        f"\\documentclass{{article}}\n\\usepackage{{booktabs}}\n\\begin{{document}}\n{text}\\end{{document}}\n"
+    )
+    words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "t.tex"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace", timeout=120)
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert "Float too large" not in done.stdout
 
 
 def test_markdown_cells_stay_cells(home: Path) -> None:
