@@ -11,7 +11,8 @@ from typing import Any
 from benchmarks.runs import Key, Run, read_runs
 from sid.fault import Fault
 
-IGNORED = ("teacher", "pairs", "extractors", "label")  # folders and names in a recipe decide nothing
+# Folders and names in a recipe decide nothing.
+IGNORED = ("teacher", "pairs", "prompts", "captions", "init", "extractors", "label")
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,27 @@ def _reasons(a: Run, b: Run) -> Iterator[str]:
     if a.digest == b.digest:
         if a.scores.get("metrics") != b.scores.get("metrics"):
             yield "same digest, other scores: the recipe does not decide the result"
+            for name in ("weights", "packages", "device"):
+                yield from _keys(f"{name} ", a.record.get(name), b.record.get(name))
         return
     told = list(_keys("version of ", a.record.get("versions"), b.record.get("versions")))
-    told += _keys("", a.record.get("recipe"), b.record.get("recipe"))
+    told += _keys("", _decisive(a.record.get("recipe")), _decisive(b.record.get("recipe")))
     yield from told or ["other digest: an input was made by another recipe"]
+    yield from _keys("weights ", a.record.get("weights"), b.record.get("weights"))
+
+
+def _decisive(recipe: Any) -> Any:
+    """A recipe without what decides nothing."""
+    if not isinstance(recipe, Mapping):
+        return recipe
+    return {key: value for key, value in recipe.items() if key not in IGNORED}
 
 
 def _keys(prefix: str, a: Any, b: Any) -> Iterator[str]:
     """The keys in which two sections differ, down to the values."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in sorted(a.keys() | b.keys()):
-            if key in IGNORED:
-                continue
-            inner = f"{prefix}{key}" if prefix in ("", "version of ") else f"{prefix}.{key}"
+            inner = f"{prefix}{key}" if not prefix or prefix.endswith(" ") else f"{prefix}.{key}"
             yield from _keys(inner, a.get(key, "absent"), b.get(key, "absent"))
     elif a != b:
         yield f"{prefix.strip() or 'recipe'}: {_said(a)} -> {_said(b)}"

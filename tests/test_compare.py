@@ -53,6 +53,24 @@ def test_every_kind_of_change(pair: tuple[Path, Path], capsys: pytest.CaptureFix
     assert "options.alpha: 1.2 -> 1.0" in capsys.readouterr().out
 
 
+def test_what_a_digest_does_not_know_is_named_beside_other_scores(pair: tuple[Path, Path]) -> None:
+    run = pair[1] / "mini" / "runs" / "digits-cond" / "dmd" / "0"
+    edit(run / "scores.json", metrics={"fd": {"value": 9.0}, "fd-heldout": {"value": 3.3}})
+    edit(run / "record.json", device="another", packages={"torch": "9.9"}, weights={"teacher": "f" * 64})
+    told = [change.what for change in compare(*pair)]
+    assert "packages torch: 2.15.0 -> 9.9" in told and "device: AMD EPYC -> another" in told
+    assert f"weights teacher: {0:064x} -> {'f' * 64}" in told
+
+
+def test_where_inputs_lie_decides_nothing_and_what_they_are_does(pair: tuple[Path, Path]) -> None:
+    for home, name in zip(pair, ("a", "b"), strict=True):
+        run = home / "mini" / "runs" / "digits-cond" / "dmd" / "0"
+        edit(run / "scores.json", digest=name * 12)
+        scores = {"prompts": {"name": f"list-{name}"}}
+        edit(run / "record.json", recipe={"init": f"{name}/runs", "prompts": f"{name}/prompts", "scores": scores})
+    assert [change.what for change in compare(*pair)] == ["scores.prompts.name: list-a -> list-b"]
+
+
 def test_a_folder_without_results_is_a_sentence(pair: tuple[Path, Path], tmp_path: Path) -> None:
     with pytest.raises(Fault, match="holds no results"):
         compare(pair[0], tmp_path / "nowhere")
