@@ -79,6 +79,16 @@ class PromptCache:
         parts: dict[str, Any] = {name: part.float() for name, part in self._null.items()}
         return Condition(**parts)
 
+    def positions(self, captions: Sequence[str]) -> list[int]:
+        """Where each of these captions stands; a Fault for one that is not in the list."""
+        places = {self.facts["captions"][row]: place for place, row in reversed(list(enumerate(self.rows)))}
+        lacking = [caption for caption in captions if caption_key(caption) not in places]
+        if lacking:
+            raise Fault(
+                f"{len(lacking)} captions are not among the prompts of {self.folder}, the first is: {lacking[0]}"
+            )
+        return [places[caption_key(caption)] for caption in captions]
+
     def condition(self, chosen: Sequence[int]) -> Condition:
         """The prompts at these positions, with the model's null condition."""
         places = [divmod(self.rows[position], SHARD) for position in chosen]
@@ -101,9 +111,13 @@ class PromptConditions:
         self.cache, self.order = cache, order
 
     def draw(self, draws: Draws) -> Condition:
+        return self.cache.condition(self.positions(draws))
+
+    def positions(self, draws: Draws) -> list[int]:
+        """Which prompts these samples have."""
         if self.order == "index":
-            return self.cache.condition([index % len(self.cache) for index in draws.indices])
-        return self.cache.condition((draws.uniform("prompt") * len(self.cache)).long().tolist())
+            return [index % len(self.cache) for index in draws.indices]
+        return (draws.uniform("prompt") * len(self.cache)).long().tolist()
 
 
 def cache_prompts(
@@ -114,23 +128,36 @@ def cache_prompts(
     time_ids: Sequence[int] | None = None,
     batch: int = 32,
 ) -> PromptCache:
-    """The cache of these prompts under `root`, encoding only what is not there yet. Equal captions are encoded once."""
+    """The cache of these prompts under `root`, in a folder named by what decides its content."""
+    # What the rows depend on; the prompts' order and repetitions are part of it.
+    ids = None if time_ids is None else list(time_ids)
+    decided = json.dumps([VERSION, encoder.digest, dtype, ids, [caption_key(prompt) for prompt in prompts]])
+    folder = Path(root) / hashlib.sha256(decided.encode()).hexdigest()[:12]
+    return write_cache(folder, encoder, prompts, dtype, time_ids, batch)
+
+
+def write_cache(
+    folder: Path,
+    encoder: Encoder,
+    prompts: Sequence[str],
+    dtype: str = "float16",
+    time_ids: Sequence[int] | None = None,
+    batch: int = 32,
+) -> PromptCache:
+    """The cache in this very folder, encoding only what is not there yet. Equal captions are encoded once."""
     if not prompts:
         raise Fault("the list of prompts is empty (expected at least one prompt)")
     if dtype not in DTYPES:
         raise Fault(f"prompt embeddings can't be kept as '{dtype}' (expected {', '.join(DTYPES)})")
-    captions = list(dict.fromkeys(prompts))
-    row_of = {caption: row for row, caption in enumerate(captions)}
-    ids = None if time_ids is None else list(time_ids)
-    # What the rows depend on; the prompts' order and repetitions are part of it.
-    decided = json.dumps([VERSION, encoder.digest, dtype, ids, [caption_key(prompt) for prompt in prompts]])
-    folder = Path(root) / hashlib.sha256(decided.encode()).hexdigest()[:12]
     if (folder / "prompts.json").is_file():
         return PromptCache(folder)
+    captions = list(dict.fromkeys(prompts))
+    row_of = {caption: row for row, caption in enumerate(captions)}
     long = encoder.over_long(captions)
     shards = []
     for number, first in enumerate(range(0, len(captions), SHARD)):
-        name = f"rows-{number:05d}.safetensors"
+        # The encoder's hash is in the name: rows that another encoder left behind are not taken for these.
+        name = f"rows-{number:05d}-{encoder.digest[:8]}.safetensors"
         shards.append(name)
         if not (folder / name).is_file():
             _write(folder / name, _encoded(encoder, captions[first : first + SHARD], dtype, batch))
@@ -140,7 +167,7 @@ def cache_prompts(
         "version": VERSION,
         "encoder": encoder.digest,
         "dtype": dtype,
-        "time_ids": ids,
+        "time_ids": None if time_ids is None else list(time_ids),
         "captions": [caption_key(caption) for caption in captions],
         "rows": [row_of[prompt] for prompt in prompts],
         "shards": shards,

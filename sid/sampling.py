@@ -21,9 +21,9 @@ from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.guidance import guided
+from sid.teacher import SAMPLERS
 
 Sampler = Callable[[Draws, Condition, tuple[int, ...], Tensor], Tensor]
-SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++")}  # the first is the default
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,12 @@ def from_teacher(
     return sample
 
 
-def to_uint8(x: Tensor) -> Tensor:
-    """clip(127.5 x + 128), truncated: the SiD family's rounding, which equals rounding to the nearest level."""
-    return (x.float() * 127.5 + 128).clip(0, 255).to(torch.uint8)
+OFFSETS = {"round": 128.0, "truncate": 127.5}  # of clip(127.5 x + offset), truncated; benchmarks/quantise.py has more
+
+
+def to_uint8(x: Tensor, rule: str = "round") -> Tensor:
+    """`round` is the SiD family's and equals rounding to the nearest level; `truncate` is DMD2's."""
+    return (x.float() * 127.5 + OFFSETS[rule]).clip(0, 255).to(torch.uint8)
 
 
 def batches(
@@ -145,9 +148,10 @@ def generate(
     batch: int = 1024,
     device: torch.device | str = "cpu",
     decode: Callable[[Tensor], Tensor] | None = None,
+    quantiser: str = "round",
 ) -> np.ndarray:
     """uint8 images [N, C, H, W] of the sample indices; `decode` turns latents into images in [-1, 1]."""
     like = torch.empty(0, device=device)
     parts = batches(sampler, conditions, shape, indices, seed, batch, like)
     pictures = parts if decode is None else map(decode, parts)
-    return np.concatenate([to_uint8(picture).cpu().numpy() for picture in pictures])
+    return np.concatenate([to_uint8(picture, quantiser).cpu().numpy() for picture in pictures])

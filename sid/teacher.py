@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from sid.denoiser import Denoiser
 
 
+# How teachers are sampled at full steps, by their process; the first is the default.
+SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++")}
+
+
 class Teacher(Component, ABC):
     """One file in `sid/teachers/` is one family. Module level imports no torch."""
 

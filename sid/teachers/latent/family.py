@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sid.teachers.latent.decoder import Decoder
     from sid.teachers.latent.text import TextEncoder
 
-SETTINGS = ("network", "scheduler", "source", "weights", "guidance_embedding", "wrapper")
+TOLD = ("guidance_embedding", "wrapper")
+SETTINGS = ("network", "scheduler", "source", "weights", *TOLD)
 
 
 class LatentTeacher(Teacher):
@@ -54,9 +55,13 @@ class LatentTeacher(Teacher):
         prediction_of(settings["scheduler"])  # a fault here costs no network
         return self._wrapped(self._class().from_config(dict(settings["network"])), settings)
 
-    def load(self, folder: Path) -> Denoiser:
+    def load(self, folder: Path, **told: Any) -> Denoiser:
+        """The folder's pipeline; `told` are settings that its files do not hold (`wrapper`, `guidance_embedding`)."""
         from sid.teachers.latent.loading import load_network
 
+        for key in told:
+            if key not in TOLD:
+                raise UnknownName(f"setting of {self.name}", key, TOLD)
         found = self.check(folder)
         network, stored = load_network(self._class(), found / self.part)
         settings = {
@@ -64,6 +69,7 @@ class LatentTeacher(Teacher):
             "scheduler": folders.read_json(found / "scheduler" / "scheduler_config.json"),
             "source": str(folder),
             "weights": stored,
+            **told,
         }
         return self._wrapped(network, settings).eval().requires_grad_(False)
 

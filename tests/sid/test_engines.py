@@ -1,0 +1,119 @@
+"""Single, data parallel and sharded training: states that move between them, norms, masks, adapters, faults."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from tests import toy
+from tests.sid import two_engines
+from tests.sid.two_engines import CLIPPED, DMD2, SID, STRATEGIES, TOLD, options
+
+ROOT = Path(__file__).parents[2]
+Found = list[dict[Any, Any]]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture(scope="module")
+def found(folder: Path) -> Found:
+    """What each of two processes found: all claims in one launch. Both start from states of one process, too."""
+    for strategy in STRATEGIES:
+        two_engines.interrupted(SID, folder / f"one-for-{strategy}", **TOLD)
+    launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    command = [*launch, "-m", "tests.sid.two_engines", str(folder)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr[-4000:]
+    return [torch.load(folder / f"found-{rank}.pt", weights_only=True) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def one(folder: Path) -> torch.Tensor:
+    """Six steps of one process."""
+    return toy.weights(toy.distil(SID, options(SID), folder / "one", **TOLD))
+
+
+def apart(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.double() - b.double()).abs().max())
+
+
+def test_both_processes_end_with_the_same(found: Found) -> None:
+    for name, value in found[0].items():
+        same = torch.equal(value, found[1][name]) if isinstance(value, torch.Tensor) else value == found[1][name]
+        assert same, name
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_three_steps_and_a_resume_equal_six_bit_for_bit(found: Found, strategy: str) -> None:
+    assert torch.equal(found[0][strategy, "whole"], found[0][strategy, "resumed"])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_state_written_meanwhile_is_the_same_state(found: Found, strategy: str) -> None:
+    assert torch.equal(found[0][strategy, "whole"], found[0][strategy, "in threads"])
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_saved_on_two_and_resumed_on_one(found: Found, folder: Path, one: torch.Tensor, strategy: str) -> None:
+    place = folder / strategy / "cut-for-one"
+    resumed = toy.distil(SID, options(SID), place, save_seconds=0.0, **TOLD)
+    assert apart(toy.weights(resumed), one) < 1e-6
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_saved_on_one_and_resumed_on_two(found: Found, one: torch.Tensor, strategy: str) -> None:
+    assert apart(found[0][strategy, "from one"], one) < 1e-6
+
+
+def test_a_state_changes_its_strategy(found: Found, one: torch.Tensor) -> None:
+    assert apart(found[0]["fsdp2", "from ddp"], one) < 1e-6
+    assert apart(found[0]["ddp", "from fsdp2"], one) < 1e-6
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_norms_are_of_all_shards(found: Found, folder: Path, tmp_path: Path, strategy: str) -> None:
+    """Clipping bites in every step; the log tells the norms of the whole."""
+    alone = toy.distil(DMD2, options(DMD2, CLIPPED), tmp_path, log_images=8, **TOLD)
+    assert apart(toy.weights(alone), found[0][strategy, "clipped"]) < 1e-9
+    for here, there in zip(norms(tmp_path), norms(folder / strategy / "clipped"), strict=True):
+        assert here == pytest.approx(there, rel=1e-6)
+
+
+def norms(folder: Path) -> list[dict[str, float]]:
+    rows = [json.loads(line)["players"] for line in (folder / "log.jsonl").read_text().splitlines()]
+    told = [figures for row in rows for figures in row.values()]
+    clipped = [figures["gradient-norm"] / CLIPPED["clip_norm"] for figures in told]
+    assert max(clipped) == pytest.approx(1, rel=1e-2)
+    return [{name: figures[name] for name in ("gradient-norm", "update-norm")} for figures in told]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_bad_sample_costs_itself_only(found: Found, tmp_path: Path, strategy: str) -> None:
+    alone = toy.distil(two_engines.poisoned(SID), options(SID), tmp_path, **TOLD)
+    assert apart(toy.weights(alone), found[0][strategy, "poisoned"]) < 1e-9
+
+
+def test_adapters_over_the_teacher_train_in_shards(found: Found) -> None:
+    assert found[0]["adapters"] > 0
+
+
+@pytest.mark.parametrize("how", ["at once", "meanwhile"])
+def test_a_full_disk_of_the_first_process_is_everybodys_sentence(found: Found, how: str) -> None:
+    assert "can't be written (No space left on device)" in found[0][how]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_bfloat16_is_near(found: Found, one: torch.Tensor, strategy: str) -> None:
+    """Not equal: six steps of Adam without a first moment, a step of 5e-4 each."""
+    assert 0 < apart(found[0][strategy, "bf16"], one) < 2 * 6 * 5e-4

@@ -1,0 +1,171 @@
+"""Trainings of two processes, started by torchrun: `python two_engines.py FOLDER`. One function, one claim."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.distributed.tensor import DTensor
+
+from benchmarks.components import methods
+from sid import state
+from sid.engine_settings import EngineSettings
+from sid.fault import Fault
+from sid.method import Batch, Player, Terms
+from tests import toy
+
+TOLD: dict[str, Any] = {"dtype": "float64"}
+STRATEGIES = ("ddp", "fsdp2")
+CLIPPED = {"clip_norm": 1e-3}
+SID, VSD, DMD2 = (methods()[name] for name in ("sid", "vsd", "dmd2"))
+
+
+class Killed(Exception):
+    """The process is gone."""
+
+
+class Around:
+    """A method whose losses go through `change(player, nets, batch)`."""
+
+    def __init__(self, method: Any, change: Callable[[Player, Any, Batch], Terms]):
+        self.method, self.change = method, change
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.method, name)
+
+    def players(self, options: Any) -> tuple[Player, ...]:
+        return tuple(
+            replace(player, loss=lambda nets, batch, player=player: self.change(player, nets, batch))
+            for player in self.method.players(options)
+        )
+
+
+def options(method: Any, given: dict[str, Any] | None = None) -> Any:
+    return method.options("toy", "digits", given)
+
+
+def killed_at_three(method: Any) -> Any:
+    def change(player: Player, nets: Any, batch: Batch) -> Terms:
+        if batch.progress.iteration == 3:
+            raise Killed
+        return player.loss(nets, batch)
+
+    return Around(method, change)
+
+
+def poisoned(method: Any) -> Any:
+    """The sample of index 5 is bad in every loss; of two processes only the second has it."""
+
+    def change(player: Player, nets: Any, batch: Batch) -> Terms:
+        terms = player.loss(nets, batch)
+        bad = torch.arange(batch.draws.indices.start, batch.draws.indices.stop) == 5
+        spoiled = {name: torch.where(bad, float("nan"), term) for name, term in terms.terms.items()}
+        return replace(terms, terms=spoiled)
+
+    return Around(method, change)
+
+
+def interrupted(method: Any, folder: Path, **told: Any) -> None:
+    """Three steps of six, saved."""
+    try:
+        toy.distil(killed_at_three(method), options(method), folder, save_seconds=0.0, **told)
+    except Killed:
+        return
+    raise AssertionError("nobody was killed")
+
+
+def seen_by(method: Any, look: Callable[[Player, Any], None]) -> Any:
+    def change(player: Player, nets: Any, batch: Batch) -> Terms:
+        look(player, nets)
+        return player.loss(nets, batch)
+
+    return Around(method, change)
+
+
+def adapters_are_shards(folder: Path) -> torch.Tensor:
+    """A LoRA critic over the teacher's base trains in shards; returns how far its adapters went."""
+    first: dict[str, torch.Tensor] = {}
+    moved = []
+
+    def look(player: Player, nets: Any) -> None:
+        assert all(isinstance(parameter, DTensor) for net in nets.values() for parameter in net.parameters())
+        for name, parameter in nets["critic"].named_parameters():
+            weight = parameter.full_tensor().clone()
+            difference = (weight - first.setdefault(name, weight)).abs().max()
+            if "up." in name or "down." in name:
+                moved.append(difference)
+            else:
+                assert difference == 0, f"{name} of the base moved"
+
+    settings = EngineSettings(strategy="fsdp2", precision="bf16")
+    trained = toy.distil(seen_by(VSD, look), options(VSD), folder, engine=settings)
+    assert not any(isinstance(parameter, DTensor) for parameter in trained.generator.parameters())
+    assert torch.isfinite(toy.weights(trained)).all()
+    return torch.stack(moved).max()
+
+
+def fault_of(folder: Path, at_once: int) -> str:
+    """What both processes are told when the first can't seal its state, written at once or meanwhile."""
+    seal, state.AT_ONCE, before = state.atomic.seal, at_once, state.AT_ONCE
+
+    def full(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    state.atomic.seal = full
+    try:
+        toy.distil(SID, options(SID), folder, save_seconds=0.0, engine=EngineSettings(strategy="ddp"))
+    except Fault as fault:
+        return fault.sentences[0]
+    finally:
+        state.atomic.seal, state.AT_ONCE = seal, before
+    raise AssertionError("a full disk went unnoticed")
+
+
+def in_threads(folder: Path, **told: Any) -> torch.Tensor:
+    """Every state is written by a thread, beside the training."""
+    before, state.AT_ONCE = state.AT_ONCE, 0
+    try:
+        interrupted(SID, folder, **told)
+    finally:
+        state.AT_ONCE = before
+    return toy.weights(toy.distil(SID, options(SID), folder, save_seconds=0.0, **told))
+
+
+def main(folder: Path) -> None:
+    rank = torch.distributed.get_rank
+    found: dict[str, Any] = {}
+    for strategy in STRATEGIES:
+        told = {**TOLD, "engine": EngineSettings(strategy=strategy)}
+        place = folder / strategy
+        found[strategy, "whole"] = toy.weights(toy.distil(SID, options(SID), place / "whole", **told))
+        interrupted(SID, place / "cut", **told)
+        if rank() == 0:
+            for other in ("one", *STRATEGIES):
+                shutil.copytree(place / "cut", place / f"cut-for-{other}")
+        torch.distributed.barrier()
+        for name, where in (("resumed", place / "cut"), ("from one", folder / f"one-for-{strategy}")):
+            found[strategy, name] = toy.weights(toy.distil(SID, options(SID), where, save_seconds=0.0, **told))
+        found[strategy, "in threads"] = in_threads(place / "threads", **told)
+        clipped = toy.distil(DMD2, options(DMD2, CLIPPED), place / "clipped", log_images=8, **told)
+        found[strategy, "clipped"] = toy.weights(clipped)
+        spoiled = toy.distil(poisoned(SID), options(SID), place / "poisoned", **told)
+        found[strategy, "poisoned"] = toy.weights(spoiled)
+        half = {"engine": EngineSettings(strategy=strategy, precision="bf16")}
+        found[strategy, "bf16"] = toy.weights(toy.distil(SID, options(SID), place / "bf16", **half))
+    for saved, strategy in (STRATEGIES, reversed(STRATEGIES)):
+        told = {**TOLD, "engine": EngineSettings(strategy=strategy), "save_seconds": 0.0}
+        place = folder / saved / f"cut-for-{strategy}"
+        found[strategy, f"from {saved}"] = toy.weights(toy.distil(SID, options(SID), place, **told))
+    found["adapters"] = adapters_are_shards(folder / "adapters")
+    found["at once"] = fault_of(folder / "full", 2**26)
+    found["meanwhile"] = fault_of(folder / "full-thread", 0)
+    torch.save(found, folder / f"found-{rank()}.pt")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
