@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -246,3 +247,17 @@ def _wait_for(path: Path) -> None:
     while not path.exists():
         assert time.monotonic() < until, f"{path} has not appeared"
         time.sleep(0.1)
+
+
+def test_snakemakes_own_report_embeds_the_page(place: Place) -> None:
+    place.snakemake("--report", "report.zip")
+    with zipfile.ZipFile(place.folder / "report.zip") as held:
+        (page,) = [name for name in held.namelist() if name.endswith("/index.html")]
+        assert held.read(page) == (place.folder / "results" / "own" / "report" / "index.html").read_bytes()
+
+
+def test_a_new_audit_remakes_the_page_alone(place: Place) -> None:
+    assert place.to_do() == set()
+    (place.folder / "results" / "audit").mkdir()
+    (place.folder / "results" / "audit" / "audit.csv").write_text("table\n")
+    assert place.to_do() == {"report"}
