@@ -17,8 +17,10 @@ from torch import Tensor
 from benchmarks.geometry import Geometry
 from benchmarks.images import Images, decode
 from sid import atomic
+from sid.condition import Condition
+from sid.draws import Draws
 from sid.fault import Fault
-from sid.prompts import DTYPES
+from sid.prompts import DTYPES, PromptCache
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -53,6 +55,19 @@ class LatentCache:
         """The images at these positions, in float32."""
         places = [divmod(position, SHARD) for position in chosen]
         return torch.stack([self._shards[shard][row] for shard, row in places]).float()
+
+
+class EncodedPairs:
+    """Real latents with their captions' embeddings, drawn together with replacement: the trainer's `real`."""
+
+    def __init__(self, latents: LatentCache, prompts: PromptCache):
+        if len(latents) != len(prompts):
+            raise Fault(f"{len(latents):,} latents but {len(prompts):,} captions: they must pair up")
+        self.latents, self.prompts = latents, prompts
+
+    def __call__(self, draws: Draws) -> tuple[Tensor, Condition]:
+        chosen = (draws.uniform("real") * len(self.latents)).long().tolist()
+        return self.latents.latents(chosen), self.prompts.condition(chosen)
 
 
 def cache_latents(

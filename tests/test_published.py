@@ -41,6 +41,18 @@ def test_released_generators_are_called_as_their_descriptions() -> None:
     assert named and named <= set(released())
 
 
+def test_cells_are_called_as_the_columns_of_the_protocols() -> None:
+    from benchmarks import source
+
+    columns = {
+        name
+        for protocol in source.names("protocol")
+        for name in source.resolve("protocol", protocol).content["metrics"]
+    }
+    named = {row.metric for row in every() if row.role == "cell"}
+    assert named and named <= columns, f"no protocol has {named - columns}"
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_the_authors_own_words_can_give_reproduced(kind: str) -> None:
     row = Published(

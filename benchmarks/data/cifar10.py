@@ -78,10 +78,11 @@ def _split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             parts.append(_batch(contents[name]))
         except Fault as fault:
             raise Fault([f"{path}: {name}: {sentence}" for sentence in fault.sentences]) from None
-    return np.concatenate([part[0] for part in parts]), np.concatenate([part[1] for part in parts])
+    images, labels = (np.concatenate(of_all) for of_all in zip(*parts, strict=True))
+    images.flags.writeable = labels.flags.writeable = False  # they are shared by all that ask
+    return images, labels
 
 
-@lru_cache(maxsize=1)
 def _batches(path: Path) -> dict[str, bytes]:
     from benchmarks.archives import members
 

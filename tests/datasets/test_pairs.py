@@ -10,12 +10,15 @@ import torch
 
 from benchmarks import latents
 from benchmarks.imageset import open_dataset
-from benchmarks.latents import LatentCache, cache_latents
+from benchmarks.latents import EncodedPairs, LatentCache, cache_latents
 from benchmarks.pairs import open_pairs
+from sid.draws import Draws
 from sid.fault import Fault
+from sid.prompts import cache_prompts
 from sid.teachers.latent.decoder import Decoder
 from tests.datasets import made_files as made
 from tests.sid.teachers.tiny_pipelines import autoencoder
+from tests.sid.test_prompts import Letters
 
 SAID = ["a cat ", "a dog", "two\nbirds"]
 
@@ -133,3 +136,16 @@ def test_latents_are_encoded_once_and_go_on_where_they_stopped(
         assert made_for.folder != cache.folder
     with pytest.raises(Fault, match="can't be kept as 'int8'"):
         cache_latents(encoder, "tiny", images, 16, tmp_path / "cache", "int8")
+
+
+def test_a_latent_is_drawn_with_its_own_caption(folder: Path, tmp_path: Path) -> None:
+    pairs = open_pairs(folder)
+    cache = cache_latents(Decoder(autoencoder()), "tiny", pairs.images, 16, tmp_path / "latents", "float32")
+    captions = cache_prompts(Letters(), pairs.captions, tmp_path / "prompts")
+    drawn, condition = EncodedPairs(cache, captions)(Draws(0, 3, range(40), "generator"))
+    assert drawn.shape == (40, 4, 8, 8) and condition.text is not None
+    every, lengths = cache.latents([0, 1, 2]), [len(caption) for caption in pairs.captions]
+    chosen = [next(row for row in range(3) if torch.equal(every[row], latent)) for latent in drawn]
+    assert condition.text[:, 0, 0].tolist() == [lengths[row] for row in chosen] and set(chosen) == {0, 1, 2}
+    with pytest.raises(Fault, match="3 latents but 2 captions"):
+        EncodedPairs(cache, cache_prompts(Letters(), pairs.captions[:2], tmp_path / "prompts"))
