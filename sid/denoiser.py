@@ -73,7 +73,9 @@ class Denoiser(nn.Module):
         dtype = self._dtype(x_t)
         if self.prediction == "edm":
             scale_in, label = self._edm_input(t)
-            output, features = self.network((over(scale_in, x_t) * x_t).to(dtype), label.to(dtype), condition, want)
+            # ln(sigma)/4 in bfloat16 would move sigma by 2 %: a label is float32 at least.
+            label = label.to(torch.promote_types(dtype, torch.float32))
+            output, features = self.network((over(scale_in, x_t) * x_t).to(dtype), label, condition, want)
         else:
             output, features = self.network(x_t.to(dtype), t, condition, want)
         if "x0" not in want:

@@ -1,0 +1,246 @@
+"""The engine's options on one process: what each may change, and what it must not."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from benchmarks.components import methods, teachers
+from sid import execution, nets, sharding
+from sid.adam import Momentless, make_optimiser
+from sid.denoiser import Denoiser
+from sid.engine import ROOM, Engine
+from sid.engine_settings import FAITHFUL, EngineSettings, Footprint
+from sid.fault import Fault
+from sid.lora import adapt
+from sid.method import Optimiser
+from sid.recipe import Recipe
+from sid.trainer import Data, train
+from tests import toy
+from tests.sid.teachers.test_edm_networks import TINY
+
+SID, VSD, DMD2 = (methods()[name] for name in ("sid", "vsd", "dmd2"))
+
+
+def weights(method: Any, folder: Path, engine: EngineSettings = FAITHFUL, **told: Any) -> torch.Tensor:
+    return toy.weights(toy.distil(method, method.options("toy", "digits"), folder, engine=engine, **told))
+
+
+def unet() -> Denoiser:
+    """The smallest DDPM++, all weights random."""
+    denoiser = teachers()["edm"].build(TINY)
+    random = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in denoiser.parameters():
+            parameter.copy_(0.1 * torch.randn(parameter.shape, generator=random))
+    return denoiser.eval().requires_grad_(False)
+
+
+def test_the_defaults_are_told_to_no_digest(tmp_path: Path) -> None:
+    assert EngineSettings().decisive() == {} == EngineSettings("fsdp2", checkpointing=True).decisive()
+    assert EngineSettings(precision="bf16").decisive() == {"precision": "bf16"}
+    weights(SID, tmp_path)
+    assert "engine" not in json.loads((tmp_path / "recipe.json").read_text())
+
+
+def test_a_state_goes_on_with_equal_numbers_only(tmp_path: Path) -> None:
+    weights(SID, tmp_path)
+    weights(SID, tmp_path, EngineSettings("ddp", checkpointing=True))
+    with pytest.raises(Fault, match=r"another recipe \(changed: engine\)"):
+        weights(SID, tmp_path, EngineSettings(precision="bf16"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "sentence"),
+    [
+        (EngineSettings("dpp"), "engine strategy must be one of auto, single, ddp, fsdp2 (got 'dpp')"),
+        (EngineSettings(precision="fp16"), "engine precision must be one of fp32, bf16 (got 'fp16')"),
+    ],
+)
+def test_a_wrong_setting_is_one_sentence(settings: EngineSettings, sentence: str) -> None:
+    with pytest.raises(Fault) as caught:
+        Engine.here(settings)
+    assert caught.value.sentences == [sentence]
+
+
+def test_single_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(Fault, match="strategy single takes one process, and torchrun started 2"):
+        Engine.here(EngineSettings("single"))
+
+
+def test_bfloat16_keeps_float32_weights(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="dtype must be float32"):
+        weights(SID, tmp_path, EngineSettings(precision="bf16"), dtype="bfloat16")
+
+
+@pytest.mark.parametrize("method", [SID, VSD, DMD2], ids=lambda method: method.name)
+@pytest.mark.parametrize("dropout", [0.0, 0.1])
+def test_recomputed_blocks_train_the_same_bits(method: Any, dropout: float, tmp_path: Path) -> None:
+    """With dropout's masks, and with adapters that were on in one pass and off in the next."""
+    plain = weights(method, tmp_path / "plain", dropout=dropout)
+    assert torch.equal(plain, weights(method, tmp_path / "again", EngineSettings(checkpointing=True), dropout=dropout))
+
+
+def test_recomputed_blocks_are_not_remembered() -> None:
+    """What the graph keeps, in bytes."""
+
+    def remembered(settings: EngineSettings) -> int:
+        denoiser, kept = unet().requires_grad_(True), []
+        execution.prepare({"net": denoiser, "teacher": unet()}, Engine(settings=settings), torch.float32)
+        x = torch.randn(4, 3, 16, 16)
+        with torch.autograd.graph.saved_tensors_hooks(lambda value: kept.append(value.nbytes) or value, lambda x: x):
+            denoiser(x, torch.ones(4))
+        return sum(kept)
+
+    assert remembered(EngineSettings(checkpointing=True)) < 0.6 * remembered(FAITHFUL)
+
+
+@pytest.mark.parametrize("method", [SID, VSD, DMD2], ids=lambda method: method.name)
+def test_bfloat16_computes_low_and_keeps_high(method: Any, tmp_path: Path) -> None:
+    seen: dict[str, set[torch.dtype]] = {"linear": set(), "teacher": set(), "trained": set(), "x0": set()}
+
+    def watch(module: nn.Module, inputs: Any, output: Any) -> None:
+        if not seen["trained"]:
+            return  # a probe for a head's size, before the networks are as the engine wants them
+        if isinstance(module, nn.Linear):
+            seen["linear"].add(output.dtype)
+        elif isinstance(module, Denoiser) and output.x0 is not None:
+            seen["x0"].add(output.x0.dtype)
+
+    class Looking(type(method)):  # type: ignore[misc]
+        def players(self, options: Any) -> Any:
+            def loss(player: Any, all_nets: Any, batch: Any) -> Any:
+                trained = nets.trained_parameters(all_nets, player.trains)
+                seen["trained"] |= {parameter.dtype for parameter in trained}
+                frozen = set(all_nets["teacher"].parameters()) - set(trained)
+                seen["teacher"] |= {parameter.dtype for parameter in frozen if parameter.ndim > 1}
+                terms = player.loss(all_nets, batch)
+                assert all(term.dtype == torch.float32 for term in terms.terms.values())
+                return terms
+
+            found = super().players(options)
+            return tuple(replace(p, loss=lambda n, b, p=p: loss(p, n, b)) for p in found)
+
+    handle = nn.modules.module.register_module_forward_hook(watch)
+    try:
+        trained = weights(Looking(), tmp_path, EngineSettings(precision="bf16"))
+    finally:
+        handle.remove()
+    assert trained.dtype == torch.float32 and torch.isfinite(trained).all()
+    assert seen["linear"] == {torch.bfloat16} and seen["x0"] == seen["trained"] == {torch.float32}
+    assert torch.bfloat16 in seen["teacher"] and (method is VSD or seen["teacher"] == {torch.bfloat16})
+
+
+def test_bfloat16_still_cancels_exactly(tmp_path: Path) -> None:
+    """A critic that never trained equals the teacher, stored in half as it is: the generator stays where it was."""
+    told = {"stop_players": {"critic": 0.0}, "ema_halflife": 1e-6}
+    trained = weights(SID, tmp_path, EngineSettings(precision="bf16"), **told)
+    assert torch.equal(trained, torch.cat([parameter.flatten() for parameter in toy.teacher().parameters()]))
+
+
+def distil_unet(folder: Path, engine: EngineSettings) -> torch.Tensor:
+    data = Data(toy.data(False).conditions, (3, 16, 16))
+    recipe = Recipe(images=12, batch=4, ema_halflife=50.0, save_seconds=1e9)
+    options = SID.options("toy", "digits", {"lr": 1e-6, "lr_generator": 1e-6})
+    return toy.weights(train(SID, options, unet(), data, recipe, folder, quiet=True, engine=engine))
+
+
+def test_channels_last_is_rounding(tmp_path: Path) -> None:
+    seen = set()
+
+    def watch(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if isinstance(output, torch.Tensor) and output.ndim == 4 and min(output.shape[1:]) > 1:
+            seen.add(output.is_contiguous(memory_format=torch.channels_last))
+
+    plain = distil_unet(tmp_path / "plain", FAITHFUL)
+    with torch.no_grad():
+        network = unet()
+        execution.prepare({"teacher": network}, Engine(settings=EngineSettings(channels_last=True)), torch.float32)
+        network.network.model.enc["16x16_conv"].register_forward_hook(watch)
+        network(torch.randn(2, 3, 16, 16), torch.ones(2))
+    assert seen == {True}
+    other = distil_unet(tmp_path / "other", EngineSettings(channels_last=True))
+    assert (plain - other).abs().max() <= 2 * 3 * 1e-6  # three steps of Adam each way, at most
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+def test_adam_without_a_first_moment_is_adam(decay: float) -> None:
+    settings = Optimiser(1e-3, weight_decay=decay)
+    ours, theirs = ([nn.Parameter(torch.ones(5, 3)), nn.Parameter(torch.zeros(7))] for _ in range(2))
+    one, other = make_optimiser(settings, ours, first_moment=False), make_optimiser(settings, theirs)
+    for step in range(5):
+        random = torch.Generator().manual_seed(step)
+        for mine, other_one in zip(ours, theirs, strict=True):
+            mine.grad = torch.randn(mine.shape, generator=random)
+            other_one.grad = mine.grad.clone()
+        one.step()
+        other.step()
+    assert isinstance(one, Momentless) and all("exp_avg" not in state for state in one.state.values())
+    for mine, other_one in zip(ours, theirs, strict=True):
+        torch.testing.assert_close(mine, other_one, rtol=1e-6, atol=1e-7)
+    assert not isinstance(make_optimiser(replace(settings, betas=(0.9, 0.999)), ours, first_moment=False), Momentless)
+
+
+def test_without_a_first_moment_a_run_resumes(tmp_path: Path) -> None:
+    from tests.sid.two_engines import interrupted
+
+    engine = EngineSettings(first_moment=False)
+    whole = weights(SID, tmp_path / "whole", engine)
+    interrupted(SID, tmp_path / "cut", engine=engine)
+    assert torch.equal(whole, weights(SID, tmp_path / "cut", engine, save_seconds=0.0))
+
+
+def test_blocks_of_every_family_are_found() -> None:
+    def names(root: nn.Module) -> set[str]:
+        return {type(block).__name__ for block in sharding.blocks(root)}
+
+    assert names(toy.teacher()) == {"Block"}
+    assert names(unet()) == {"UNetBlock"}
+    adapted = toy.teacher()
+    before = len(sharding.blocks(adapted))
+    adapt(adapted, 2, 2.0)
+    assert len(sharding.blocks(adapted)) == before
+
+
+def test_a_footprint_counts_every_parameter(tmp_path: Path) -> None:
+    size = sum(parameter.numel() for parameter in toy.teacher().parameters())
+    built = nets.materialise({**SID.build(SID.options("toy", "digits"))}, toy.teacher(), 0)
+    built["ema"] = built["generator"]
+    found = execution.footprint(built, SID.players(SID.options("toy", "digits")), ["ema"])
+    assert found == Footprint(size, (size, size), (size, size), size)
+    plain = found.bytes_each(FAITHFUL, 8)
+    assert plain == 4 * size * (1 + 2 * 3 + 1 + 1)
+    assert found.bytes_each(EngineSettings("fsdp2"), 8) == plain / 8
+    assert found.bytes_each(EngineSettings(precision="bf16", first_moment=False), 8) == size * (2 + 4 * (2 * 2 + 2))
+
+
+def test_what_does_not_fit_is_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
+    large = Footprint(10**9, (10**9, 10**9), (10**9, 10**9), 10**9)
+    gpu = Engine(0, 8, torch.device("cuda"))
+    for room, strategy in ((large.bytes_each(FAITHFUL, 8) / ROOM, "ddp"), (10**9, "fsdp2")):
+        card = type("Card", (), {"total_memory": room + 1})
+        monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device, card=card: card)
+        assert gpu.suited(large).settings.strategy == strategy
+    assert Engine(0, 2).suited(large).settings.strategy == "ddp"  # a CPU has no memory of its own
+
+
+def test_compiled_networks_train_alike(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Traced and differentiated ahead as always; the generated kernels are left out, they take two minutes here."""
+    traced, compiler = [], nn.Module.compile
+
+    def fast(module: nn.Module, **told: Any) -> None:
+        traced.append(module)
+        compiler(module, backend="aot_eager", **told)
+
+    plain = weights(SID, tmp_path / "plain", images=16, dtype="float64")
+    monkeypatch.setattr(nn.Module, "compile", fast)
+    compiled = weights(SID, tmp_path / "compiled", EngineSettings(compile=True), images=16, dtype="float64")
+    assert len(traced) == 3  # teacher, critic, generator; the average is scored as it is
+    assert (plain - compiled).abs().max() < 1e-9
