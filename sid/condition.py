@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from sid.draws import Draws
+from sid.draws import Draws, sent
 
 NULL_LABEL = -1  # the class label of an unconditional sample
 
@@ -36,7 +35,7 @@ class Condition:
 
     def to(self, like: Tensor) -> Condition:
         """On the device of `like`; floating parts in its dtype."""
-        moved = self._map(lambda part: part.to(like.device, like.dtype if part.is_floating_point() else None))
+        moved = self._map(lambda part: sent(part, like.device, like.dtype if part.is_floating_point() else None))
         return replace(moved, null=self.null.to(like) if self.null is not None else None)
 
     def __getitem__(self, rows: slice | Tensor) -> Condition:

@@ -26,6 +26,13 @@ def key(*parts: object) -> int:
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
 
 
+def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """The tensor on a device. To a GPU through pinned memory: a plain copy waits for all work before it."""
+    if device.type == "cuda" and tensor.device.type == "cpu":
+        return tensor.to(dtype or tensor.dtype).pin_memory().to(device, non_blocking=True)
+    return tensor.to(device, dtype)
+
+
 class Draws:
     """The draws of the samples `indices` (global indices within the iteration's batch)."""
 
@@ -62,7 +69,7 @@ class Draws:
 
     def normal(self, stream: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Unit normal noise [B, *shape] with the device and dtype of `like`."""
-        return self._gather("normal", stream, tuple(shape)).to(like.device, like.dtype)
+        return sent(self._gather("normal", stream, tuple(shape)), like.device, like.dtype)
 
     def uniform(self, stream: str) -> Tensor:
         """One number per sample in (0, 1), float64; never 0, so that every inverse law is finite."""
@@ -72,7 +79,7 @@ class Draws:
         """One time per sample; floating times in the dtype of `like`, in float32 at least."""
         t = law.quantile(self.uniform(stream))
         dtype = torch.promote_types(like.dtype, torch.float32) if t.is_floating_point() else t.dtype
-        return t.to(like.device, dtype)
+        return sent(t, like.device, dtype)
 
     def integer(self, stream: str, low: int, high: int) -> int:
         """One number of {low, ..., high} per ITERATION: shared by ranks, rounds and players."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from sid import atomic
 from sid.chain import Chain
 from sid.condition import Condition
 from sid.denoiser import X0, Denoiser, Prediction
+from sid.fault import Fault
 
 
 class Generator(nn.Module):
@@ -89,17 +91,18 @@ def save(generator: Generator, folder: Path, facts: dict[str, Any] | None = None
     tensors = {
         name: value.detach().contiguous().cpu() for name, value in generator.denoiser.network.state_dict().items()
     }
-    denoiser = generator.denoiser
+    denoiser, weights = generator.denoiser, to_bytes(tensors)
     described = {
         "family": denoiser.family,
         "settings": denoiser.settings,
         "prediction": denoiser.prediction,
         "process": denoiser.process.to_dict(),
         "chain": asdict(generator.chain),
+        "sha256": hashlib.sha256(weights).hexdigest(),
         **(facts or {}),
     }
     # The weights first: a reader that finds the description finds the weights.
-    atomic.write_bytes(folder / "generator.safetensors", to_bytes(tensors))
+    atomic.write_bytes(folder / "generator.safetensors", weights)
     atomic.write_json(folder / "generator.json", described)
 
 
@@ -110,7 +113,14 @@ def describe(folder: Path) -> dict[str, Any]:
 
 def load(folder: Path, blank: Denoiser) -> Generator:
     """The generator of a folder; `blank` is a denoiser built by its family from the described settings."""
-    from safetensors.torch import load_file
+    from safetensors.torch import load as from_bytes
 
-    blank.network.load_state_dict(load_file(folder / "generator.safetensors"))
-    return Generator(blank, Chain(**describe(folder)["chain"])).eval().requires_grad_(False)
+    path, described = folder / "generator.safetensors", describe(folder)
+    weights = path.read_bytes()
+    found = hashlib.sha256(weights).hexdigest()
+    if described.get("sha256", found) != found:  # absent in folders that were written before it was told
+        raise Fault(
+            f"{path} is damaged: its sha256 is not the one in generator.json; remove the folder and make it again"
+        )
+    blank.network.load_state_dict(from_bytes(weights))
+    return Generator(blank, Chain(**described["chain"])).eval().requires_grad_(False)

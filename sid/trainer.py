@@ -17,7 +17,7 @@ from sid import atomic, ema, execution, rounds
 from sid.condition import Condition, Conditions
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
-from sid.draws import Draws
+from sid.draws import Draws, sent
 from sid.engine import Agreement, Engine
 from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.generator import Generator
@@ -243,14 +243,15 @@ class _Run:
             )
             if self.data.real is not None:
                 real, real_condition = self.data.real(draws)
-                batch.real, batch.real_condition = real.to(self.like), real_condition.to(self.like)
+                batch.real, batch.real_condition = self._sent(real), real_condition.to(self.like)
             if self.data.pairs is not None:
                 noise, image, pairs_condition = self.data.pairs(draws)
-                batch.pairs, batch.pairs_condition = (
-                    (noise.to(self.like), image.to(self.like)),
-                    pairs_condition.to(self.like),
-                )
+                batch.pairs = (self._sent(noise), self._sent(image))
+                batch.pairs_condition = pairs_condition.to(self.like)
             yield batch
+
+    def _sent(self, image: Tensor) -> Tensor:
+        return sent(image, self.like.device, self.like.dtype)
 
     def _row(self) -> dict[str, Any]:
         counters = self.state.counters
