@@ -12,7 +12,7 @@ import pytest
 from benchmarks import runs, tables
 from benchmarks.cli import main
 from benchmarks.layout import Layout
-from benchmarks.report import costs, curves, figure, page, samples, strip
+from benchmarks.report import costs, curves, figure, inline, page, samples, strip
 from tests import results_tree as tree
 
 
@@ -211,6 +211,6 @@ def test_dots_lie_on_one_axis(home: Path) -> None:
 
 def test_theme_replaces_every_colour(home: Path) -> None:
     rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
-    text = figure.as_inline(figure.overview([curves.panel(rows, curves.places(rows))]), "f", 'a "label"')
+    text = inline.as_inline(figure.overview([curves.panel(rows, curves.places(rows))]), "f", 'a "label"')
     assert not re.search(r"(?:fill|stroke): ?#[0-9a-f]{6}", text)
     assert 'aria-label="a &quot;label&quot;"' in text and "xmlns" not in text

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import io
 import math
-import re
 import textwrap
 from collections.abc import Sequence
-from html import escape
 from typing import Any
 
 from matplotlib import rc_context
@@ -29,17 +27,7 @@ STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
 PUBLISHED = (0, (5, 1.5, 1, 1.5))  # dash and dot, in the entry's colour
 ABLATIONS = ("#7a7f87", "#a5662e")
 INK, SOFT, FAINT, PAPER = "#1f2430", "#5d6470", "#d5d8dd", "#fefefe"
-# On the page these follow the reader's light or dark scheme.
-THEMED = {
-    INK: "ink",
-    SOFT: "soft",
-    FAINT: "rule",
-    PAPER: "card",
-    **{colour: f"c{place}" for place, colour in enumerate(COLOURS)},
-    **{colour: f"a{place}" for place, colour in enumerate(ABLATIONS)},
-}
 PANEL = (4.6, 3.4)  # inches
-PIXELS = 106  # of the page for an inch of the figure
 SETTINGS: Any = {
     "svg.hashsalt": "sidbench",
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
@@ -111,7 +99,9 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bott
         scale.set_minor_formatter(lambda value, _: "")
     axis.tick_params(which="both", length=2.5, width=0.5, labelsize=8, labelleft=left, labelbottom=bottom)
     axis.tick_params(which="minor", length=1.5)
-    if not bare:
+    if bare:  # a page of many panels would be mostly ticks
+        axis.minorticks_off()
+    else:
         axis.set_xlabel("training images")
     if left and not bare:
         axis.set_ylabel(panel.column.name.upper())
@@ -213,36 +203,16 @@ def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
 
 def as_svg(figure: Figure) -> str:
     """As a file of its own, on white."""
-    return _save(figure, "svg", facecolor="white").decode()
+    return save(figure, "svg", facecolor="white").decode()
 
 
 def as_png(figure: Figure) -> bytes:
-    return _save(figure, "png", facecolor="white", dpi=200)
-
-
-def as_inline(figure: Figure, name: str, label: str) -> str:
-    """As a part of the page: its colours are the page's, its ids are its own."""
-    text = _save(figure, "svg", transparent=True).decode()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r' xmlns(:xlink)?="[^"]*"', "", text).replace("xlink:href", "href")
-    text = re.sub(r"<style.*?</style>", "", text, flags=re.DOTALL)  # it would reach the whole page
-    text = re.sub(r"font-family: [^;]*;? ?", "", text)
-    text = re.sub(r"\s+", " ", text).replace("> <", "><")
-    # Two decimals are enough for a position, and not for what a tick says.
-    text = re.sub(r"<[^>]*>", lambda tag: re.sub(r"(\d\.\d\d)\d+", r"\1", tag[0]), text)
-    text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    for colour, variable in THEMED.items():
-        text = text.replace(colour, f"var(--{variable})")
-    width = round(figure.get_figwidth() * PIXELS)
-    attributes = f'style="max-width:{width}px" role="img" aria-label="{escape(label)}"'
-    return re.sub(
-        r'<svg[^>]*viewBox="([^"]*)"[^>]*>', lambda found: f'<svg viewBox="{found[1]}" {attributes}>', text, count=1
-    )
+    return save(figure, "png", facecolor="white", dpi=200)
 
 
 @rc_context(SETTINGS)
-def _save(figure: Figure, form: str, **options: Any) -> bytes:
+def save(figure: Figure, form: str, **options: Any) -> bytes:
+    """Equal figures are equal bytes: no date, no name of a program."""
     held = io.BytesIO()
     blank = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
     figure.savefig(held, format=form, metadata=blank, **options)

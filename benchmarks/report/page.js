@@ -56,6 +56,14 @@ function filterable(input, told) {
 document.querySelectorAll("table.sortable").forEach(sortable);
 document.querySelector(".tools").hidden = false;
 filterable(document.querySelector("#filter"), document.querySelector("#found"));
+
+// A link to a closed recipe opens it.
+const reveal = () => {
+  const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
+  if (target instanceof HTMLDetailsElement) target.open = true;
+};
+addEventListener("hashchange", reveal);
+reveal();
 document.addEventListener("keydown", (event) => {
   const open = event.key === "Escape" && document.activeElement?.closest("details[open]");
   if (!open) return;

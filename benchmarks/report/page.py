@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from markupsafe import Markup
 from benchmarks import verdict
 from benchmarks.layout import Column, Layout, Task
 from benchmarks.published import KINDS, Published
-from benchmarks.report import audit, costs, curves, figure, fronts, provenance, samples, scatter, strip
+from benchmarks.report import audit, costs, curves, figure, fronts, inline, provenance, samples, scatter, strip
 from benchmarks.tables import Row, groups
 from sid import atomic
 
@@ -112,12 +112,13 @@ def render(layout: Layout, rows: Sequence[Row], beside: Beside = NOTHING) -> str
 def _sections(layout: Layout, rows: Sequence[Row], beside: Beside) -> tuple[list[Section], Markup]:
     known = provenance.environments(rows)
     levels = {f"{part.kind}:{part.name}": part.verified for part in layout.parts}
+    listed = {recipe: number for number, recipe in enumerate(provenance.recipes(rows), start=1)}
     places = curves.places(rows)
     tables: dict[str, list[Table]] = {}
     panels: dict[str, curves.Panel] = {}
     for task, column, group in groups(rows):
         axis = strip.axis_of(group)
-        cells = [_cell(row, axis, known, levels) for row in group]
+        cells = [_cell(row, axis, provenance.provenance(row, known, levels, listed)) for row in group]
         tables.setdefault(task.name, []).append(Table(column, cells, axis))
         panels.setdefault(task.name, curves.panel(group, places))
     sections: list[Section] = []
@@ -130,7 +131,7 @@ def _sections(layout: Layout, rows: Sequence[Row], beside: Beside) -> tuple[list
     if not drawn:
         return sections, Markup()
     label = f"{drawn[0].column.name} against training images on logarithmic axes, one panel a task"
-    return sections, Markup(figure.as_inline(figure.overview(drawn), "f", label))
+    return sections, Markup(inline.as_inline(figure.overview(drawn), "f", label))
 
 
 def _section(
@@ -145,21 +146,19 @@ def _section(
     many, plane = Markup(), Markup()
     if len(panel.curves) > 1:
         label = f"{task.title}: {panel.column.name} against training images, one entry a panel"
-        many = Markup(figure.as_inline(figure.multiples(panel), f"m{number}", label))
+        many = Markup(inline.as_inline(figure.multiples(panel), f"m{number}", label))
     front = fronts.front(task, rows, printed)
     if front:
         label = f"{task.title}: {front.y.name} against {front.x.name}, one line a series"
-        plane = Markup(figure.as_inline(scatter.drawn(front), f"p{number}", label))
+        plane = Markup(inline.as_inline(scatter.drawn(front), f"p{number}", label))
     shown = samples.strips(task, first)
     heads = samples.heads(shown) if shown else []
     return Section(task, tables, panel, many, front, plane, shown, heads, costs.of_task(first), printed)
 
 
-def _cell(
-    row: Row, axis: strip.Axis | None, known: Sequence[provenance.Environment], levels: Mapping[str, str]
-) -> Cell:
+def _cell(row: Row, axis: strip.Axis | None, source: provenance.Provenance) -> Cell:
     dots = strip.dots(row, axis) if axis is not None and row.values else None
-    return Cell(row, row.texts(), dots, provenance.provenance(row, known, levels))
+    return Cell(row, row.texts(), dots, source)
 
 
 def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overview: Markup, beside: Beside) -> str:
@@ -195,6 +194,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         ),
         dirty=any(run.record.get("dirty") for row in rows for run in row.runs),
         environments=provenance.environments(rows),
+        recipes=provenance.recipes(rows),
         shared=costs.of_shared(layout.shared),
         width=strip.WIDTH,
         style=Markup((HERE / "page.css").read_text(encoding="utf-8")),

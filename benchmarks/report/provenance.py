@@ -30,7 +30,7 @@ class Provenance:
     runs: tuple[Made, ...]
     facts: tuple[tuple[str, tuple[str, ...]], ...]  # name -> the different values of the runs
     environments: tuple[int, ...]  # numbers in the page's list
-    recipe: str  # of the first seed, as JSON
+    recipe: int | None  # of the first seed: its number in the page's list
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,21 @@ def environments(rows: Iterable[Row]) -> list[Environment]:
     return [Environment(number, device, packages) for number, (device, packages) in enumerate(seen, start=1)]
 
 
-def provenance(row: Row, known: Sequence[Environment], levels: Mapping[str, str]) -> Provenance:
-    """`levels`: how far each component was verified, by kind:name."""
+def recipes(rows: Iterable[Row]) -> list[str]:
+    """The different recipes of a page as JSON, in order of appearance: a row's metrics share one."""
+    return list(dict.fromkeys(text for row in rows if (text := _recipe(row))))
+
+
+def _recipe(row: Row) -> str:
+    """Of its first seed."""
+    said = next((run.record.get("recipe") for run in row.runs if run.record), None)
+    return json.dumps(said, indent=1, sort_keys=True) if said else ""
+
+
+def provenance(
+    row: Row, known: Sequence[Environment], levels: Mapping[str, str], listed: Mapping[str, int]
+) -> Provenance:
+    """`levels`: how far each component was verified, by kind:name; `listed`: the numbers of recipes."""
     numbers = {(one.device, one.packages): one.number for one in known}
     records = [run.record for run in row.runs if run.record]
     facts = (
@@ -63,7 +76,7 @@ def provenance(row: Row, known: Sequence[Environment], levels: Mapping[str, str]
         tuple(_made(run, row) for run in row.runs),
         tuple((name, values) for name, values in facts if values),
         tuple(sorted({numbers[_environment(run)] for run in row.runs if run.record})),
-        json.dumps(records[0].get("recipe", {}), indent=1, sort_keys=True) if records else "",
+        listed.get(_recipe(row)),
     )
 
 

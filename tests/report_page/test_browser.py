@@ -110,6 +110,15 @@ def test_provenance_opens_by_keyboard_and_closes_by_escape(tab: chromium.Page, w
     assert tab.errors() == []
 
 
+def test_a_link_to_a_recipe_opens_it(tab: chromium.Page, written: Path) -> None:
+    tab.open(written)
+    tab.run("document.querySelector('td.record > details').open = true")
+    tab.run("document.querySelector('td.record a[href^=\"#recipe-\"]').click()")
+    tab.run("new Promise((done) => setTimeout(done, 100))")
+    shown = "document.querySelector(location.hash + ' pre')"
+    assert tab.run(f"{shown}.checkVisibility()") and "alpha" in tab.run(f"{shown}.textContent")
+
+
 def test_a_method_named_script_is_shown_and_not_run(tab: chromium.Page, written: Path) -> None:
     tab.open(written)
     said = tab.run("document.body.innerText")

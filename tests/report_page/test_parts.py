@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from benchmarks import runs, tables, typeset
 from benchmarks.protocol import Protocol
-from benchmarks.report import audit, curves, figure, fronts, page, samples, scatter
+from benchmarks.report import audit, curves, figure, fronts, inline, page, samples, scatter
 from benchmarks.resolved import scored
 from tests import results_tree as tree
 from tests.report_page import full
@@ -99,7 +99,7 @@ def test_equal_fronts_are_equal_bytes(drawn: fronts.Front) -> None:
 
 
 def test_ticks_keep_their_digits_on_the_page(drawn: fronts.Front) -> None:
-    text = figure.as_inline(scatter.drawn(drawn), "p", "label")
+    text = inline.as_inline(scatter.drawn(drawn), "p", "label")
     assert ">0.295<" in text and ">0.300<" in text
 
 
