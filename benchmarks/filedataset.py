@@ -60,17 +60,18 @@ class FileDataset(Dataset):
         return labels_of(self.source(split), self.name, self.classes)
 
 
+def opened(path: Path) -> Images:
+    """The images at a path. An archive is indexed once while it stays the same; a folder does not tell what changed."""
+    from benchmarks.archives import open_whole
+
+    return open_whole(path) if path.is_dir() else _indexed(path, path.stat().st_size, path.stat().st_mtime_ns)
+
+
 @lru_cache(maxsize=8)
-def _opened(path: Path, size: int, time: int) -> Images:
+def _indexed(path: Path, size: int, time: int) -> Images:
     from benchmarks.archives import open_whole
 
     return open_whole(path)
-
-
-def opened(path: Path) -> Images:
-    """The images at a path, indexed once while it stays the same."""
-    status = path.stat()
-    return _opened(path, status.st_size, status.st_mtime_ns)
 
 
 @lru_cache(maxsize=2)

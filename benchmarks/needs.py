@@ -59,8 +59,11 @@ class Needed:
     @property
     def missing(self) -> list[DataFile]:
         """Files that it can't do without and that are nowhere."""
-        used = [file for file in self.files if file.needed and (not file.splits or {*file.splits} & {*self.splits})]
-        return [file for file in used if self.find(file) is None]
+        return [file for file in self.files if file.needed and self.uses(file) and self.find(file) is None]
+
+    def uses(self, file: DataFile) -> bool:
+        """Whether the splits that are read need it."""
+        return not file.splits or not {*file.splits}.isdisjoint(self.splits)
 
     def verify(self) -> Iterator[str]:
         """Every fault of what is there, a sentence each: prompts are read, archives opened, images counted."""

@@ -67,8 +67,10 @@ def _tell(need: Needed) -> None:
     if need.readers:
         print(f"  for       {', '.join(need.readers)}")
     for file in need.files:
+        if need.readers and not need.uses(file):
+            continue
         path = need.find(file)
-        print(f"  {'file' if file.needed else 'optional':<9} {file.purpose}: {file.words}")
+        print(f"  {'file' if file.needed and need.uses(file) else 'optional':<9} {file.purpose}: {file.words}")
         if path is not None:
             size = f", {path.stat().st_size:,} bytes" if path.is_file() else ""
             print(f"  found     {path}{size}")

@@ -122,7 +122,14 @@ def test_a_reference_is_made_ready_once_and_goes_on(
     assert Colours.seen == 8
     assert not list(Path("r/_shared/features").glob("parts-*"))
 
-    (file,) = Path("r/_shared/statistics").iterdir()
+    kept = list(Path("r/_shared/features").glob("digest-*.json"))
+    changed = home / "a" / "val2014" / "COCO_val2014_000000000010.jpg"
+    changed.write_bytes(made.png(99, 20, 24, "jpeg"))
+    assert main(["--results", "r", "data", "any", "--prepare"]) == 0
+    assert Colours.seen == 16  # other images: what was remembered of the old ones is of no use
+    assert len(list(Path("r/_shared/features").glob("digest-*.json"))) == len(kept) + 1 == 2
+
+    file = max(Path("r/_shared/statistics").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     header, _ = read_file(file)
     expected = {"geometry": Geometry("centre", 16).identity, "family": header["family"]}
     extractor = Colours().open(None)
