@@ -167,3 +167,22 @@ def _cholesky_trace(first: Moments, second: Moments, traces: float) -> tuple[flo
     # In units of the covariance, as the limit is: the root of the mass.
     clamped = float(np.sqrt(-values[negative].sum())) if negative.any() else 0.0
     return float(np.sqrt(values[~negative]).sum()), clamped
+
+
+def influence(features: np.ndarray, first: Moments, second: Moments, rows: int = 4096) -> np.ndarray:
+    """What each image adds to the distance, to first order: the mean is 0, the variance over N that of the distance.
+
+    With the optimal map T = R (R' S1 R)^(-1/2) R' from S1 to S2 = R R', the distance's derivative is 2 (m1 - m2) by the
+    mean and I - T by the covariance of the images.
+    """
+    root, _ = second.root()
+    values, vectors = np.linalg.eigh(root.T @ first.covariance @ root)
+    kept = values > len(values) * EPSILON * max(float(values[-1]), 0.0)
+    half = root @ (vectors[:, kept] / values[kept] ** 0.25)
+    slope = 2 * (first.mean - second.mean)
+    found = np.empty(len(features))
+    for start in range(0, len(features), rows):
+        centred = features[start : start + rows].astype(np.float64) - first.mean
+        quadratic = np.einsum("nd,nd->n", centred, centred) - ((centred @ half) ** 2).sum(axis=1)
+        found[start : start + rows] = centred @ slope + quadratic
+    return found - found.mean()

@@ -125,7 +125,10 @@ def _lacking(
     """Metrics that miss captions or a reference, told before any network is opened for them."""
     for label, asked in wanted.items():
         name = asked.metric.name
-        if not asked.features:
+        inside = [one for one in asked.extractors if components.extractors()[one].trained_here]
+        if inside:
+            result.unavailable[label] = f"{name} reads {inside[0]}, which is trained inside a suite"
+        elif not asked.features:
             example = f"for example --extractor {name}=dinov2.cls"
             result.unavailable[label] = f"{name} reads any features: say which, {example}"
         elif asked.reads_captions and captions is None:

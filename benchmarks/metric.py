@@ -69,7 +69,8 @@ class Metric(Component, ABC):
     @classmethod
     def options(cls) -> list[str]:
         """The options its `compute` takes by name."""
-        return list(inspect.signature(cls.compute).parameters)[3:]
+        found = list(inspect.signature(cls.compute).parameters.values())[3:]
+        return [one.name for one in found if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)]
 
     @classmethod
     def option(cls, name: str, given: Mapping[str, Any]) -> Any:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import components, frechet
-from benchmarks.asked import ask, ask_variant
+from benchmarks.asked import Asked, ask, ask_variant
 from benchmarks.images import Array, open_images
 from benchmarks.imagescore import Settings, score
 from benchmarks.metrics.frechet import Frechet
@@ -194,6 +194,12 @@ def test_other_features_can_be_named_for_a_metric():
 def test_features_that_do_not_fit_are_refused(metric, reads, told):
     with pytest.raises(Fault, match=re.escape(told)):
         ask(metric, reads=reads)
+
+
+def test_a_network_of_a_suite_scores_no_images_from_elsewhere():
+    asked = Asked(components.metrics()["frechet"], ("digits-classifier.features",))
+    result = score(Array(IMAGES), {"fd": asked}, Array(REFERENCE))
+    assert "digits-classifier, which is trained inside a suite" in result.unavailable["fd"]
 
 
 def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_stored(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -89,7 +90,8 @@ class Outcome:
 def guarded(run: Callable[..., Any], *arguments: Any) -> Outcome:
     """A peer may break in any way with the versions that are installed; the audit goes on."""
     try:
-        with sqrtm_as_before():
+        with sqrtm_as_before(), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what a peer says to its own users is no finding of the audit
             return Outcome(run(*arguments))
     except PackageNotFoundError as error:
         return Outcome(broken=f"not installed: {error.name}")

@@ -48,11 +48,15 @@ class Subject:
     pixels_label: str
 
 
-def audit(subject: Subject, baseline: str = "inception-tf") -> list[Table]:
-    """All tables; a broken peer is a row with its reason."""
+def audit(
+    subject: Subject, baseline: str = "inception-tf", progress: Callable[[str], None] = lambda what: None
+) -> list[Table]:
+    """All tables; a broken peer is a row with its reason. `progress` is told what comes next, for it takes minutes."""
+    progress("arithmetic on synthetic features")
     tables = arithmetic()
+    progress("resize kernels")
     tables.append(resizes(subject))
-    tables += pipelines(subject, baseline)
+    tables += pipelines(subject, baseline, progress)
     return tables
 
 
@@ -166,7 +170,7 @@ def resizes(subject: Subject) -> Table:
     return table
 
 
-def pipelines(subject: Subject, baseline: str) -> list[Table]:
+def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] = lambda what: None) -> list[Table]:
     """From image files to a distance: every peer with the same network, then every factor alone."""
     from benchmarks.images import decode, open_images
     from benchmarks.inception.network import Inception
@@ -183,6 +187,7 @@ def pipelines(subject: Subject, baseline: str) -> list[Table]:
     title = f"FID of {len(sets[0])} images against {len(sets[1])}, from the files"
     table = Table(title, f"deviation from {baseline}")
     for name, recipe in BASELINES.items():
+        progress(f"sidbench {name}, {len(sets[0]) + len(sets[1])} images")
         table.rows.append(attribute(f"sidbench {name}", bench.value(recipe), recipe, bench, start, label))
     stylegan = start.changed("ddof", 0)
     table.rows.append(
@@ -191,6 +196,7 @@ def pipelines(subject: Subject, baseline: str) -> list[Table]:
     with tempfile.TemporaryDirectory() as folder:
         given = Given(subject.state, _saved(subject.state, Path(folder)))
         for name, call in calls(lambda peer: peer.networks(given), table.rows, label).items():
+            progress(name)
             outcome = guarded(_whole, call, name, subject)
             if outcome.broken:
                 table.rows.append(_unavailable(name, outcome, label))
@@ -200,6 +206,7 @@ def pipelines(subject: Subject, baseline: str) -> list[Table]:
             if seen != (len(sets[0]), len(sets[1])):
                 row.note = f"it read {seen[0]} and {seen[1]} images of {len(sets[0])} and {len(sets[1])}. {row.note}"
             table.rows.append(row)
+    progress("one factor at a time")
     return [table, Table(f"One factor at a time, from {baseline}", "distance", sensitivity(bench, start, label))]
 
 

@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 WARN_BELOW = 5000
+WIDTH = 1.96  # standard deviations on either side
 
 
 class FidInfinity(Metric):
-    """Chong and Forsyth's line in 1/N; only the generated side is extrapolated, the reference stays as it is."""
+    """Chong and Forsyth's line in 1/N; only the generated side is extrapolated, the reference stays as it is.
+
+    The points lie on subsets of the same images, so the scatter around the line knows nothing of other images. The
+    interval therefore adds the variance that the images' influence gives to the distance.
+    """
 
     name = "fid-infinity"
-    version = 1
+    version = 2
     paper = "Chong and Forsyth, Effectively Unbiased FID and Inception Score, arXiv 1911.07023"
     verified = "layout"
     direction = "lower"
@@ -38,22 +43,28 @@ class FidInfinity(Metric):
         seed: int = 0,
         bootstraps: int = 1000,
     ) -> Score:
-        """Distances of random subsets of `points` sizes, a line in 1/N, its points resampled for the interval."""
+        """Distances of random subsets of `points` sizes, a line in 1/N; the interval of 95 % is for this reference."""
         images = frechet.check(only(features, self.name))
         compared = as_moments(only(reference, self.name), 1)
         counts = sizes(len(images), images.shape[1], points)
         rng = np.random.default_rng(seed)
         found = [
             frechet.distance(frechet.moments(images[rng.permutation(len(images))[:count]]), compared).value
-            for count in counts
+            for count in counts[:-1]
         ]
+        whole = frechet.moments(images)
+        found.append(frechet.distance(whole, compared).value)
         limit, slope = line(counts, found)
         chosen = rng.integers(len(counts), size=(bootstraps, len(counts)))
-        drawn = [line(counts[pick], np.asarray(found)[pick])[0] for pick in chosen if len(set(counts[pick])) > 2]
-        low, high = np.percentile(drawn, (2.5, 97.5))
+        again = [line(counts[pick], np.asarray(found)[pick])[0] for pick in chosen if len(set(counts[pick])) > 2]
+        of_line = float(np.std(again))
+        of_images = float(np.std(frechet.influence(images, whole, compared))) / len(images) ** 0.5
+        half = WIDTH * (of_line**2 + of_images**2) ** 0.5
         details = {
-            "low": float(low),
-            "high": float(high),
+            "low": limit - half,
+            "high": limit + half,
+            "std_of_line": of_line,
+            "std_of_images": of_images,
             "bias_constant": slope,
             "fd_n": found[-1],
             "count": len(images),

@@ -45,9 +45,7 @@ class Kid(Metric):
         if images.shape[1] != compared.shape[1]:
             raise Fault(f"features of {images.shape[1]} and {compared.shape[1]} dimensions can't be compared")
         if subsets < 0 or subset_size < 2:
-            raise Fault(
-                f"kid: subsets of at least 2 images, or none (got {subsets} of {subset_size})"
-            )
+            raise Fault(f"kid: subsets of at least 2 images, or none (got {subsets} of {subset_size})")
         details: dict[str, Any] = {"count": len(images), "reference_count": len(compared), "scale": scale}
         if not subsets:
             return Score(scale * discrepancy.polynomial(images, compared), {**details, "estimate": "all pairs"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -43,11 +44,16 @@ def run(args: argparse.Namespace) -> int:
     if args.baseline not in BASELINES:
         raise UnknownName("baseline", args.baseline, BASELINES)
     with tempfile.TemporaryDirectory() as folder:
-        tables = audit(_subject(args, Path(folder)), args.baseline)
+        tables = audit(_subject(args, Path(folder)), args.baseline, _progress)
     print(text(tables))
     for path in write(tables, args.output or Path(args.results) / "audit"):
         print(path)
     return 1 if any(row.verdict == "unexplained" for table in tables for row in table.rows) else 0
+
+
+def _progress(what: str) -> None:
+    """On the other stream, so that the tables can be piped."""
+    print(f"audit: {what} ...", file=sys.stderr, flush=True)
 
 
 def _subject(args: argparse.Namespace, folder: Path) -> Subject:

@@ -75,6 +75,29 @@ def test_the_root_of_the_reference_is_kept():
     assert kept is not None and reference.cholesky() is kept
 
 
+@pytest.mark.parametrize("rank", [6, 3], ids=["full", "flat reference"])
+def test_the_influence_of_an_image_is_the_derivative_by_its_weight(rank):
+    """(FD((1 - e) P + e delta_x) - FD(P)) / e as e falls, for weighted means and covariances."""
+    rng = np.random.default_rng(7)
+    images = rng.standard_normal((60, 6)) @ covariance(rng, 6) + 0.5
+    flat = rng.standard_normal((50, rank)) @ rng.standard_normal((rank, 6))
+    reference = frechet.moments(flat, ddof=0)
+
+    def distance(weights):
+        mean = weights @ images
+        centred = images - mean
+        moments = frechet.Moments(mean, (centred * weights[:, None]).T @ centred, frechet.UNKNOWN)
+        return frechet.distance(moments, reference).value
+
+    found = frechet.influence(images, frechet.moments(images, ddof=0), reference)
+    assert abs(found.mean()) < 1e-12
+    step, equal = 1e-5, np.full(60, 1 / 60)
+    for index in range(0, 60, 13):
+        towards = np.eye(60)[index] - equal
+        slope = (distance(equal + step * towards) - distance(equal - step * towards)) / (2 * step)
+        assert found[index] == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
 def test_a_covariance_that_is_none_is_refused():
     bad = np.diag([1.0, 1.0, -0.5])
     with pytest.raises(Fault, match="not positive semi-definite"):
