@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from benchmarks import components
-from benchmarks.config import Entry, Suite
-from benchmarks.protocol import Column, Protocol
+from benchmarks import components, prompt_lists
+from benchmarks.config import Entry, Suite, Task, Teacher
+from benchmarks.protocol import Column, PromptSource, Protocol
+from benchmarks.released import released
 from benchmarks.strict import Location, faults, given, model_of, unknown
 from sid.fault import Fault
 from sid.method import TeacherFacts
+from sid.teacher import SAMPLERS
 
 if TYPE_CHECKING:
     from sid.method import Method
@@ -28,12 +30,12 @@ def suite_faults(suite: Suite, broken: Mapping[str, set[str]] | None = None) -> 
     for name, teacher in suite.teachers.items():
         at = ("teachers", name)
         yield from _known((*at, "family"), "teacher family", teacher.family, components.teachers())
-        yield from _known((*at, "data"), "data set", teacher.data, components.datasets())
-        data = components.datasets().get(teacher.data)
-        if teacher.conditional and data is not None and not data.classes:
-            yield (*at, "conditional"), f"the data set {teacher.data} has no classes"
+        if teacher.data is not None:
+            yield from _known((*at, "data"), "data set", teacher.data, components.datasets())
+        yield from _teacher_faults(at, teacher)
     for name, settings in suite.tasks.items():
         yield from _known(("tasks", name, "teacher"), "teacher", settings.teacher, teachers)
+        yield from _prompt_faults(suite, name, settings)
     for name, protocol in suite.protocols.items():
         yield from _protocol_faults(name, protocol)
     for name, entry in suite.entries.items():
@@ -51,12 +53,63 @@ def _known(at: Location, what: str, name: str, known: Iterable[str]) -> Found:
         yield at, unknown(what, name, known)
 
 
+def _teacher_faults(at: Location, teacher: Teacher) -> Found:
+    """Does the family fit the data it is to be trained on, or the published model it is to be read from?"""
+    family, data = components.teachers().get(teacher.family), components.datasets().get(teacher.data or "")
+    if family is None:
+        return
+    if family.text:
+        if not teacher.conditional:
+            yield (*at, "conditional"), f"{teacher.family} reads text: it must be true"
+        if teacher.source is None and data is not None and not data.vocabulary:
+            yield (
+                (*at, "data"),
+                f"the data set {teacher.data} has no captions of few words to train {teacher.family} on",
+            )
+        if teacher.source is not None and teacher.resolution is None:
+            yield (*at, "resolution"), f"{teacher.family} makes pictures of any size: say how many pixels a side"
+    elif teacher.conditional and data is not None and not data.classes:
+        yield (*at, "conditional"), f"the data set {teacher.data} has no classes"
+
+
+def _prompt_faults(suite: Suite, name: str, settings: Task) -> Found:
+    """A model that reads text needs prompts to be trained on and to be scored on."""
+    at = ("tasks", name)
+    if settings.prompts is not None:
+        yield from _source_faults((*at, "prompts"), settings.prompts)
+    teacher = suite.teachers.get(settings.teacher)
+    family = components.teachers().get(teacher.family) if teacher is not None else None
+    if family is None:
+        return
+    protocol = suite.protocols.get(settings.protocol)
+    if family.text and settings.prompts is None:
+        yield (*at, "prompts"), f"the teacher {settings.teacher} reads text: name the prompts to train on"
+    if family.text and protocol is not None and protocol.prompts is None:
+        yield (*at, "protocol"), f"{settings.protocol} has no prompts, and the teacher {settings.teacher} reads text"
+
+
+def _source_faults(at: Location, asked: PromptSource) -> Found:
+    """The list or the data set that prompts come from."""
+    if asked.name is not None:
+        yield from _known((*at, "name"), "list of prompts", asked.name, prompt_lists.LISTS)
+    if asked.data is not None:
+        yield from _known((*at, "data"), "data set", asked.data, components.datasets())
+        if (data := components.datasets().get(asked.data)) is not None:
+            if not data.captioned:
+                yield (*at, "data"), f"the data set {asked.data} has no captions"
+            yield from _known((*at, "split"), "split", asked.split, data.splits)
+
+
 def _protocol_faults(name: str, protocol: Protocol) -> Found:
     at = ("protocols", name)
     if protocol.name != name:
         yield (*at, "name"), f"must be '{name}' (got '{protocol.name}')"
+    if protocol.prompts is not None:
+        yield from _source_faults((*at, "prompts"), protocol.prompts)
     for title, column in protocol.metrics.items():
         yield from _column_faults((*at, "metrics", title), column)
+        if column.only is not None:
+            yield from _source_faults((*at, "metrics", title, "only"), column.only)
 
 
 def _column_faults(at: Location, column: Column) -> Found:
@@ -107,6 +160,10 @@ def _init_faults(suite: Suite, name: str, entry: Entry) -> Found:
 def _entry_faults(suite: Suite, name: str, entry: Entry) -> Found:
     """The method's name, its options, and what the method itself says of them for each task's teacher."""
     at = ("entries", name)
+    if entry.released is not None:
+        yield from _known((*at, "released"), "released generator", entry.released, released())
+    if entry.control == "teacher":
+        yield from _sampler_faults(suite, name, entry)
     if entry.method is None:
         return
     if entry.method not in components.methods():
@@ -124,6 +181,26 @@ def _entry_faults(suite: Suite, name: str, entry: Entry) -> Found:
             told.setdefault(sentence, []).append(task)
     for sentence, where in told.items():
         yield at, sentence if len(where) == len(tasks) else f"on {', '.join(where)}: {sentence}"
+
+
+def _sampler_faults(suite: Suite, name: str, entry: Entry) -> Found:
+    """How the teacher is sampled must fit each task's teacher."""
+    for task in suite.tasks:
+        teacher = suite.teachers.get(suite.tasks[task].teacher)
+        if name not in suite.entries_of(task) or teacher is None or teacher.family not in components.teachers():
+            continue
+        facts = teacher_facts(suite, suite.tasks[task].teacher)
+        if entry.kappa != 1 and not facts.guidance:
+            yield ("entries", name, "kappa"), f"on {task}: its teacher has no unconditional branch to guide with"
+        if entry.sampler is not None:
+            yield from _known(
+                ("entries", name, "sampler"),
+                f"sampler on the {facts.process} process",
+                entry.sampler,
+                SAMPLERS[facts.process],
+            )
+        if entry.churn is not None and facts.process != "edm":
+            yield ("entries", name, "churn"), f"on {task}: only EDM's sampler adds noise between its steps"
 
 
 def _option_faults(method: Method, options: Mapping[str, Any]) -> Found:
@@ -160,8 +237,8 @@ def options_of(suite: Suite, task: str, entry: str) -> Any:
     """The options an entry's method runs with on a task: a frozen instance of its Options."""
     settings = suite.entries[entry]
     method = components.methods()[settings.method or ""]
-    data = suite.teachers[suite.tasks[task].teacher].data
-    return method.options(task, data, given(method.Options, settings.options))
+    teacher = suite.teachers[suite.tasks[task].teacher]
+    return method.options(task, teacher.data or teacher.family, given(method.Options, settings.options))
 
 
 def teacher_facts(suite: Suite, name: str) -> TeacherFacts:
@@ -173,10 +250,11 @@ def teacher_facts(suite: Suite, name: str) -> TeacherFacts:
         process=family.process,
         conditional=teacher.conditional,
         text=family.text,
-        guidance=teacher.conditional and teacher.denoising.dropout > 0,
+        # A published text-to-image model was trained with dropped captions; EDM's class-conditional ones were not.
+        guidance=teacher.conditional and (family.text if teacher.source else teacher.denoising.dropout > 0),
         features=family.features,
         augment=family.augment,
-        real=True,  # a teacher that is trained on the spot has its data at hand
+        real=teacher.data is not None,
     )
 
 

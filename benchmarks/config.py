@@ -9,8 +9,21 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from benchmarks import source
-from benchmarks.protocol import Protocol
-from benchmarks.strict import Count, Location, Many, Name, Positive, Share, Strict, Whole, faults, model_of, numbers
+from benchmarks.protocol import PromptSource, Protocol
+from benchmarks.strict import (
+    Count,
+    Location,
+    Many,
+    Name,
+    Number,
+    Positive,
+    Share,
+    Strict,
+    Whole,
+    faults,
+    model_of,
+    numbers,
+)
 from sid.fault import Fault
 from sid.teachers import pretrain
 
@@ -54,15 +67,29 @@ Training: Any = create_model(
 
 
 class Teacher(Strict):
-    """A diffusion model that is trained on the spot, once per seed."""
+    """A diffusion model: published, or trained on the spot, once per seed."""
 
     family: str = Field(description="a teacher family of `sidbench list teachers`")
-    data: str = Field(description="a data set of `sidbench list datasets`")
+    source: str | None = Field(
+        None, description="a published model: a folder, a .pkl file, or a name in the Hugging Face cache"
+    )
+    data: str | None = Field(None, description="a data set of `sidbench list datasets`")
     conditional: bool = False
     network: dict[str, Any] = Field({}, description="the network's init arguments")
+    settings: dict[str, Any] = Field({}, description="what a published model's family is told, as PixArt's wrapper")
+    resolution: Count | None = Field(None, description="pixels a side of what a published latent model is asked for")
     training: Training = Training()
 
     _numbers = field_validator("network")(numbers)
+
+    @model_validator(mode="after")
+    def _published_or_trained(self) -> Teacher:
+        if self.source is None and self.data is None:
+            raise ValueError("needs a source (a published model) or data (to be trained on)")
+        idle = {"network", "training"} if self.source is not None else {"resolution", "settings"}
+        for key in sorted(self.model_fields_set & idle):
+            raise ValueError(f"a teacher {'with' if self.source else 'without'} a source has no {key}")
+        return self
 
     @property
     def denoising(self) -> pretrain.Settings:
@@ -83,6 +110,13 @@ class Pairs(Strict):
 
     count: Count = 4000
     steps: Count = 18
+    kappa: Number = Field(1.0, description="the teacher's guidance")
+
+
+class TaskPrompts(PromptSource):
+    """Prompts that are drawn uniformly, and how their embeddings are kept."""
+
+    dtype: Literal["float16", "bfloat16", "float32"] = "float16"
 
 
 class Task(Strict):
@@ -93,10 +127,21 @@ class Task(Strict):
     protocol: Name
     budget: Budget = Budget()
     pairs: Pairs | None = None
+    prompts: TaskPrompts | None = Field(None, description="what a text-to-image student is trained on")
+    seeds: Many[Whole] | None = Field(None, description="absent: the suite's")
+
+
+class Churn(Strict):
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2)."""
+
+    amount: Positive
+    low: Number = 0.0
+    high: Number = 1e9
+    noise: Positive = 1.0
 
 
 class Entry(Strict):
-    """A row of the table: a method with its options, or a control."""
+    """A row of the table: a method with its options, a control, or a generator that others published."""
 
     label: str = ""
     method: str | None = Field(None, description="a method of `sidbench list methods`")
@@ -105,23 +150,35 @@ class Entry(Strict):
         description="teacher: sampled with its full number of steps; untrained: its network as a one-step generator;"
         " heldout: the held-out images themselves, the floor of a distance",
     )
+    released: str | None = Field(None, description="a published generator of `sidbench list released`")
     options: dict[str, Any] = Field({}, description="the method's options")
     steps: Count | None = Field(None, description="sampling steps of the control 'teacher'")
+    kappa: Number = Field(1.0, description="guidance of the control 'teacher'")
+    sampler: str | None = Field(None, description="of the control 'teacher'; absent: its process's own")
+    churn: Churn | None = Field(None, description="EDM's stochastic sampler for the control 'teacher'")
     stop_players: dict[str, Share] = Field({}, description="player -> share of the images after which it rests")
     init: Name | None = Field(None, description="an entry whose generator of the same seed it begins from")
     budget: Budget = Budget()
     tasks: Many[Name] | None = Field(None, description="the tasks it runs on; absent: all")
+    series: str = Field("", description="entries of one series are one line of a front")
+    at: Number | None = Field(None, description="where on that line it stands, as its guidance")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Entry:
-        if (self.method is None) == (self.control is None):
-            raise ValueError("must name either a method or a control")
-        if self.control is not None:
+        if sum(part is not None for part in (self.method, self.control, self.released)) != 1:
+            raise ValueError("must name exactly one of method, control and released")
+        if self.method is None:
             idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init"})
             if idle:
-                raise ValueError(f"a control has no {' and no '.join(idle)}")
-        if (self.steps is not None) != (self.control == "teacher"):
-            raise ValueError("the control 'teacher' needs steps" if self.steps is None else "only a teacher has steps")
+                raise ValueError(
+                    f"a {'control' if self.control else 'released generator'} has no {' and no '.join(idle)}"
+                )
+        if self.control != "teacher":
+            idle = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
+            if idle:
+                raise ValueError(f"only the control 'teacher' has {' and '.join(idle)}")
+        elif self.steps is None:
+            raise ValueError("the control 'teacher' needs steps")
         return self
 
 
@@ -148,6 +205,10 @@ class Suite(Strict):
         """The entries that run on a task, in the file's order."""
         return {name: entry for name, entry in self.entries.items() if entry.tasks is None or task in entry.tasks}
 
+    def seeds_of(self, task: str) -> tuple[int, ...]:
+        """The seeds of a task's runs."""
+        return tuple(self.tasks[task].seeds or self.seeds)
+
     def budget(self, task: str, entry: str) -> Budget:
         """What a run of the entry on the task may cost."""
         return self.entries[entry].budget.over(self.tasks[task].budget)
@@ -170,7 +231,17 @@ def load_suite(name_or_path: str) -> Suite:
     return suite
 
 
-BEARING = {"tasks", "steps", "pairs", "method", "control"}  # without these an item would seem to have other faults
+BEARING = {
+    "tasks",
+    "steps",
+    "pairs",
+    "prompts",
+    "method",
+    "control",
+    "released",
+    "source",
+    "data",
+}  # without these an item would seem to have other faults
 SECTIONS: dict[str, type[Strict]] = {"teachers": Teacher, "tasks": Task, "entries": Entry, "protocols": Protocol}
 
 

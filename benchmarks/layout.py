@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Job, Plan
+    from benchmarks.job import Job
+    from benchmarks.plan import Plan
 
 Kind = Literal["method", "ablation", "teacher", "untrained", "heldout"]
 

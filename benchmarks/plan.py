@@ -3,60 +3,30 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from benchmarks import components, cost
 from benchmarks.checks import options_of
 from benchmarks.config import Entry, Suite, load_suite
 from benchmarks.digest import digest
-from benchmarks.resolved import decisive, recipe_of, score_versions, scored
+from benchmarks.job import FILES, KINDS, SHARED_KINDS, Job, Kind
+from benchmarks.protocol import PromptSource
+from benchmarks.released import describe
+from benchmarks.resolved import decisive, recipe_of, sampled, score_versions, scored, seeded
 from sid.discovery import UnknownName
 from sid.recipe import LOOP_VERSION
 from sid.teachers import pretrain
 
 TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
 REPORT_VERSION = 2
-EXTRACTOR_SEED = 0
+PROMPTS_VERSION = 1  # of the cache of embeddings
 SHARED = "_shared"
+TOLD = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}  # of a released generator: no number
 HERE = Path(__file__).parent
 REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
-
-Kind = Literal["teacher", "extractor", "pairs", "run", "table", "report"]
-KINDS: tuple[Kind, ...] = ("teacher", "extractor", "pairs", "run", "table", "report")
-
-# The declared outputs of a job. What trained a network is written beside what it scored.
-SCORED = ("scores.json", "samples.npz", "record.json")
-FILES: Mapping[str, tuple[str, ...]] = {
-    "teacher": ("network.safetensors", "teacher.json", "record.json"),
-    "extractor": ("network.safetensors", "extractor.json", "record.json"),
-    "pairs": ("pairs.safetensors", "record.json"),
-    "method": ("generator.safetensors", "generator.json", "curve.jsonl", *SCORED),
-    "control": SCORED,
-    "table": ("verdict.md", "verdict.csv", "verdict.tex"),
-}
-
-
-@dataclass(frozen=True)
-class Job:
-    """One call of `sidbench`. Paths are relative to where the call is made."""
-
-    kind: Kind
-    id: str  # a digest, "task/entry/seed", or the suite's name
-    digest: str
-    versions: Mapping[str, int]
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    params: Mapping[str, Any] = field(default_factory=dict)  # everything the call needs to know, as plain data
-    resources: Mapping[str, int] = field(default_factory=dict)
-    work: float = 0.0  # network passes over one image: for the order and the remaining time
-
-    @property
-    def folder(self) -> Path:
-        """Where its outputs lie."""
-        return Path(self.outputs[0]).parent
 
 
 class Plan:
@@ -68,9 +38,16 @@ class Plan:
         self._jobs: dict[tuple[Kind, str], Job] = {}
         for task in suite.tasks:
             for name, entry in suite.entries_of(task).items():
-                for seed in suite.seeds if entry.control != "heldout" else suite.seeds[:1]:
+                for seed in self._seeds(task, entry):
                     self._run(task, name, entry, seed)
         self._table()
+
+    def _seeds(self, task: str, entry: Entry) -> tuple[int, ...]:
+        """A row without any training by us has one run: its noise is the protocol's."""
+        seeds = self.suite.seeds_of(task)
+        published = self.suite.teachers[self.suite.tasks[task].teacher].source is not None
+        untrained = entry.control == "heldout" or (entry.method is None and published)
+        return seeds[:1] if untrained or entry.released else seeds
 
     @property
     def jobs(self) -> tuple[Job, ...]:
@@ -88,7 +65,7 @@ class Plan:
 
     def priority(self, job: Job) -> int:
         """What others wait for comes first, then the long before the short, so that no core idles at the end."""
-        waited_for = job.kind in ("teacher", "extractor", "pairs")
+        waited_for = job.kind in SHARED_KINDS
         return int(job.work / 1000) + (10**9 if waited_for else 0)
 
     def _folder(self, *parts: str) -> str:
@@ -100,6 +77,7 @@ class Plan:
     def _shared(self, kind: Kind, section: dict[str, Any], versions: dict[str, int], **rest: Any) -> Job:
         """An artefact that every suite may use: its digest is its name."""
         key = digest(section, versions, [job.digest for job in rest.get("needs", ())])
+        files = FILES["published" if section.get("source") and kind == "teacher" else kind]
         home = self._folder(SHARED, kind, key)
         return self._add(
             Job(
@@ -108,7 +86,7 @@ class Plan:
                 key,
                 versions,
                 tuple(path for job in rest.get("needs", ()) for path in job.outputs),
-                tuple(f"{home}/{name}" for name in FILES[kind]),
+                tuple(f"{home}/{name}" for name in files),
                 {
                     **section,
                     "folder": home,
@@ -121,39 +99,57 @@ class Plan:
         )
 
     def teacher(self, name: str, seed: int) -> Job:
-        """The training of a suite's teacher with a seed."""
+        """The training of a suite's teacher with a seed, or the opening of a published one."""
         settings = self.suite.teachers[name]
-        recipe = recipe_of(settings.budget, seed)
-        section = {
+        family = components.teachers()[settings.family]
+        versions = {f"teacher:{settings.family}": family.version}
+        section: dict[str, Any] = {
             "family": settings.family,
             "data": settings.data,
             "conditional": settings.conditional,
+        }
+        if settings.source is not None:
+            section |= {"source": settings.source, "settings": settings.settings, "resolution": settings.resolution}
+            return self._shared("teacher", section, versions, work=cost.START, params={"name": name})
+        recipe = recipe_of(settings.budget, seed)
+        section |= {
             "network": settings.network,
             "options": asdict(settings.denoising),
             "recipe": decisive(recipe),
             "seed": seed,
         }
-        versions = {
-            f"teacher:{settings.family}": components.teachers()[settings.family].version,
-            f"data:{settings.data}": components.datasets()[settings.data].version,
+        versions |= {
+            f"data:{settings.data}": components.datasets()[settings.data or ""].version,
             "loop": LOOP_VERSION,
             "denoising": pretrain.Denoising.version,
         }
-        return self._shared(
-            "teacher",
-            section,
-            versions,
-            work=cost.teacher(recipe.images),
-            params={"recipe": asdict(recipe), "name": name},
-        )
+        price = cost.TRANSFORMER if family.text else 1.0
+        params = {"recipe": asdict(recipe), "name": name}
+        return self._shared("teacher", section, versions, work=cost.teacher(recipe.images, price), params=params)
 
-    def extractor(self, name: str) -> Job:
+    def prompts(self, task: str, asked: PromptSource, dtype: str) -> Job:
+        """Embeddings of a list of prompts by a teacher's text encoder."""
+        teacher = self.suite.teachers[self.suite.tasks[task].teacher]
+        section = {
+            "family": teacher.family,
+            "source": teacher.source,
+            "world": None if teacher.source else teacher.data,
+            "resolution": teacher.resolution,
+            "prompts": asked.model_dump(mode="json", exclude={"dtype"}),
+            "dtype": dtype,
+        }
+        versions = {"prompts": PROMPTS_VERSION}
+        for data in {asked.data, section["world"]} - {None}:
+            versions[f"data:{data}"] = components.datasets()[str(data)].version
+        return self._shared("prompts", section, versions, work=cost.START)
+
+    def extractor(self, name: str, seed: int = 0) -> Job:
         """The training of a miniature feature network."""
         extractor = components.extractors()[name]
         versions = {f"extractor:{name}": extractor.version}
         if extractor.data:
             versions[f"data:{extractor.data}"] = components.datasets()[extractor.data].version
-        section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": EXTRACTOR_SEED}
+        section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": seed}
         return self._shared("extractor", section, versions, work=cost.EXTRACTOR)
 
     def pairs(self, task: str, seed: int) -> Job:
@@ -162,41 +158,63 @@ class Plan:
         settings = self.suite.tasks[task].pairs
         assert settings is not None, "checked with the suite"
         section = {"teacher": teacher.digest, "count": settings.count, "steps": settings.steps, "seed": seed}
-        return self._shared(
-            "pairs",
-            section,
-            dict(teacher.versions),
-            work=cost.START + cost.samples(settings.count, 2 * settings.steps),
-            needs=(teacher,),
-            params={"teacher_folder": str(teacher.folder)},
-        )
+        if settings.kappa != 1:
+            section["kappa"] = settings.kappa
+        needs = [teacher]
+        params = {"teacher_folder": str(teacher.folder)}
+        if (asked := self.suite.tasks[task].prompts) is not None:
+            needs.append(self.prompts(task, asked, asked.dtype))
+            params["prompts_folder"] = str(needs[-1].folder)
+        work = cost.START + cost.samples(settings.count, 2 * settings.steps)
+        return self._shared("pairs", section, dict(teacher.versions), work=work, needs=needs, params=params)
+
+    def _needs(self, task: str, entry: Entry, options: Any, seed: int) -> dict[str, Job]:
+        """What a run reads: by the name under which it is told where that lies."""
+        settings = self.suite.tasks[task]
+        if entry.control == "heldout":
+            return {}
+        needs = {"teacher": self.teacher(settings.teacher, seed)}
+        if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
+            needs["pairs"] = self.pairs(task, seed)
+        if entry.init:
+            needs["init"] = self._run(task, entry.init, self.suite.entries[entry.init], seed)
+        if components.teachers()[self.suite.teachers[settings.teacher].family].text:
+            asked, captions = settings.prompts, self.suite.protocols[settings.protocol].prompts
+            assert asked is not None and captions is not None, "checked with the suite"
+            if entry.method:
+                needs["prompts"] = self.prompts(task, asked, asked.dtype)
+            if not entry.released:  # others' generators may have text encoders of their own
+                needs["captions"] = self.prompts(task, captions, asked.dtype)
+        return needs
 
     def _run(self, task: str, name: str, entry: Entry, seed: int) -> Job:
         """One row of one seed: training, samples and scores, or a control's samples and scores."""
         settings = self.suite.tasks[task]
         protocol = self.suite.protocols[settings.protocol]
-        needs = {"teacher": self.teacher(settings.teacher, seed)} if entry.control != "heldout" else {}
+        teacher = self.suite.teachers[settings.teacher]
         options: Any = options_of(self.suite, task, name) if entry.method else None
-        if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
-            needs["pairs"] = self.pairs(task, seed)
-        if entry.init:
-            needs["init"] = self._run(task, entry.init, self.suite.entries[entry.init], seed)
-        columns = protocol.metrics.values()
-        trained_here = {c.extractor for c in columns if components.extractors()[c.extractor].trained_here}
-        extractors = {extractor: self.extractor(extractor) for extractor in sorted(trained_here)}
+        needs = self._needs(task, entry, options, seed)
+        trained_here = {
+            (c.extractor, c.seed)
+            for c in protocol.metrics.values()
+            if components.extractors()[c.extractor].trained_here
+        }
+        extractors = {seeded(*wanted): self.extractor(*wanted) for wanted in sorted(trained_here)}
         section: dict[str, Any] = {"task": task, "seed": seed, "scores": scored(protocol)}
         versions = score_versions(protocol)
         rest: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
-        work = cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
+        price = cost.TRANSFORMER if components.teachers()[teacher.family].text else 1.0
+        work = price * cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
         if entry.method:
             recipe = recipe_of(self.suite.budget(task, name), seed, entry.stop_players)
             section |= {"method": entry.method, "options": asdict(options), "recipe": decisive(recipe)}
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             rest["recipe"] = asdict(recipe)
-            work = cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
+            work = price * cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
+        elif entry.released:
+            section |= {"released": describe(entry.released).model_dump(mode="json", exclude=TOLD)}
         else:
-            data = self.suite.teachers[settings.teacher].data
-            section |= {"control": entry.control, "steps": entry.steps, "data": data}
+            section |= {"control": entry.control, "steps": entry.steps, "data": teacher.data, **sampled(entry)}
         work += cost.START
         inputs = [*needs.values(), *extractors.values()]
         key = digest(section, versions, [job.digest for job in inputs])

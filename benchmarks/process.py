@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Job
+    from benchmarks.job import Job
 
 
 def require(job: Job) -> None:

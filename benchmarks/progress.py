@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Job, Plan
+    from benchmarks.job import Job
+    from benchmarks.plan import Plan
 
 NOISE = re.compile(
     r"\[\w{3} \w{3} +\d|Using (workflow|profile|shell)|Assuming unrestricted|Building DAG|Provided |Rules claiming|"

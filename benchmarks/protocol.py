@@ -26,11 +26,25 @@ class Rules(Strict):
     file: Literal["lossless", "jpeg-75"] = "lossless"
 
 
-class Prompts(Strict):
-    """Captions, one per image, in this order; outer blanks are part of them."""
+class PromptSource(Strict):
+    """Where prompts come from: one of the three."""
 
-    name: Name
+    name: Name | None = Field(None, description="a published list of `sidbench data`")
+    data: str | None = Field(None, description="a data set whose captions they are, each once")
+    split: str = Field("train", description="of that data set")
+    file: str | None = Field(None, description="a text file, one prompt a line")
     sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the text file; empty where nobody states it")
+
+    @model_validator(mode="after")
+    def _one(self) -> PromptSource:
+        if sum(part is not None for part in (self.name, self.data, self.file)) != 1:
+            raise ValueError("must name exactly one of name, data and file")
+        return self
+
+
+class Prompts(PromptSource):
+    """Captions, one per image, in this order; outer blanks are part of them. A shorter list starts again."""
+
     count: Count
 
 
@@ -58,6 +72,8 @@ class Column(Strict):
     tolerance: Number = Field(0.0, ge=0, description="relative deviation that still counts as reproduced")
     options: dict[str, Any] = Field({}, description="of the metric")
     geometry: Geometry = Field(Geometry(), description="before the extractor's own resize, of images and reference")
+    seed: Whole = Field(0, description="of an extractor that is trained here")
+    only: PromptSource | None = Field(None, description="score the images of these prompts alone")
 
     _numbers = field_validator("options")(numbers)
 

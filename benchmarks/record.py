@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import platform
 import subprocess
+from collections.abc import Mapping
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sid import atomic
+from sid.recipe import Recipe
+
 if TYPE_CHECKING:
-    from benchmarks.plan import Job
+    from benchmarks.job import Job
+    from sid.trainer import Trained
 
 PACKAGES = ("torch", "numpy", "scipy", "diffusers", "transformers", "scikit-learn", "snakemake", "sidbench")
 
@@ -32,6 +37,26 @@ def record(job: Job, command: str, seconds: float, peak_memory: int, **measured:
         "device_hours": round(seconds / 3600, 6),
         "peak_memory_bytes": peak_memory,
         **measured,
+    }
+
+
+def write_record(job: Job, command: str, seconds: float, peak_memory: int = 0, **measured: Any) -> None:
+    """The record into the job's folder: the last file that a job writes."""
+    atomic.write_json(job.folder / "record.json", record(job, command, seconds, peak_memory, **measured))
+
+
+def recipe(params: Mapping[str, Any]) -> Recipe:
+    """The training loop's settings, back from plain data."""
+    told = dict(params["recipe"])
+    return Recipe(**{**told, "observe": tuple(told["observe"])})
+
+
+def rates(trained: Trained) -> dict[str, Any]:
+    """What a training cost."""
+    return {
+        "images": trained.images,
+        "images_per_second": round(trained.images / max(trained.seconds, 1e-9), 1),
+        "network_passes": trained.passes,
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks import components
-from benchmarks.config import Budget
+from benchmarks.config import Budget, Entry
 from benchmarks.protocol import Geometry, Protocol
 from sid.recipe import Recipe
 
@@ -42,11 +42,23 @@ def scored(protocol: Protocol) -> dict[str, Any]:
     shown = {"decimals", "tolerance"}
     columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
     for name, column in protocol.metrics.items():
-        if column.geometry == Geometry():
-            del columns[name]["geometry"]
+        for key, idle in (("geometry", Geometry()), ("seed", 0), ("only", None)):
+            if getattr(column, key) == idle:
+                del columns[name][key]
     # Rules that stay at their defaults are absent, so that a new kind of rule renames no result.
     stated = protocol.model_dump(mode="json", include={"rules", "prompts", "selection"}, exclude_defaults=True)
     return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns, **stated}
+
+
+def sampled(entry: Entry) -> dict[str, Any]:
+    """How a teacher is sampled, beyond its steps, where the entry says so."""
+    told = entry.model_dump(mode="json", include={"kappa", "sampler", "churn"}, exclude_defaults=True)
+    return {"sampling": told} if told else {}
+
+
+def seeded(extractor: str, seed: int) -> str:
+    """A trained extractor's name among a run's: the seed is told where it is not the first."""
+    return f"{extractor}@{seed}" if seed else extractor
 
 
 def score_versions(protocol: Protocol) -> dict[str, int]:

@@ -1,77 +1,166 @@
-"""Images in, scores out, by a protocol: each extractor runs once for all the metrics that read it."""
+"""Images in, scores out, by a protocol: every extractor sees each image once, for all the metrics that read it.
+
+Images may come in portions (`look`), so that 30,000 pictures of 512 pixels are never held at once: what is kept are
+their features.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from benchmarks import components
+from benchmarks.extraction import extract
+from benchmarks.images import Array, Images
+from benchmarks.prompting import prompt_list
+from benchmarks.resolved import seeded
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.extractor import Extractor
+    from benchmarks.geometry import Geometry as Pixels
     from benchmarks.metric import Score
     from benchmarks.protocol import Column, Protocol
+
+Place = tuple[str, str]  # (geometry, "<extractor>.<output>"): equal places hold comparable features
+
+
+@dataclass
+class Seen:
+    """The features of the images looked at so far."""
+
+    parts: dict[Place, list[np.ndarray]] = field(default_factory=dict)
+    captions: list[str] = field(default_factory=list)
+    count: int = 0
+
+    def of(self, place: Place) -> np.ndarray:
+        return np.concatenate(self.parts[place])
 
 
 class Scorer:
     """The metrics of a protocol with their extractors opened and their references' features at hand."""
 
-    def __init__(self, protocol: Protocol, weights: Mapping[str, str], device: str = "cpu"):
+    def __init__(
+        self, protocol: Protocol, weights: Mapping[str, str], device: str = "cpu", random_weights: int | None = None
+    ):
         self.protocol = protocol
         self.unavailable: dict[str, str] = {}  # column -> why it can't be computed here
+        self.weights: dict[str, str] = {}  # extractor -> sha256 or "random-<seed>"
         self._extractors: dict[str, Extractor] = {}
-        self._references: dict[tuple[str, str, str], np.ndarray] = {}
+        self._references: dict[tuple[Place, str, str], np.ndarray] = {}
+        self._subsets: dict[str, frozenset[str]] = {}
         for name, column in protocol.metrics.items():
             try:
-                if column.extractor not in self._extractors:
-                    folder = weights.get(column.extractor)
-                    opened = components.extractors()[column.extractor].open(Path(folder) if folder else None, device)
-                    self._extractors[column.extractor] = opened
+                self._open(column, weights, device, random_weights)
                 self._reference(column)
+                if column.only is not None:
+                    self._subsets[name] = frozenset(prompt_list(column.only))
             except Fault as fault:
                 self.unavailable[name] = " ".join(fault.sentences)
 
-    def score(self, images: np.ndarray) -> dict[str, Score]:
-        """Every column of the protocol for uint8 images [N, C, H, W]."""
-        read = {column.extractor for name, column in self.protocol.metrics.items() if name not in self.unavailable}
-        features = {name: self._features(name, images) for name in sorted(read)}
-        scores = {}
-        for name, column in self.protocol.metrics.items():
-            if name in self.unavailable:
-                continue
-            reference = self._reference(column)
-            scores[name] = components.metrics()[column.metric].compute(
-                {column.features: features[column.extractor][column.output]},
-                None if reference is None else {column.features: reference},
-                **column.options,
+    def _open(self, column: Column, weights: Mapping[str, str], device: str, random_weights: int | None) -> None:
+        name = seeded(column.extractor, column.seed)
+        if name in self._extractors:
+            return
+        extractor = components.extractors()[column.extractor]
+        if random_weights is not None and not extractor.trained_here:
+            self._extractors[name] = extractor.random(random_weights, device)
+        else:
+            folder = weights.get(name)
+            self._extractors[name] = extractor.open(Path(folder) if folder else None, device)
+        if identity := self._extractors[name].identity:
+            self.weights[name] = identity
+
+    @property
+    def columns(self) -> dict[str, Column]:
+        """Those that can be computed."""
+        return {name: column for name, column in self.protocol.metrics.items() if name not in self.unavailable}
+
+    def look(self, images: np.ndarray | Images, captions: Sequence[str] = (), seen: Seen | None = None) -> Seen:
+        """The features of these images, added to those of the images before."""
+        seen = Seen() if seen is None else seen
+        held = Array(images) if isinstance(images, np.ndarray) else images
+        for geometry, wanted in self._wanted().items():
+            found = extract(
+                held, wanted, self._extractors, geometry, self.protocol.batch, captions=list(captions) or None
             )
+            for key, array in found.features.items():
+                seen.parts.setdefault((geometry.identity, key), []).append(array)
+        seen.captions += captions
+        seen.count += len(held)
+        return seen
+
+    def score(self, images: np.ndarray | Images | Seen, captions: Sequence[str] = ()) -> dict[str, Score]:
+        """Every column of the protocol, for images or for what was seen of them."""
+        seen = images if isinstance(images, Seen) else self.look(images, captions)
+        scores = {}
+        for name, column in list(self.columns.items()):
+            features = self._features(name, column, seen)
+            reference = self._reference(column)
+            held = None if reference is None else {column.features: reference}
+            try:
+                scores[name] = components.metrics()[column.metric].compute(features, held, **column.options)
+            except Fault as fault:  # too few images for this one, say: the others go on
+                self.unavailable[name] = " ".join(fault.sentences)
         return scores
 
-    def values(self, images: np.ndarray) -> dict[str, float]:
+    def values(self, images: np.ndarray | Images | Seen, captions: Sequence[str] = ()) -> dict[str, float]:
         """The numbers alone, for a curve."""
-        return {name: score.value for name, score in self.score(images).items()}
+        return {name: score.value for name, score in self.score(images, captions).items()}
 
-    def _features(self, extractor: str, images: np.ndarray) -> dict[str, np.ndarray]:
-        import torch
+    def _wanted(self) -> dict[Pixels, dict[str, list[str]]]:
+        """geometry -> extractor -> outputs, each once."""
+        wanted: dict[Pixels, dict[str, list[str]]] = {}
+        for column in self.columns.values():
+            outputs = wanted.setdefault(pixels(column), {}).setdefault(seeded(column.extractor, column.seed), [])
+            pairs = components.extractors()[column.extractor].pairs
+            outputs += [
+                name for name in ([column.output, "truncated"] if pairs else [column.output]) if name not in outputs
+            ]
+        return wanted
 
-        network, parts = self._extractors[extractor], []
-        with torch.no_grad():
-            for first in range(0, len(images), self.protocol.batch):
-                parts.append(network(torch.from_numpy(images[first : first + self.protocol.batch])))
-        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    def _features(self, name: str, column: Column, seen: Seen) -> dict[str, np.ndarray]:
+        """What the column's metric reads, under the extractor's own name whatever its seed."""
+        extractor, geometry = seeded(column.extractor, column.seed), pixels(column).identity
+        features = {column.features: seen.of((geometry, f"{extractor}.{column.output}"))}
+        if (geometry, f"{extractor}.truncated") in seen.parts:
+            features[f"{column.extractor}.truncated"] = seen.of((geometry, f"{extractor}.truncated"))
+        if reads_text(column):
+            found = self._extractors[extractor].texts(seen.captions, column.options.get("template", ""))
+            features |= {f"{column.extractor}.{output}": array for output, array in found.items()}
+        if name in self._subsets:
+            rows = np.array([caption in self._subsets[name] for caption in seen.captions])
+            features = {key: array[rows] for key, array in features.items()}
+        return features
 
     def _reference(self, column: Column) -> np.ndarray | None:
         if column.reference is None:
             return None
-        key = (column.features, column.reference.data, column.reference.split)
+        extractor, geometry = seeded(column.extractor, column.seed), pixels(column)
+        place = (geometry.identity, f"{extractor}.{column.output}")
+        key = (place, column.reference.data, column.reference.split)
         if key not in self._references:
-            images = components.datasets()[column.reference.data].images(column.reference.split)
-            self._references[key] = self._features(column.extractor, images)[column.output]
+            images = components.datasets()[column.reference.data].source(column.reference.split)
+            wanted = {extractor: [column.output]}
+            found = extract(images, wanted, self._extractors, geometry, self.protocol.batch)
+            self._references[key] = found.features[place[1]]
         return self._references[key]
+
+
+def pixels(column: Column) -> Pixels:
+    """A column's crop and resize, as the extraction reads it."""
+    from benchmarks.geometry import Geometry
+
+    return Geometry(column.geometry.crop, column.geometry.side, column.geometry.filter)
+
+
+def reads_text(column: Column) -> bool:
+    """Whether the metric compares images with captions by embeddings of both."""
+    return any(key.endswith(".text") for key in components.metrics()[column.metric].features)
 
 
 def as_json(scores: Mapping[str, Score]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.components import datasets
-from benchmarks.runner import prepare
+from benchmarks.preparing import prepare
 
 ROOT = Path(__file__).parents[1]
 

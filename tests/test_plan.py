@@ -10,6 +10,7 @@ import pytest
 from benchmarks import components, plan, resolved
 from benchmarks.config import Budget
 from benchmarks.digest import digest
+from benchmarks.job import KINDS
 from benchmarks.plan import Plan, load_plan
 from sid.discovery import UnknownName
 from tests import toys
@@ -33,7 +34,7 @@ def changed(before: Plan, after: Plan) -> set[str]:
 
 def test_jobs_and_their_files() -> None:
     made = planned()
-    assert [len(made.of(kind)) for kind in plan.KINDS] == [4, 1, 2, 4 + 4 + 4 + 2 + 2, 1, 1]
+    assert [len(made.of(kind)) for kind in KINDS] == [4, 1, 0, 2, 4 + 4 + 4 + 2 + 2, 1, 1]
     job = made.find("run", "one/soft/1")
     home = "results/toys/runs/one/soft/1"
     assert set(job.outputs) == {

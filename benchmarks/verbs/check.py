@@ -18,7 +18,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from benchmarks import source
     from benchmarks.checks import player_faults
-    from benchmarks.plan import KINDS, load_plan
+    from benchmarks.job import KINDS
+    from benchmarks.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
     given = source.resolve("suite", args.suite)
@@ -26,6 +27,8 @@ def run(args: argparse.Namespace) -> int:
     if found:
         raise Fault(found)
     count = Counter(job.kind for job in plan.jobs)
-    parts = [f"{count[kind]} {kind}{'s' * (count[kind] > 1 and kind != 'pairs')}" for kind in KINDS if count[kind]]
+    parts = [
+        f"{count[kind]} {kind}{'s' * (count[kind] > 1 and not kind.endswith('s'))}" for kind in KINDS if count[kind]
+    ]
     print(f"{source.shown(given.file)}: no fault; {', '.join(parts)}")
     return 0

@@ -1,10 +1,10 @@
-"""A shared artefact of a suite: a teacher or an extractor."""
+"""A shared artefact of a suite: a teacher, an extractor, prompt embeddings or pairs."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "make a shared artefact of a suite (a teacher, an extractor); the same command resumes it"
+HELP = "make a shared artefact of a suite (a teacher, an extractor, prompts, pairs); the same command resumes it"
 EXAMPLE = "sidbench prepare mini teacher/0a1b2c3d4e5f"
 
 
@@ -15,19 +15,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.job import SHARED_KINDS
     from benchmarks.plan import load_plan
     from sid.discovery import UnknownName
 
     plan = load_plan(args.suite, args.results)
-    shared = {f"{job.kind}/{job.id}": job for job in plan.jobs if job.kind in ("teacher", "extractor", "pairs")}
+    shared = {f"{job.kind}/{job.id}": job for job in plan.jobs if job.kind in SHARED_KINDS}
     if args.artefact not in shared:
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
 
-    from benchmarks import runner
+    from benchmarks import preparing
     from benchmarks.process import leaving_cleanly, require
 
     require(job)
     with leaving_cleanly():
-        runner.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
+        preparing.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
     return 0

@@ -16,6 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--first", type=int, default=0, help="the first sample index (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="steps of a chain, or of a teacher's sampler (default: all, or 18)")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="one a line, for models that read text")
+    parser.add_argument("--kappa", type=float, default=1.0, help="guidance of a teacher (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=1000, help="images at a time; changes no image")
 
 
@@ -25,19 +27,27 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1 or args.batch < 1 or (args.steps is not None and args.steps < 1):
         raise Fault("--count, --batch and --steps must be at least 1")
 
-    from benchmarks import archive, artefacts
+    from benchmarks import archive, artefacts, prompting
     from sid import sampling
+    from sid.prompts import PromptCache, PromptConditions
 
-    if (args.folder / "generator.json").exists():
-        generator, data = artefacts.open_generator(args.folder)
+    distilled = (args.folder / "generator.json").exists()
+    origin = artefacts.Origin.of(args.folder, "generator.json" if distilled else "teacher.json")
+    prompts = prompting.embedded(origin, args.prompts, args.folder)
+    if distilled:
+        generator, data = artefacts.open_generator(args.folder, prompts)
         if args.steps is not None and args.steps > generator.chain.steps:
             raise Fault(f"--steps {args.steps}: this generator's chain has {generator.chain.steps}")
+        if args.kappa != 1:
+            raise Fault("--kappa guides a teacher; a distilled generator has its guidance in its weights")
         sampler = sampling.from_generator(generator, args.steps)
     else:
-        teacher, data = artefacts.open_teacher(args.folder)
-        sampler = sampling.from_teacher(teacher, args.steps or 18)
+        teacher, data = artefacts.open_teacher(args.folder, prompts)
+        sampler = sampling.from_teacher(teacher, args.steps or 18, args.kappa)
+    conditions = data.conditions if prompts is None else PromptConditions(PromptCache(prompts), "index")
     indices = range(args.first, args.first + args.count)
-    made = sampling.generate(sampler, data.conditions, data.sample_shape, indices, args.seed, args.batch)
+    decode = artefacts.decoder_of(origin)
+    made = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
     archive.write(args.out, made, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
     print(f"{args.out}: {len(made)} images")
     return 0

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch", type=int, default=256, help="global batch (default: %(default)s)")
     parser.add_argument("--micro-batch", type=int, help="images a process and round (default: the whole share)")
     parser.add_argument("--ema-halflife", type=float, default=20_000.0, help="in images (default: %(default)s)")
+    parser.add_argument("--prompts", type=Path, metavar="FILE", help="one a line, for teachers that read text")
     parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="teacher pairs, for methods that need them")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-seconds", type=float, default=10.0, help="between two states (default: %(default)s)")
@@ -33,15 +34,16 @@ def run(args: argparse.Namespace) -> int:
     if args.images < args.batch or args.batch < 1:
         raise Fault(f"--images {args.images} must be at least one --batch of {args.batch}")
 
-    from benchmarks import artefacts
+    from benchmarks import artefacts, prompting
     from benchmarks.process import leaving_cleanly
     from sid import generator
     from sid.recipe import Recipe
     from sid.trainer import train
 
-    teacher, data = artefacts.open_teacher(args.teacher)
-    dataset, conditional = artefacts.origin(args.teacher)
-    options = parse(method, dataset.name, args.set)
+    origin = artefacts.Origin.of(args.teacher)
+    prompts = prompting.embedded(origin, args.prompts, args.out)
+    teacher, data = artefacts.open_teacher(args.teacher, prompts)
+    options = parse(method, origin.label, args.set)
     faults = method.faults(options, artefacts.teacher_facts(args.teacher))
     needs = method.needs_of(options)
     if "pairs" in needs and args.pairs is None:
@@ -49,14 +51,13 @@ def run(args: argparse.Namespace) -> int:
     if faults:
         raise Fault(faults)
     if "real" in needs:
-        data.real = artefacts.real_images(dataset, conditional)
+        data.real = artefacts.real_images(origin, prompts)
     if "pairs" in needs:
-        data.pairs = artefacts.teacher_pairs(args.pairs)
+        data.pairs = artefacts.teacher_pairs(args.pairs, prompts)
     images = -(-args.images // args.batch) * args.batch
     recipe = Recipe(args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds)
     with leaving_cleanly():
         trained = train(method, options, teacher, data, recipe, args.out / "state", identity=str(args.teacher))
-    facts = {"method": method.name, "digest": "", "data": dataset.name, "conditional": conditional}
-    generator.save(trained.generator, args.out, facts)
+    generator.save(trained.generator, args.out, {"method": method.name, "digest": "", **origin.facts})
     print(f"{args.out}: {trained.images} images in {trained.seconds:.0f} s")
     return 0

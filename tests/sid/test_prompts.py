@@ -78,7 +78,7 @@ def test_a_killed_run_loses_one_file_at_most(tmp_path: Path, monkeypatch: pytest
     whole = cache_prompts(Letters(), captions, tmp_path)
     expected = whole.condition(range(7)).text
     (whole.folder / "prompts.json").unlink()
-    (whole.folder / "rows-00003.safetensors").unlink()
+    next(whole.folder.glob("rows-00003-*.safetensors")).unlink()
     encoder = Letters()
     resumed = cache_prompts(encoder, captions, tmp_path)
     assert encoder.seen == ["", "x" * 7]

@@ -10,7 +10,8 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from benchmarks.plan import FILES, load_plan
+from benchmarks.job import FILES
+from benchmarks.plan import load_plan
 from sid.fault import Fault
 
 SUITE = str(config.get("suite", "mini"))
@@ -80,7 +81,9 @@ def one_of(names):
 
 
 METHODS = [name for name, entry in PLAN.suite.entries.items() if entry.method]
-CONTROLS = [name for name, entry in PLAN.suite.entries.items() if entry.control]
+CONTROLS = [name for name, entry in PLAN.suite.entries.items() if not entry.method]
+PUBLISHED = [job.id for job in PLAN.of("teacher") if job.params.get("source")]
+TRAINED = [job.id for job in PLAN.of("teacher") if not job.params.get("source")]
 
 
 wildcard_constraints:

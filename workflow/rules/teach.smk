@@ -1,4 +1,4 @@
-# What all suites share, under a digest: teachers, feature networks, pairs.
+# What all suites share, under a digest: teachers, feature networks, prompt embeddings, pairs.
 
 
 rule teacher:
@@ -8,6 +8,8 @@ rule teacher:
         [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["teacher"]],
     log:
         f"{SHARED}/logs/teacher/{{digest}}.log",
+    wildcard_constraints:
+        digest=one_of(TRAINED),
     priority: first("teacher")
     conda:
         "../../environment.yml"
@@ -18,6 +20,28 @@ rule teacher:
     params:
         digest=digest("teacher"),
         state=state("teacher"),
+    shell:
+        sidbench("prepare", quoted(SUITE), "teacher/{wildcards.digest}")
+
+
+rule published:
+    input:
+        inputs("teacher"),
+    output:
+        [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["published"]],
+    log:
+        f"{SHARED}/logs/teacher/{{digest}}.log",
+    wildcard_constraints:
+        digest=one_of(PUBLISHED),
+    priority: first("teacher")
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=memory("teacher"),
+        runtime=minutes("teacher"),
+    params:
+        digest=digest("teacher"),
     shell:
         sidbench("prepare", quoted(SUITE), "teacher/{wildcards.digest}")
 
@@ -40,6 +64,26 @@ rule extractor:
         digest=digest("extractor"),
     shell:
         sidbench("prepare", quoted(SUITE), "extractor/{wildcards.digest}")
+
+
+rule prompts:
+    input:
+        inputs("prompts"),
+    output:
+        [f"{SHARED}/prompts/{{digest}}/{name}" for name in FILES["prompts"]],
+    log:
+        f"{SHARED}/logs/prompts/{{digest}}.log",
+    priority: first("prompts")
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=memory("prompts"),
+        runtime=minutes("prompts"),
+    params:
+        digest=digest("prompts"),
+    shell:
+        sidbench("prepare", quoted(SUITE), "prompts/{wildcards.digest}")
 
 
 rule pairs:

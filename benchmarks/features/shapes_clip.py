@@ -1,0 +1,160 @@
+"""The miniature's image-text model: two small towers trained against each other on the world of shapes, as CLIP is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from benchmarks.extractor import Extractor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor, nn
+
+STEPS, BATCH, RATE = 600, 128, 2e-3
+WIDTH = 64
+NOISE = 0.05  # of the pixels while training: the images to be scored are not as clean
+
+
+class ShapesClip(Extractor):
+    """`image` and `text` are the embeddings whose cosine is the score; `features` the layer before `image`."""
+
+    name = "shapes-clip"
+    version = 1
+    paper = "as Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv 2103.00020"
+    verified = "weights"
+    outputs = ("image", "features", "text")
+    preprocess = "uint8/127.5-1"
+    trained_here = True
+    data = "shapes"
+    network: Any = None
+
+    def open(self, weights: Path | None, device: str = "cpu") -> ShapesClip:
+        from safetensors.torch import load_file
+
+        assert weights is not None
+        opened = copy.copy(self)
+        opened.network = _towers().to(device)
+        opened.network.load_state_dict(load_file(weights / "network.safetensors"))
+        opened.network.eval().requires_grad_(False)
+        return opened
+
+    def __call__(self, images: Tensor) -> dict[str, np.ndarray]:
+        return self.extract(images, ("image", "features"))
+
+    def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+        features = self.network["trunk"](_pixels(prepared))
+        found = {"features": features, "image": self.network["image"](features)}
+        return {output: found[output].cpu().numpy() for output in outputs}
+
+    def texts(self, captions: Sequence[str], template: str = "") -> dict[str, np.ndarray]:
+        import numpy as np
+        import torch
+
+        rows, inverse = np.unique([template + caption for caption in captions], return_inverse=True)
+        with torch.no_grad():
+            found = self.network["text"](_words([str(row) for row in rows])).cpu().numpy()
+        return {"text": found[inverse], "truncated": np.zeros(len(captions), bool)}
+
+    def train(self, folder: Path, seed: int) -> None:
+        """Symmetric cross-entropy over batches of distinct captions; held-out retrieval goes into the description."""
+        import torch
+        from safetensors.torch import save
+
+        from sid import atomic
+
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            towers = _towers()
+            optimiser = torch.optim.Adam(towers.parameters(), lr=RATE)
+            schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, STEPS)
+            for images, words in _pairs(STEPS):
+                optimiser.zero_grad()
+                _contrast(towers, images + NOISE * torch.randn_like(images), words).backward()
+                optimiser.step()
+                schedule.step()
+        towers.eval()
+        opened = copy.copy(self)
+        opened.network = towers.requires_grad_(False)
+        atomic.write_bytes(folder / "network.safetensors", save(towers.state_dict()))
+        described = {
+            "name": self.name,
+            "version": self.version,
+            "seed": seed,
+            "retrieval": {split: opened.retrieval(split) for split in ("heldout", "novel")},
+        }
+        atomic.write_json(folder / "extractor.json", described)
+
+    def retrieval(self, split: str) -> float:
+        """How often an image of the split finds its caption among all captions of the world."""
+        import numpy as np
+        import torch
+
+        from benchmarks.components import datasets
+
+        shapes = datasets()["shapes"]
+        every = sorted(set(shapes.captions("world")))
+        image = self(torch.from_numpy(shapes.images(split)))["image"]
+        text = self.texts(every)["text"]
+        image, text = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, text))
+        found = (image @ text.T).argmax(axis=1)
+        truth = np.array([every.index(caption) for caption in shapes.captions(split)])
+        return float((found == truth).mean())
+
+
+def _pairs(steps: int) -> Any:
+    """Batches of images with their captions' words; no caption twice in a batch, so that no pair is a false negative.
+
+    All combinations are trained on, the novel ones too: the judge has to know what the students were not shown.
+    """
+    import torch
+
+    from benchmarks.components import datasets
+
+    shapes = datasets()["shapes"]
+    pixels, captions = torch.from_numpy(shapes.images("world")), shapes.captions("world")
+    places: dict[str, list[int]] = {}
+    for place, caption in enumerate(captions):
+        places.setdefault(caption, []).append(place)
+    table = torch.tensor(list(places.values()))
+    words = _words(list(places))
+    for _ in range(steps):
+        chosen = torch.randperm(len(table))[:BATCH]
+        shown = table[chosen, torch.randint(table.shape[1], (BATCH,))]
+        yield _pixels(pixels[shown]), words[chosen]
+
+
+def _contrast(towers: nn.ModuleDict, images: Tensor, words: Tensor) -> Tensor:
+    import torch
+    from torch.nn import functional
+
+    image = functional.normalize(towers["image"](towers["trunk"](images)), dim=1)
+    text = functional.normalize(towers["text"](words), dim=1)
+    logits = image @ text.T / 0.07
+    truth = torch.arange(len(logits))
+    return (functional.cross_entropy(logits, truth) + functional.cross_entropy(logits.T, truth)) / 2
+
+
+def _pixels(images: Tensor) -> Tensor:
+    return images.float() / 127.5 - 1
+
+
+def _words(captions: Sequence[str]) -> Tensor:
+    """[B, 6 * width]: the word encoder's rows, one after another."""
+    from benchmarks.components import datasets
+    from sid.words import WordEncoder
+
+    return WordEncoder(datasets()["shapes"].vocabulary).encode(captions)["text"].flatten(1)
+
+
+def _towers() -> nn.ModuleDict:
+    from torch import nn
+
+    trunk = nn.Sequential(
+        *(nn.Conv2d(3, 32, 3, 2, 1), nn.GELU(), nn.Conv2d(32, 64, 3, 2, 1), nn.GELU()),
+        *(nn.Flatten(), nn.Linear(64 * 16, 128), nn.GELU(), nn.Linear(128, WIDTH), nn.GELU()),
+    )
+    text = nn.Sequential(nn.Linear(6 * 32, 128), nn.GELU(), nn.Linear(128, WIDTH))
+    return nn.ModuleDict({"trunk": trunk, "image": nn.Linear(WIDTH, WIDTH), "text": text})

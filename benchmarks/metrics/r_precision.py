@@ -1,0 +1,38 @@
+"""R-precision: how often an image's own caption is the nearest of all captions. What a text-to-image model composes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from benchmarks import alignment
+from benchmarks.metric import Metric, Score
+from sid.fault import Fault
+
+
+class RPrecision(Metric):
+    """The candidates are the distinct captions of the images that are scored together."""
+
+    name = "r-precision"
+    version = 1
+    paper = "Park et al., Benchmark for Compositional Text-to-Image Synthesis, NeurIPS 2021 Datasets and Benchmarks"
+    verified = "layout"
+    direction = "higher"
+    features: ClassVar[tuple[str, ...]] = ("shapes-clip.image", "shapes-clip.text")
+    reference = False
+
+    def compute(
+        self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray] | None = None, **options: Any
+    ) -> Score:
+        model, images = alignment.part(features, "image", self.name)
+        _, captions = alignment.part(features, "text", self.name)
+        if len(images) != len(captions):
+            raise Fault(f"{self.name}: {len(images)} images but {len(captions)} captions; they must pair up")
+        distinct, own = np.unique(captions, axis=0, return_inverse=True)
+        if len(distinct) < 2:
+            raise Fault(f"{self.name} needs at least two different captions")
+        nearest = (alignment.unit(images, self.name) @ alignment.unit(distinct, self.name).T).argmax(axis=1)
+        found = float((nearest == own.ravel()).mean())
+        return Score(found, {"model": model, "candidates": len(distinct), "count": len(images)})

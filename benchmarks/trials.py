@@ -1,0 +1,76 @@
+"""One score of a row: the images of one trial, or of the several that a protocol averages or takes the best of."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks import components
+from benchmarks.scoring import as_json
+
+if TYPE_CHECKING:
+    from benchmarks.metric import Score
+    from benchmarks.protocol import Protocol
+    from benchmarks.runner import Source
+    from benchmarks.scoring import Scorer
+
+RULES: Mapping[str, Callable[[Sequence[float]], float]] = {
+    "single": lambda values: values[0],
+    "mean": statistics.fmean,
+    "minimum": min,
+}
+
+
+@dataclass
+class Scored:
+    """What a run reports of its images."""
+
+    metrics: dict[str, Any]  # as scores.json holds them
+    count: int
+    images: np.ndarray  # the first ones
+    captions: list[str]
+
+
+def of_dataset(name: str, protocol: Protocol, scorer: Scorer, shown: int) -> Scored:
+    """The held-out images themselves: the floor of a distance."""
+    dataset = components.datasets()[name]
+    images, captions = dataset.images("heldout"), dataset.captions("heldout") if dataset.captioned else []
+    return Scored(as_json(scorer.score(images, captions)), len(images), images[:shown], captions[:shown])
+
+
+def of_source(source: Source, protocol: Protocol, scorer: Scorer, shown: int) -> Scored:
+    """Every trial has its own seed: the protocol's, the next one, and so on."""
+    tried, first, told = [], np.empty(0, np.uint8), list[str]()
+    count = 0
+    for trial in range(protocol.selection.trials):
+        seen = None
+        for made, captions in source.portions(protocol, protocol.seed + trial):
+            if seen is None and trial == 0:
+                first, told = made[:shown].copy(), captions[:shown]
+            seen = scorer.look(made, captions, seen)
+        assert seen is not None
+        tried.append(scorer.score(seen))
+        count = seen.count
+    return Scored(selected(tried, protocol), count, first, told)
+
+
+def selected(tried: list[dict[str, Score]], protocol: Protocol) -> dict[str, Any]:
+    """The number by the protocol's rule, every trial's beside it, and what other published rules would give."""
+    metrics = as_json(tried[0])
+    if len(tried) == 1:
+        return metrics
+    for name, held in metrics.items():
+        values = [trial[name].value for trial in tried]
+        held["value"] = RULES[protocol.selection.rule](values)
+        held["details"] |= {"trials": values, "rule": protocol.selection.rule, **_alternatives(values, protocol)}
+    return metrics
+
+
+def _alternatives(values: list[float], protocol: Protocol) -> Mapping[str, float]:
+    """Other papers' rules on the same trials; one that asks for more trials than were made is left out."""
+    fitting = {name: rule for name, rule in protocol.alternatives.items() if rule.trials <= len(values)}
+    return {name: RULES[rule.rule](values[: rule.trials]) for name, rule in fitting.items()}
