@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import verbs
+from sid.engine_settings import first_process
 from sid.fault import Fault
 
 # What the user's machine refuses, as opposed to what the program does wrong.
@@ -96,7 +97,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except Fault as fault:
-        for sentence in fault.sentences:
+        for sentence in fault.sentences if first_process() else ():
             print(f"sidbench: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -5,6 +5,7 @@ The defaults are the paper-faithful preset: float32, nothing fused, nothing reco
 
 from __future__ import annotations
 
+import os
 from dataclasses import asdict, dataclass
 
 STRATEGIES = ("auto", "single", "ddp", "fsdp2")
@@ -56,6 +57,11 @@ class EngineSettings:
 
 
 FAITHFUL = EngineSettings()
+
+
+def first_process() -> bool:
+    """Whether this is the one of torchrun's processes that writes and talks; alone it is."""
+    return int(os.environ.get("RANK", 0)) == 0
 
 
 @dataclass(frozen=True)

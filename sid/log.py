@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 import time
@@ -9,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
+
+from sid import atomic
 
 
 def report(sentence: str) -> None:
@@ -20,7 +23,7 @@ class Log:
     """log.jsonl: one line per interval. A resumed run cuts what a killed one wrote beyond its state."""
 
     def __init__(self, path: Path, images: int):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = path.parent
         kept = []
         if path.exists():
             for line in path.read_text().splitlines():
@@ -30,15 +33,19 @@ class Log:
                     continue  # the line that a kill cut short
                 if row["images"] <= images:
                     kept.append(line + "\n")
-        path.write_text("".join(kept))
-        self.file = open(path, "a")  # noqa: SIM115 - open as long as the run
+        with atomic.writable(self.folder):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            path.write_text("".join(kept))
+            self.file = open(path, "a")  # noqa: SIM115 - open as long as the run
 
     def write(self, row: dict[str, Any]) -> None:
-        self.file.write(json.dumps(row) + "\n")
-        self.file.flush()
+        with atomic.writable(self.folder):
+            self.file.write(json.dumps(row) + "\n")
+            self.file.flush()
 
     def close(self) -> None:
-        self.file.close()
+        with contextlib.suppress(OSError):  # a disk that is full was told when the line was written
+            self.file.close()
 
 
 class Meter:

@@ -13,7 +13,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sid import atomic, ema, execution, rounds
+from sid import ema, execution, rounds
 from sid.condition import Condition, Conditions
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
@@ -65,21 +65,30 @@ def train(
     identity: str = "",
     quiet: bool = False,
     start: Generator | None = None,
+    everywhere: bool = False,
 ) -> Trained:
     """Trains to the end of the recipe, or goes on from the folder's last state. To resume, call it again.
 
     `identity` is what else decides the result (the teacher's digest, say): a state of another identity is refused.
     `start` is a distilled generator to begin from instead of the teacher (SiD2A); the critic begins as the teacher.
-    Started by torchrun, every process calls this; one of them writes and talks.
+    Started by torchrun, every process calls this; the first of them writes, talks and goes on with the result. The
+    others leave by `Stopped` with status 0, unless the result is wanted `everywhere`.
     """
     here = Engine.here(engine)
+    here.share(recipe.batch)  # refused before anything is made
     with contextlib.ExitStack() as stack, watched() as watch:
         here.together(lambda: stack.enter_context(held(folder / "run-0.lock")))
         run = _Run(method, options, teacher, data, recipe, folder, here, identity, start)
         stack.callback(run.state.join)
         run.resume()
+        if here.first:
+            run.log = Log(folder / "log.jsonl", run.state.counters.images)
+            stack.callback(run.log.close)
         run.train(watch, observers, quiet)
-        return run.result()
+        trained = run.result()
+        if not (here.first or everywhere):
+            raise Stopped("done: the first process goes on with the result", 0)
+        return trained
 
 
 class _Run:
@@ -97,7 +106,8 @@ class _Run:
         identity: str,
         start: Generator | None,
     ):
-        self.name, self.data, self.recipe, self.folder = method.name, data, recipe, folder
+        self.name, self.data, self.recipe = method.name, data, recipe
+        self.log: Log | None = None  # the first process's
         dtype = getattr(torch, recipe.dtype)
         teacher = teacher.to(engine.device, dtype)
         self.like = torch.empty(0, device=engine.device, dtype=dtype)
@@ -170,13 +180,11 @@ class _Run:
         """To the end of the recipe, saving every so often; leaves, saved, when one of the processes is told to."""
         recipe, engine, counters = self.recipe, self.engine, self.state.counters
         meter = Meter(self.name, recipe.images, counters.images, quiet or not engine.first)
-        with atomic.writable(self.folder):
-            log = Log(self.folder / "log.jsonl", counters.images) if engine.first else None
         agreement = Agreement(engine)
         saved = started = time.monotonic()
         before = counters.seconds
         while counters.images < recipe.images:
-            self.iterate(log, observers)
+            self.iterate(observers)
             now = time.monotonic()
             counters.seconds = before + now - started
             meter.update(counters.images)
@@ -199,7 +207,7 @@ class _Run:
             report(f"{reason}; the state is saved, the same command goes on from it")
         raise reason
 
-    def iterate(self, log: Log | None, observers: Sequence[Observer]) -> None:
+    def iterate(self, observers: Sequence[Observer]) -> None:
         """One iteration: every player whose turn it is, then the averages, then whoever watches."""
         counters, recipe = self.state.counters, self.recipe
         progress = Progress(counters.iteration, counters.images, recipe.images)
@@ -219,9 +227,8 @@ class _Run:
         due = [count for count in recipe.observe if counters.images < count <= after]
         counters.iteration, counters.images = counters.iteration + 1, after
         counters.steps = {seat.player.name: seat.steps for seat in self.seats}
-        if log is not None and watch:
-            with atomic.writable(self.folder):
-                log.write(self._row())
+        if self.log is not None and watch:
+            self.log.write(self._row())
         if due:
             self._observe(observers)
 

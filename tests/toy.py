@@ -65,7 +65,9 @@ def distil(
     told = {"images": 6 * 8, "batch": 8, "ema_halflife": 50.0, "save_seconds": 1e9, **recipe}
     dtype = getattr(torch, told.get("dtype", "float32"))
     taught = teacher(conditional, dtype=dtype, dropout=dropout)
-    return train(method, options, taught, data(conditional), Recipe(**told), folder, quiet=True, engine=engine)
+    return train(
+        method, options, taught, data(conditional), Recipe(**told), folder, quiet=True, engine=engine, everywhere=True
+    )
 
 
 def weights(trained: Trained) -> torch.Tensor:

@@ -22,17 +22,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--save-seconds", type=float, default=10.0, help="between two states (default: %(default)s)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the method")
+    parser.add_argument(
+        "--engine",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how it is executed, e.g. strategy=fsdp2 precision=bf16 compile=true (docs/engine.md)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks import components
-    from benchmarks.options import parse
+    from benchmarks.options import parse, parse_engine
     from sid.discovery import pick
     from sid.fault import Fault
 
     method = pick("method", dict(components.methods()), args.method)
     if args.images < args.batch or args.batch < 1:
         raise Fault(f"--images {args.images} must be at least one --batch of {args.batch}")
+    engine = parse_engine(args.engine)
 
     from benchmarks import artefacts, prompting
     from benchmarks.process import leaving_cleanly
@@ -57,7 +65,9 @@ def run(args: argparse.Namespace) -> int:
     images = -(-args.images // args.batch) * args.batch
     recipe = Recipe(args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds)
     with leaving_cleanly():
-        trained = train(method, options, teacher, data, recipe, args.out / "state", identity=str(args.teacher))
+        trained = train(
+            method, options, teacher, data, recipe, args.out / "state", engine=engine, identity=str(args.teacher)
+        )
     generator.save(trained.generator, args.out, {"method": method.name, "digest": "", **origin.facts})
     print(f"{args.out}: {trained.images} images in {trained.seconds:.0f} s")
     return 0

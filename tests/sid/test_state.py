@@ -77,7 +77,7 @@ def test_a_full_small_disk(tmp_path: Path) -> None:
     try:
         assert "can't be written (No space left on device)" in sentence(place)
     finally:
-        os.system(f"umount {place}")
+        assert os.system(f"umount {place}") == 0, "a file is still open"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else for a while")
