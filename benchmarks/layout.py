@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from benchmarks.job import Job
+    from benchmarks.job import Kind as JobKind
     from benchmarks.plan import Plan
 
 Kind = Literal["method", "ablation", "teacher", "untrained", "heldout"]
@@ -61,7 +62,7 @@ class Part:
 
     kind: str
     name: str
-    version: int
+    version: int | None  # of a file of ours; others' weights are named by their sha256
     verified: str
     paper: str
 
@@ -120,8 +121,9 @@ def _line(plan: Plan, jobs: list[Job]) -> Line:
     entry = plan.suite.entries[name]
     kind: Kind = entry.control or ("ablation" if entry.stop_players else "method")
     digests = {job.params["seed"]: job.digest for job in jobs}
-    series, at = getattr(entry, "series", ""), getattr(entry, "at", None)
-    return Line(name, entry.label or name, kind, entry.steps, digests, series or "", at)
+    guided = entry.control == "teacher" and "kappa" in entry.model_fields_set
+    at = entry.kappa if entry.at is None and guided else entry.at
+    return Line(name, entry.label or name, kind, entry.steps, digests, entry.series, at)
 
 
 COMPONENT_KINDS = ("method", "teacher", "data", "extractor", "metric")
@@ -130,6 +132,7 @@ COMPONENT_KINDS = ("method", "teacher", "data", "extractor", "metric")
 def _parts(plan: Plan) -> tuple[Part, ...]:
     """Every component whose version stands in a job of the plan."""
     from benchmarks import components
+    from benchmarks.released import describe
 
     known: dict[str, Mapping[str, Any]] = {
         "method": components.methods(),
@@ -144,12 +147,20 @@ def _parts(plan: Plan) -> tuple[Part, ...]:
         for name in sorted(name for its, name in used if its == kind):
             one = known[kind][name]
             found.append(Part(kind, name, one.version, one.verified, one.paper))
+    for name in sorted({entry.released for entry in plan.suite.entries.values() if entry.released}):
+        told = describe(name)
+        found.append(Part("released", name, None, told.verified, told.paper))
     return tuple(found)
 
 
 def _shared(plan: Plan) -> tuple[Shared, ...]:
-    return tuple(
-        Shared(kind, str(job.params.get("name", job.id)), int(job.params.get("seed", 0)), job.folder)
-        for kind in ("teacher", "extractor", "pairs")
-        for job in plan.of(kind)
-    )
+    kinds: tuple[JobKind, ...] = ("teacher", "extractor", "prompts", "pairs")
+    jobs = [job for kind in kinds for job in plan.of(kind)]
+    return tuple(Shared(job.kind, _named(job), int(job.params.get("seed", 0)), job.folder) for job in jobs)
+
+
+def _named(job: Job) -> str:
+    """By the suite, or by the list of prompts it is made of; by its digest where neither says more."""
+    asked = job.params.get("prompts") or {}
+    told = (job.params.get("name"), asked.get("name"), asked.get("data"), asked.get("file"))
+    return str(next((name for name in told if name), job.id))

@@ -129,7 +129,7 @@ def _ticks(axis: Axes, panel: Panel) -> None:
     """Labels at 1, 2, 5 of each decade where an axis spans little, at decades where it spans much."""
     points = [point for curve in panel.curves for seed in curve.seeds.values() for point in seed]
     scores = [value for _, value in points] + [value for _, value in panel.lines.values()]
-    scores += [curve.published for curve in panel.curves if (curve.published or 0) > 0]
+    scores += [curve.published for curve in panel.curves if curve.published is not None and curve.published > 0]
     for scale, values in ((axis.xaxis, [images for images, _ in points]), (axis.yaxis, scores)):
         ratio = max(values) / min(values) if values else 1.0
         subs = (1, 1.5, 2, 3, 5, 7) if ratio < 5 else (1, 2, 5) if ratio < 100 else (1,)

@@ -47,9 +47,9 @@ def strips(task: Task, rows: Sequence[Row]) -> list[Strip]:
 
 
 def heads(strips: Sequence[Strip]) -> list[str]:
-    """The rows' heads: the prompt that all share, else the sample's index."""
+    """The rows' heads: the prompt of all that share the noise, else the sample's index."""
     count = max(len(strip.images) for strip in strips)
-    said = {strip.captions for strip in strips if strip.captions}
+    said = {strip.captions for strip in strips if strip.captions and strip.noise}
     captions = said.pop() if len(said) == 1 else ()
     return list(captions) if len(captions) == count else [str(index) for index in range(count)]
 

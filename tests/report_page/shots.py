@@ -32,9 +32,12 @@ def main() -> None:
         above, below = tab.run(f"{VERDICTS}.getBoundingClientRect().top + scrollY"), _below(tab, VERDICTS)
         _write(asked.folder / "page-record.png", tab.shot(x=0, y=above - 20, width=WIDTH, height=below - above + 20))
         tab.open(asked.page, "light", WIDTH)
-        above = tab.run('document.querySelector("#samples").getBoundingClientRect().top + scrollY')
-        below = _below(tab, 'document.querySelector("table.samples")')
-        _write(asked.folder / "page-samples.png", tab.shot(x=0, y=above, width=WIDTH, height=below - above))
+        for name, element in (("samples", "table.samples"), ("front", "#fronts figure")):
+            shown = f"document.querySelector('{element}')"
+            if not tab.run(f"{shown} === null"):
+                above = tab.run(f"{shown}.getBoundingClientRect().top + scrollY") - 20
+                height = _below(tab, shown) - above
+                _write(asked.folder / f"page-{name}.png", tab.shot(x=0, y=above, width=WIDTH, height=height))
 
 
 def _below(tab: chromium.Page, element: str) -> float:

@@ -12,7 +12,11 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks import runs, tables, typeset
+from benchmarks.config import Entry, load_suite
+from benchmarks.layout import layout_of
+from benchmarks.plan import Plan
 from benchmarks.protocol import Protocol
+from benchmarks.released import released
 from benchmarks.report import audit, curves, figure, fronts, inline, page, samples, scatter
 from benchmarks.resolved import scored
 from tests import results_tree as tree
@@ -139,8 +143,21 @@ def test_prompts_are_the_heads_of_the_samples(home: Path, rows: list[tables.Row]
     assert len(strips) == len(full.SWEEP) and all(strip.photo for strip in strips)
     assert samples.heads(strips) == list(full.CAPTIONS[: samples.SHOWN])
     assert all(image.startswith("data:image/jpeg") for image in strips[0].images)
+    apart = samples.Strip("held-out", False, 0, strips[0].images, ("its own",) * samples.SHOWN)
+    assert samples.heads([*strips, apart]) == list(full.CAPTIONS[: samples.SHOWN])
     digits = samples.strips(full.layout().tasks[0], rows)
     assert samples.heads(digits) == [str(index) for index in range(samples.SHOWN)]
+
+
+def test_the_teachers_guidance_is_its_place_and_released_generators_are_components() -> None:
+    suite = load_suite("smoke")
+    name = sorted(released())[0]
+    taught = {"label": "t", "control": "teacher", "steps": 2, "kappa": 3.0, "series": "teacher"}
+    told = {"teacher": Entry.model_validate(taught), "theirs": Entry.model_validate({"released": name})}
+    layout = layout_of(Plan(suite.model_copy(update={"entries": told})))
+    assert [(line.series, line.at) for line in layout.tasks[0].lines] == [("teacher", 3.0), ("", None)]
+    (part,) = [part for part in layout.parts if part.kind == "released"]
+    assert (part.name, part.version) == (name, None) and part.verified in page.LEVELS
 
 
 def test_random_weights_are_marked_and_get_no_verdict(rows: list[tables.Row]) -> None:
