@@ -71,12 +71,19 @@ def ask_variant(name: str, variant: str, options: Mapping[str, Any] | None = Non
     return ask(name, {**published, **(options or {})}, reads or metric.variant_extractors.get(variant, ""))
 
 
-def _features(metric: Metric, reads: str) -> tuple[str, ...]:
-    """The metric's features with the extractor in the place of its own."""
+def split(reads: str) -> tuple[str, str]:
+    """(extractor, output) of "<extractor>.<output>" or of an extractor alone, whose name may hold dots too."""
     known = components.extractors()
     name, output = (reads, "") if reads in known else reads.rpartition(".")[::2]
     if name not in known:
-        raise UnknownName("extractor", reads, known)
+        raise UnknownName("extractor", name or reads, known)
+    return name, output
+
+
+def _features(metric: Metric, reads: str) -> tuple[str, ...]:
+    """The metric's features with the extractor in the place of its own."""
+    known = components.extractors()
+    name, output = split(reads)
     if known[name].trained_here:
         raise Fault(f"{name} is trained inside a suite: it scores no images from elsewhere")
     if output:

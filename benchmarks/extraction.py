@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
+from tqdm import tqdm
 
 from benchmarks.geometry import AS_IS, Geometry
 from benchmarks.images import Array, Images, decode
@@ -73,14 +74,16 @@ def extract(
             found.modes, found.sizes = store.seen(digest)
         return found
     arrays: dict[str, np.ndarray] = {}
-    for indices, pixels in _batches(images, geometry, batch, workers, found):
-        for name, outputs in missing.items():
-            said = captions[indices] if captions is not None else None
-            for output, part in _features(extractors[name], pixels, outputs, said).items():
-                key = f"{name}.{output}"
-                if key not in arrays:
-                    arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
-                arrays[key][indices] = part
+    with tqdm(total=len(images), desc=images.source, unit="img", leave=False, disable=None) as bar:
+        for indices, pixels in _batches(images, geometry, batch, workers, found):
+            for name, outputs in missing.items():
+                said = captions[indices] if captions is not None else None
+                for output, part in _features(extractors[name], pixels, outputs, said).items():
+                    key = f"{name}.{output}"
+                    if key not in arrays:
+                        arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
+                    arrays[key][indices] = part
+            bar.update(len(pixels))
     _refuse_infinite(arrays, images.names)
     found.features |= arrays
     if store:

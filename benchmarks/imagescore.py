@@ -64,6 +64,7 @@ def score(
 ) -> Result:
     """Every metric under its label; one whose weights are missing is unavailable, the rest goes on."""
     settings = settings or Settings()
+    check_device(settings.device)
     if captions is not None and len(captions) != len(images):
         raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
     result = Result(images=len(images), read={label: ", ".join(one.features) for label, one in wanted.items()})
@@ -143,6 +144,16 @@ def open_extractor(name: str, settings: Settings) -> Extractor:
     if settings.random_weights is not None:
         return extractor.random(settings.random_weights, settings.device)
     return extractor.open(settings.weights.get(name), settings.device)
+
+
+def check_device(name: str) -> None:
+    """A device that torch has here, tried with one number."""
+    import torch
+
+    try:
+        torch.zeros(1, device=name).item()
+    except Exception as error:  # torch raises many kinds, from an unknown word to a missing driver
+        raise Fault(f"there is no device '{name}' here: {str(error).splitlines()[0][:160]}") from None
 
 
 def _needs(wanted: Mapping[str, Asked]) -> dict[str, list[str]]:
@@ -226,7 +237,8 @@ def _statistics(path: Path, settings: Settings, opened: Mapping[str, Extractor])
 
 def _sizes(extracted: Extracted) -> str:
     width, height = extracted.sizes.most_common(1)[0][0]
-    return f"{width} x {height}" + (f" and {len(extracted.sizes) - 1} other sizes" if len(extracted.sizes) > 1 else "")
+    others = len(extracted.sizes) - 1
+    return f"{width} x {height}" + (f" and {others} other size{'s' if others > 1 else ''}" if others else "")
 
 
 def _duplicates(images: Images) -> list[str]:

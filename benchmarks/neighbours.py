@@ -35,7 +35,9 @@ def balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Ba
     images, reference = frechet.check(images), frechet.check(reference, "reference")
     if images.shape[1] != reference.shape[1]:
         raise Fault(f"features of {images.shape[1]} and {reference.shape[1]} dimensions can't be compared")
-    if not 1 <= k < min(len(images), len(reference)):
+    if k < 1:
+        raise Fault(f"k must be at least 1 (got {k})")
+    if k >= min(len(images), len(reference)):
         raise Fault(f"k = {k} neighbours need more than {k} images and reference images")
     key = (_digest(images), _digest(reference), k, strict)
     if key not in _kept:

@@ -36,7 +36,9 @@ class Weight:
 
     @property
     def pinned(self) -> str:
-        return self.sha256 or "pinned on first use"
+        if len(self.sha256) == 64:
+            return self.sha256
+        return f"begins with {self.sha256}" if self.sha256 else "pinned on first use"
 
     @property
     def get(self) -> str:
@@ -49,12 +51,11 @@ class Weight:
 class Missing(Fault):
     """A weight file that is nowhere: says what it is and every place that was searched."""
 
-    def __init__(self, weight: Weight, searched: list[Path]):
+    def __init__(self, weight: Weight):
         size = f"{weight.size:,} bytes, " if weight.size else ""
-        places = ", ".join(dict.fromkeys(str(place.parent) for place in searched))
         super().__init__(
             f"{weight.name} ({weight.purpose}) is missing: {weight.files[0]}, {size}{weight.licence}, "
-            f"sha256 {weight.pinned}; looked in {places}; get it with: {weight.get}"
+            f"sha256 {weight.pinned}; looked in {searched(weight)}; get it with: {weight.get}"
         )
 
 
@@ -71,7 +72,7 @@ def locate(weight: Weight, explicit: Path | None = None) -> Path:
     """The file with its sha256 checked (or pinned on first use); Missing or Fault otherwise."""
     path = find(weight, explicit)
     if path is None:
-        raise Missing(weight, list(places(weight)))
+        raise Missing(weight)
     verify(weight, path)
     return path
 
@@ -103,6 +104,12 @@ def places(weight: Weight) -> Iterator[Path]:
     snapshots = hub_cache() / f"models--{weight.hub.replace('/', '--')}" / "snapshots"
     revisions = sorted(snapshots.iterdir()) if snapshots.is_dir() else [snapshots / "*"]
     yield from (revision / name for revision in revisions for name in weight.files)
+
+
+def searched(weight: Weight) -> str:
+    """The folders of those paths, for a sentence; a variable that is not set is a place to set it."""
+    unset = [] if os.environ.get(FOLDER) else [f"${FOLDER} (not set)"]
+    return ", ".join([*unset, *dict.fromkeys(str(place.parent) for place in places(weight))])
 
 
 def hub_cache() -> Path:

@@ -210,5 +210,5 @@ def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_store
     seen = Colours.seen
     again = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
     assert Colours.seen == seen and again.warnings == first.warnings
-    for told in ("converted to RGB from L", "images of 2 sizes are mixed", "and 1 other sizes, the reference 16 x 16"):
+    for told in ("converted to RGB from L", "images of 2 sizes are mixed", "and 1 other size, the reference 16 x 16"):
         assert any(told in line for line in first.warnings), told

@@ -52,6 +52,9 @@ def test_the_verb_prints_a_line_a_metric_and_says_random_weights_on_each(tmp_pat
         (["--samples", "0"], "--samples must be at least 1 (got 0)"),
         (["--filter", "lanczo"], "did you mean 'lanczos'"),
         (["--captions", "none.txt"], "there is no file of captions"),
+        (["--device", "tpu"], "there is no device 'tpu' here"),
+        (["--device", "cuda:99"], "there is no device 'cuda:99' here"),
+        (["--batch", "0"], "--batch must be at least 1 (got 0)"),
         (["--options", "fid.ddof=one"], "fid.ddof must be int (got 'one')"),
         (["--options", "fid.ddof"], "--options takes METRIC.NAME=VALUE (got 'fid.ddof')"),
         (["--extractor", "fud=inception-clean"], "unknown metric in --extractor 'fud'; did you mean 'fid'"),
@@ -135,4 +138,8 @@ def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):
     assert found.scores["fid"].value == pytest.approx(plain.scores["fid"].value, rel=1e-9)
     assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf.pool4"]) == 2
     assert "did you mean 'pool3'" in capsys.readouterr().err
+    assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf"]) == 2
+    assert "--features takes EXTRACTOR.OUTPUT, for example inception-tf.pool3" in capsys.readouterr().err
+    assert main(["statistics", str(path), "--output", str(target), "--features", "inception-ft.pool3"]) == 2
+    assert "did you mean 'inception-tf'" in capsys.readouterr().err
     assert main(["statistics", str(path), "--output", str(tmp_path / "a.npz")]) == 2

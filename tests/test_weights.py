@@ -72,6 +72,14 @@ def test_a_known_sha256_or_its_prefix_is_checked(empty):
         weights.locate(prefix)
 
 
+def test_a_prefix_is_no_sha256_and_an_unset_folder_is_told(monkeypatch):
+    prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3b0c442")
+    assert prefix.pinned == "begins with e3b0c442" and ONE.pinned == "pinned on first use"
+    assert "not set" not in weights.searched(ONE)
+    monkeypatch.delenv("SIDBENCH_WEIGHTS")
+    assert weights.searched(ONE).startswith("$SIDBENCH_WEIGHTS (not set), ")
+
+
 def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", lambda *args: pytest.fail("a download"))
     with pytest.raises(Fault, match=r"one \(a test\) is missing: one.pth, MIT.*looked in .*get it with: curl"):

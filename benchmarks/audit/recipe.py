@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,9 @@ def _covariance_term(first: np.ndarray, second: np.ndarray, root: str) -> float:
 
     traces = float(np.trace(first) + np.trace(second))
     if root == "sqrtm":
-        return traces - 2 * float(np.trace(scipy.linalg.sqrtm(first @ second)).real)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # few images make a singular product: the peers go on too
+            return traces - 2 * float(np.trace(scipy.linalg.sqrtm(first @ second)).real)
     if root == "eigvals":
         return traces - 2 * float(np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum())
     zero = np.zeros(len(first))

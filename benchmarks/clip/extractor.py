@@ -43,7 +43,7 @@ class ClipExtractor(Extractor):
     device: str = "cpu"
 
     def open(self, weights: Path | None, device: str = "cpu") -> ClipExtractor:
-        path = weights if weights is not None else locate(self.weights[0])
+        path = locate(self.weights[0], weights)
         identity = verify(self.weights[0], path)
         network = _network(self.architecture, self.quick_gelu, device)
         try:

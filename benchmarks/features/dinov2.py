@@ -40,7 +40,7 @@ class Dinov2(Extractor):
     device: str = "cpu"
 
     def open(self, weights: Path | None, device: str = "cpu") -> Dinov2:
-        path = weights if weights is not None else locate(WEIGHT)
+        path = locate(WEIGHT, weights)
         identity = verify(WEIGHT, path)
         network = self._network()
         try:

@@ -48,7 +48,7 @@ class ImageRewardNet(ClipExtractor):
     def open(self, weights: Path | None, device: str = "cpu") -> ImageRewardNet:
         from transformers import BertTokenizer
 
-        path = weights if weights is not None else locate(WEIGHT)
+        path = locate(WEIGHT, weights)
         identity, vocabulary = verify(WEIGHT, path), locate(VOCABULARY)
         network = self.build()
         state = to_transformers(tensors(path))

@@ -43,7 +43,7 @@ class InceptionExtractor(Extractor):
     device: str = "cpu"
 
     def open(self, weights: Path | None, device: str = "cpu") -> InceptionExtractor:
-        path = weights if weights is not None else locate(WEIGHT)
+        path = locate(WEIGHT, weights)
         identity = verify(WEIGHT, path)
         return self._opened(_network(str(path), identity, device), identity, device)
 

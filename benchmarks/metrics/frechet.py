@@ -64,7 +64,7 @@ def sample_warnings(images: frechet.Moments, compared: frechet.Moments) -> tuple
     if count <= dimension:
         said.append(
             f"rank-deficient: {count} images for {dimension} dimensions, the bias C/N dominates; "
-            "kid or fid-infinity are meaningful at this size"
+            "kid is meaningful at this size, fid-infinity from a few times as many"
         )
     elif count < WARN_BELOW * dimension:
         said.append(f"{count} images for {dimension} dimensions: the bias C/N is large, compare equal N only")

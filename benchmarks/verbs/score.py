@@ -117,10 +117,12 @@ def _value(metric: Metric, option: str, text: str) -> Any:
     """As YAML reads it; text stays as it is, its blanks are part of it."""
     import yaml
 
+    from benchmarks.strict import numbers
+
     if isinstance(metric.option(option, {}), str):
         return text
     try:
-        return yaml.safe_load(text)
+        return numbers(yaml.safe_load(text))
     except yaml.YAMLError:
         return text
 

@@ -30,23 +30,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks import components
+    from benchmarks.asked import split
     from benchmarks.extraction import extract
     from benchmarks.frechet import moments
     from benchmarks.geometry import Geometry
     from benchmarks.images import open_images
-    from benchmarks.imagescore import Settings, open_extractor
+    from benchmarks.imagescore import Settings, check_device, open_extractor
     from benchmarks.store import family, write_statistics
     from sid.discovery import UnknownName
 
     if args.output.suffix != ".safetensors":
         raise Fault(f"statistics are written as .safetensors (got {args.output})")
-    name, _, output = args.features.rpartition(".")
+    check_device(args.device)
+    images = open_images(args.images)
+    name, output = split(args.features)
+    outputs = components.extractors()[name].outputs
+    if not output:
+        raise Fault(f"--features takes EXTRACTOR.OUTPUT, for example {name}.{outputs[0]} (got '{args.features}')")
+    if output not in outputs:
+        raise UnknownName(f"output of {name}", output, outputs)
     weights = {name: args.weights} if args.weights else {}
     settings = Settings(device=args.device, random_weights=args.random_weights, weights=weights)
     extractor = open_extractor(name, settings)
-    if output not in extractor.outputs:
-        raise UnknownName(f"output of {name}", output, extractor.outputs)
-    images, geometry = open_images(args.images), Geometry(args.crop, args.side, args.filter)
+    geometry = Geometry(args.crop, args.side, args.filter)
     found = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
     for said in found.warnings():
         print(f"! {said}")

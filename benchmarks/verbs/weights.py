@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.weights import FOLDER, find, places, verify
+    from benchmarks.weights import FOLDER, find, searched, verify
 
     found = needed(args.names)
     missing = 0
@@ -36,8 +36,7 @@ def run(args: argparse.Namespace) -> int:
         if path:
             print(f"  found     {path}")
         else:
-            folders = dict.fromkeys(str(place.parent) for place in places(weight))
-            print(f"  looked in {', '.join(folders)}")
+            print(f"  looked in {searched(weight)}")
             print(f"  get       {weight.get}")
     if not found:
         print(f"{' and '.join(args.names)}: no published weights are needed")

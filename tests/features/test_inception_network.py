@@ -68,5 +68,12 @@ def test_another_network_is_refused(tmp_path, monkeypatch):
 
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
     monkeypatch.setattr(extractor, "verify", lambda weight, path: "made")
+    monkeypatch.setattr(extractor, "locate", lambda weight, path: path)
     with pytest.raises(Fault, match=r"is not the Inception of 2015-12-05"):
         extractors()["inception-tf"].open(tmp_path / "other.pth")
+
+
+@pytest.mark.parametrize("name", ["inception-clean", "clip-vit-b-32", "dinov2", "image-reward"])
+def test_a_file_given_by_hand_that_is_not_there_is_told(name, tmp_path):
+    with pytest.raises(Fault, match=r"no file .*nowhere\.pth"):
+        extractors()[name].open(tmp_path / "nowhere.pth")

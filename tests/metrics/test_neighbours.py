@@ -54,3 +54,5 @@ def test_equal_points_have_distance_zero_in_spite_of_rounding():
 def test_too_few_images_are_refused():
     with pytest.raises(Fault, match="k = 3 neighbours need more than 3"):
         four(np.eye(3), np.eye(3))
+    with pytest.raises(Fault, match=r"k must be at least 1 \(got 0\)"):
+        four(np.eye(5), np.eye(5), k=0)
