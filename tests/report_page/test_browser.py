@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import shutil
@@ -146,12 +147,14 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(tab: chromium.Page, wri
 
 
 def test_it_prints(tab: chromium.Page, written: Path) -> None:
-    tab.open(written)
+    sheet = 718  # pixels of A4 between its margins
+    tab.open(written, width=sheet)
     tab.ask("Emulation.setEmulatedMedia", media="print")
-    wide = tab.run('[...document.querySelectorAll(".scroll > *")].map((one) => one.getBoundingClientRect().width)')
+    wide = tab.run('[...document.querySelectorAll("table.verdicts")].map((one) => one.scrollWidth)')
     hidden = tab.run('[...document.querySelectorAll("nav, .tools")].every((one) => !one.checkVisibility())')
     tab.ask("Emulation.setEmulatedMedia", media="")
-    assert wide and hidden
+    assert max(wide) <= sheet and hidden
+    assert base64.b64decode(tab.ask("Page.printToPDF")["data"]).startswith(b"%PDF")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
