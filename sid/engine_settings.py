@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 STRATEGIES = ("auto", "single", "ddp", "fsdp2")
 PRECISIONS = ("fp32", "bf16")
 # A state goes on under another value of these: the same sums in another order, and bit for bit the same training.
-UNDECISIVE = ("strategy", "checkpointing")
+UNDECISIVE = ("strategy", "checkpointing", "split_backward")
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,10 @@ class EngineSettings:
     checkpointing: bool = False
     """Blocks are run again in the backward pass instead of being remembered. Bit for bit the same training; a third
     more time."""
+
+    split_backward: bool = False
+    """A frozen network that gradients run through (teacher and critic, in the generator's turn) is run again in the
+    backward pass, so that no more than one of their graphs is held. Bit for bit the same training; a pass more each."""
 
     first_moment: bool = True
     """False: players whose Adam has beta1 = 0 keep no first moment, which is then the gradient itself. Costs rounding

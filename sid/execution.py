@@ -97,6 +97,8 @@ def _run_as_told(root: nn.Module, engine: Engine) -> None:
     if settings.checkpointing:
         for block in parts:
             _recompute(block)
+    if settings.split_backward:
+        _recompute(network, frozen_only=True)
     if settings.compile:
         # Shards are gathered between blocks, where a graph of the whole network would break.
         for part in (parts or [network]) if engine.sharded else [network]:
@@ -120,7 +122,7 @@ def _autocast(network: nn.Module, device: str) -> None:
     network.forward = cast
 
 
-def _recompute(block: nn.Module) -> None:
+def _recompute(block: nn.Module, frozen_only: bool = False) -> None:
     """Runs the block again in the backward pass, with its dropout masks and its adapters as they were."""
     forward: Callable = block.forward
     adapters = [module for module in block.modules() if isinstance(module, Adapted)]
@@ -129,11 +131,15 @@ def _recompute(block: nn.Module) -> None:
         return contextlib.nullcontext(), switched(adapters, [adapter.on for adapter in adapters])
 
     def again(*args: Any, **kwargs: Any) -> Any:
-        if not torch.is_grad_enabled():
+        if not torch.is_grad_enabled() or (frozen_only and any(map(_trains, block.parameters()))):
             return forward(*args, **kwargs)
         return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
 
     block.forward = again
+
+
+def _trains(parameter: nn.Parameter) -> bool:
+    return parameter.requires_grad
 
 
 def blank(net: nn.Module) -> nn.Module:

@@ -104,6 +104,11 @@ def test_a_bad_sample_costs_itself_only(found: Found, tmp_path: Path, strategy: 
     assert apart(toy.weights(alone), found[0][strategy, "poisoned"]) < 1e-9
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_recomputed_blocks_train_the_same(found: Found, strategy: str) -> None:
+    assert torch.equal(found[0][strategy, "again"], found[0][strategy, "whole"])
+
+
 def test_adapters_over_the_teacher_train_in_shards(found: Found) -> None:
     assert found[0]["adapters"] > 0
 

@@ -85,21 +85,26 @@ def test_bfloat16_keeps_float32_weights(tmp_path: Path) -> None:
 def test_recomputed_blocks_train_the_same_bits(method: Any, dropout: float, tmp_path: Path) -> None:
     """With dropout's masks, and with adapters that were on in one pass and off in the next."""
     plain = weights(method, tmp_path / "plain", dropout=dropout)
-    assert torch.equal(plain, weights(method, tmp_path / "again", EngineSettings(checkpointing=True), dropout=dropout))
+    for told in ({"checkpointing": True}, {"split_backward": True}, {"checkpointing": True, "split_backward": True}):
+        again = weights(method, tmp_path / "-".join(told), EngineSettings(**told), dropout=dropout)
+        assert torch.equal(plain, again), told
 
 
 def test_recomputed_blocks_are_not_remembered() -> None:
-    """What the graph keeps, in bytes."""
+    """What the graph of a trained network keeps, and that of a frozen one, in bytes."""
 
-    def remembered(settings: EngineSettings) -> int:
-        denoiser, kept = unet().requires_grad_(True), []
+    def remembered(settings: EngineSettings, trains: bool) -> int:
+        denoiser, kept = unet().requires_grad_(trains), []
         execution.prepare({"net": denoiser, "teacher": unet()}, Engine(settings=settings), torch.float32)
-        x = torch.randn(4, 3, 16, 16)
+        x = torch.randn(4, 3, 16, 16, requires_grad=True)
         with torch.autograd.graph.saved_tensors_hooks(lambda value: kept.append(value.nbytes) or value, lambda x: x):
             denoiser(x, torch.ones(4))
         return sum(kept)
 
-    assert remembered(EngineSettings(checkpointing=True)) < 0.6 * remembered(FAITHFUL)
+    blocks, split = EngineSettings(checkpointing=True), EngineSettings(split_backward=True)
+    assert remembered(blocks, True) < 0.6 * remembered(FAITHFUL, True)
+    assert remembered(split, False) < 0.05 * remembered(FAITHFUL, False)
+    assert remembered(split, True) == remembered(FAITHFUL, True)
 
 
 @pytest.mark.parametrize("method", [SID, VSD, DMD2], ids=lambda method: method.name)

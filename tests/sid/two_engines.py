@@ -155,6 +155,8 @@ def main(folder: Path) -> None:
         found[strategy, "clipped"] = toy.weights(clipped)
         spoiled = toy.distil(poisoned(SID), options(SID), place / "poisoned", **told)
         found[strategy, "poisoned"] = toy.weights(spoiled)
+        again = {**TOLD, "engine": EngineSettings(strategy=strategy, checkpointing=True, split_backward=True)}
+        found[strategy, "again"] = toy.weights(toy.distil(SID, options(SID), place / "again", **again))
         half = {"engine": EngineSettings(strategy=strategy, precision="bf16")}
         found[strategy, "bf16"] = toy.weights(toy.distil(SID, options(SID), place / "bf16", **half))
     for saved, strategy in (STRATEGIES, reversed(STRATEGIES)):
