@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import runs, tables
+from benchmarks.audit.attribute import Row
+from benchmarks.audit.run import Table
+from benchmarks.audit.write import write as write_audit
 from benchmarks.layout import Column, Kind, Layout, Line, Task
 from benchmarks.published import Published
 from benchmarks.report import audit, page
@@ -53,12 +56,11 @@ def write(folder: Path) -> Path:
                 told["metrics"]["fid"] |= {"random_weights": True, "warnings": ["random weights, seed 0"]}
             (run / "scores.json").write_text(json.dumps(told))
             photographs(run, seed)
-    (home / "audit").mkdir()
-    (home / "audit" / "audit.csv").write_text(
-        "table,implementation,value,deviation,causes,joint effect,residue,verdict,note,on\n"
-        "FID,inception-tf,12.5,+0,,,,baseline,,made images\n"
-        'FID,a <script>peer,12.9,+0.4,"resize +0.39",,+0.01,explained,,made images\n'
-    )
+    compared = [
+        Row("inception-tf", 12.5, 0.0, verdict="ok", label="made images"),
+        Row("a <script>peer", 12.9, 0.4, {"resize": 0.39}, None, 0.01, "explained", "", "made images"),
+    ]
+    write_audit([Table("FID", "squared distance", compared)], home / "audit")
     return home
 
 
