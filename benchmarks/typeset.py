@@ -106,7 +106,7 @@ def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
     over = f" Mean $\\pm$ sample standard deviation over {seeds_named(seeds)}." if seeds else ""
     parts = [
         r"\begin{table}",
-        r"\centering",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # seven columns on a page of one
         rf"\caption{{{_tex(title)}: {_tex(rows[0].task.title)}.{over}}}",
         rf"\begin{{tabular}}{{{''.join('r' if name in RIGHT else 'l' for name in names)}}}",
         r"\toprule",
