@@ -26,6 +26,7 @@ class DiffInstruct(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4, "t_init": None},
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": None},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -26,6 +26,10 @@ class Settings:
     eps: float = 1e-8
 
 
+# The miniatures: no pairs of features, and Adam as the other methods have it.
+SMALL: dict[str, Any] = {"t_init": None, "distance": "l2", "beta1": 0.0, "weight_decay": 0.0, "warmup": 0}
+
+
 class Dmd(Method):
     name = "dmd"
     version = 1
@@ -33,15 +37,8 @@ class Dmd(Method):
     Options = Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
-        "digits": {
-            "lr": 2e-3,
-            "lr_generator": 2e-3,
-            "t_init": None,
-            "distance": "l2",
-            "beta1": 0.0,
-            "weight_decay": 0.0,
-            "warmup": 0,
-        },
+        "digits": {"lr": 2e-3, "lr_generator": 2e-3, **SMALL},
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4, **SMALL},
     }
 
     def needs_of(self, options: Settings) -> frozenset[str]:

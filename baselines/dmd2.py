@@ -32,6 +32,10 @@ class Settings:
     eps: float = 1e-8
 
 
+# The miniatures: Adam as the other methods have it.
+SMALL: dict[str, Any] = {"beta1": 0.0, "weight_decay": 0.0, "warmup": 0, "unit_input": False}
+
+
 class Dmd2(Method):
     name = "dmd2"
     version = 1
@@ -41,15 +45,8 @@ class Dmd2(Method):
         "imagenet64": {"t_init": 80.0},
         "sd15": {"t_init": 999.0, "kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
         "sdxl": {"steps": 4, "t_init": 999.0, "kappa": 8.0, "lr": 5e-7, "lr_generator": 5e-7, "gan_generator": 5e-3},
-        "digits": {
-            "lr": 1e-3,
-            "lr_generator": 1e-3,
-            "t_init": 2.5,
-            "beta1": 0.0,
-            "weight_decay": 0.0,
-            "warmup": 0,
-            "unit_input": False,
-        },
+        "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": 2.5, **SMALL},
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": 625.0, **SMALL},
     }
 
     def needs_of(self, options: Settings) -> frozenset[str]:

@@ -25,7 +25,11 @@ class Regression(Method):
     paper = "Luhman & Luhman, Knowledge Distillation in Iterative Generative Models, arXiv 2101.02388"
     needs = frozenset({"pairs"})
     Options = Settings
-    defaults: ClassVar[dict[str, dict[str, Any]]] = {"cifar10": {}, "digits": {"lr_generator": 5e-4, "t_init": None}}
+    defaults: ClassVar[dict[str, dict[str, Any]]] = {
+        "cifar10": {},
+        "digits": {"lr_generator": 5e-4, "t_init": None},
+        "shapes": {"lr_generator": 1e-3, "t_init": None, "distance": "l2"},
+    }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
         from baselines import pair_distance

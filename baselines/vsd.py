@@ -42,6 +42,15 @@ class Vsd(Method):
             "lr": 5e-4,
             "lr_generator": 5e-4,
         },
+        "shapes": {
+            "kappa": 1.5,
+            "t_init": None,
+            "unit_input": False,
+            "rank": 16,
+            "lora_alpha": 16.0,
+            "lr": 1e-3,
+            "lr_generator": 2e-4,
+        },
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -10,7 +10,8 @@ import torch
 
 from benchmarks import components, prompting
 from benchmarks.artefacts import Origin, data_of, described_in, open_teacher, real_images
-from benchmarks.protocol import PromptSource
+from benchmarks.imageset import open_dataset
+from benchmarks.protocol import Prompts, PromptSource
 from benchmarks.record import rates, recipe, sha256, write_record
 from sid import atomic, sampling
 from sid.draws import Draws, key
@@ -32,7 +33,8 @@ def prepare(job: Job, command: str, quiet: bool = False) -> None:
     if job.kind == "extractor":
         components.extractors()[job.params["name"]].train(job.folder, job.params["seed"])
     elif job.kind == "prompts":
-        prompting.cache(job.folder, job.params, PromptSource(**job.params["prompts"]))
+        told = job.params["prompts"]
+        prompting.cache(job.folder, job.params, (Prompts if "count" in told else PromptSource)(**told))
     else:
         _pair(job)
     write_record(job, command, time.monotonic() - started)
@@ -43,7 +45,7 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
     from safetensors.torch import save
 
     params = job.params
-    dataset = components.datasets()[params["data"]]
+    dataset = open_dataset(params["data"])
     family = components.teachers()[params["family"]]
     classes = dataset.classes if params["conditional"] and not family.text else 0
     # A network of text takes its shape from its own config; one of classes from its data.

@@ -34,6 +34,7 @@ class Sid(Method):
         "ffhq64": {"beta1_generator": 0.9, "augment": 0.15},
         "afhqv2": {"alpha": 1.0, "lr": 5e-6, "lr_generator": 5e-6, "augment": 0.15},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4},
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

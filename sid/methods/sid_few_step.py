@@ -45,6 +45,13 @@ class SidFewStep(Method):
         "sd15": {},
         "sdxl": {},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4},
+        "shapes": {
+            "lr": 2e-4,
+            "lr_generator": 2e-4,
+            "pooling": "spatial",
+            "generator_from": 1_000,
+            "adversarial_from": 2_000,
+        },
     }
 
     def needs_of(self, options: Settings) -> frozenset[str]:

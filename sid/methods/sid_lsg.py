@@ -34,6 +34,7 @@ class SidLsg(Method):
         "sd15": {},
         "sd21-base": {},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4, "loss_scale": 100.0},
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "loss_scale": 100.0},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

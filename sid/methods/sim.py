@@ -35,6 +35,7 @@ class Sim(Method):
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 2e-3, "lr_generator": 2e-3, "space": "x0", "weight": "one", "c": 0.03},
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "space": "x0", "weight": "one", "c": 0.03},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -1,0 +1,168 @@
+"""The miniature text-to-image world: its captions and pictures, its judge, and every method on it from end to end."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import artefacts, preparing, prompting, runner
+from benchmarks.cli import main
+from benchmarks.components import datasets, extractors, metrics
+from benchmarks.data.shapes import COLOURS, GROUNDS, PLACES
+from benchmarks.plan import Plan, load_plan
+from sid.fault import Fault
+from sid.words import WordEncoder
+
+SUITE = Path(__file__).parent / "text_to_image.yaml"
+WORLD = datasets()["shapes"]
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
+    """The plan with everything shared made."""
+    made = load_plan(str(SUITE), str(tmp_path_factory.mktemp("results")))
+    for kind in ("teacher", "extractor", "prompts", "pairs"):
+        for job in made.of(kind):  # type: ignore[arg-type]
+            preparing.prepare(job, "made by a test", quiet=True)
+    return made
+
+
+def test_a_picture_shows_what_its_caption_says() -> None:
+    pictures, captions = WORLD.images("train").astype(float), WORLD.captions("train")
+    for picture, caption in list(zip(pictures, captions, strict=True))[::97]:
+        _, colour, _, place, _, ground = caption.split()
+        assert np.abs(picture[:, 0, 0] - GROUNDS[ground]).max() <= 1
+        inside = np.abs(picture - picture[:, :1, :1]).sum(0)
+        middle = (inside.sum(0) * (np.arange(16) - 7.5)).sum() / inside.sum()
+        assert abs(middle - PLACES[place]) < 1
+        row, column = np.unravel_index(inside.argmax(), inside.shape)
+        nearest = min(COLOURS, key=lambda name: np.abs(picture[:, row, column] - COLOURS[name]).sum())
+        assert nearest == colour
+
+
+def test_some_combinations_are_never_shown() -> None:
+    train, novel, world = (set(WORLD.captions(split)) for split in ("train", "novel", "world"))
+    assert not train & novel and train | novel == world and len(world) == 288
+    for place in range(6):  # but every word is
+        assert {caption.split()[place] for caption in novel} == {caption.split()[place] for caption in train}
+    assert set(WORLD.captions("heldout")) == train
+    assert not np.array_equal(WORLD.images("heldout")[:8], WORLD.images("train")[:8])
+
+
+def test_words_are_apart_and_unknown_ones_are_named() -> None:
+    encoder = WordEncoder(WORLD.vocabulary)
+    captions = sorted(set(WORLD.captions("world")))
+    rows = encoder.encode(captions)["text"].flatten(1)
+    assert torch.pdist(rows).min() > 1
+    null = encoder.null()["text"]
+    assert torch.equal(null, encoder.encode([""])["text"]) and not torch.equal(null[0], rows[0].view(6, -1))
+    with pytest.raises(Fault, match="'orange' in the prompt 'small orange circle' is none of: small, large"):
+        encoder.encode(["small orange circle"])
+    with pytest.raises(Fault, match="embeddings of width"):
+        WordEncoder(WORLD.vocabulary, width=8)
+    assert encoder.over_long(["small red circle left on black today"]) == [0]
+
+
+def test_r_precision_counts_own_captions() -> None:
+    random = np.random.default_rng(0)
+    captions = np.repeat(random.normal(size=(5, 8)), 2, axis=0)
+    images = captions + 0.01 * random.normal(size=captions.shape)
+    images[:3] = captions[[9, 9, 9]]
+    metric = metrics()["r-precision"]
+    score = metric.compute({"shapes-clip.image": images, "shapes-clip.text": captions})
+    assert score.value == pytest.approx(0.7) and score.details["candidates"] == 5
+    with pytest.raises(Fault, match="two different captions"):
+        metric.compute({"shapes-clip.image": images, "shapes-clip.text": captions[:1].repeat(10, axis=0)})
+
+
+def test_the_judge_knows_the_world_by_any_seed(plan: Plan) -> None:
+    folder = plan.of("extractor")[0].folder
+    described = json.loads((folder / "extractor.json").read_text())
+    assert min(described["retrieval"].values()) > 0.95
+    judge = extractors()["shapes-clip"].open(folder)
+    found = judge(torch.from_numpy(WORLD.images("heldout")[:64]))
+    assert found["image"].shape == found["features"].shape == (64, 64)
+
+
+@pytest.mark.parametrize("run", [job.id for job in load_plan(str(SUITE)).of("run")])
+def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
+    job = plan.find("run", run)
+    if "init" not in job.params:
+        runner.run(job, plan, "made by a test", quiet=True)
+    scores = json.loads((job.folder / "scores.json").read_text())
+    if run.split("/")[1] == "heldout":  # it has no image of a novel caption
+        assert set(scores["metrics"]) == {"fd", "clip"} and "two different captions" in scores["unavailable"]["novel"]
+        return
+    assert scores["unavailable"] == {} and scores["images"] == 600
+    assert all(np.isfinite(score["value"]) for score in scores["metrics"].values())
+    held = np.load(job.folder / "samples.npz")
+    assert held["images"].shape == (64, 3, 16, 16)
+    assert list(held["captions"]) == prompting.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
+
+
+def test_training_encodes_no_prompt(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*given: object) -> None:
+        raise AssertionError("a text encoder was called")
+
+    monkeypatch.setattr(WordEncoder, "encode", refuse)
+    job = plan.find("run", "shapes/sid-lsg/0")
+    teacher, data = artefacts.open_teacher(Path(job.params["teacher"]), Path(job.params["prompts"]))
+    from sid.draws import Draws
+
+    assert data.conditions.draw(Draws(0, 0, range(3))).text is not None and teacher.family == "pixart"
+
+
+def test_a_students_of_words_is_sampled_by_hand(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = plan.of("teacher")[0].folder
+    listed = tmp_path / "prompts.txt"
+    listed.write_text("small red circle left on black\nlarge blue square right on white\n")
+    train = [
+        "train",
+        "sid-lsg",
+        "--teacher",
+        str(folder),
+        "--images",
+        "64",
+        "--batch",
+        "32",
+        "--out",
+        str(tmp_path / "a"),
+    ]
+    assert main(train) == 2 and "give a file of prompts with --prompts" in capsys.readouterr().err
+    assert main([*train, "--prompts", str(listed)]) == 0
+    sample = ["sample", str(tmp_path / "a"), "--count", "4", "--out", str(tmp_path / "a.npz")]
+    assert main([*sample, "--prompts", str(listed)]) == 0
+    assert np.load(tmp_path / "a.npz")["images"].shape == (4, 3, 16, 16)
+    listed.write_text("small orange circle left on black\n")
+    assert main([*sample, "--prompts", str(listed)]) == 2
+    assert "'orange'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        ("    conditional: true", "pixart reads text: it must be true"),
+        ("    data: shapes", "the data set digits has no captions of few words to train pixart on"),
+        ("    prompts: {data: shapes, split: train, dtype: float32}", "reads text: name the prompts to train on"),
+        ("    prompts: {data: shapes, split: world, count: 600}", "few-shapes has no prompts"),
+        ("split: world, count", "unknown split 'wrld'; did you mean 'world'?"),
+        ("sampler: dpm++", "unknown sampler on the vp process 'heun'"),
+    ],
+)
+def test_mistakes_are_told_at_their_place(change: str, sentence: str, tmp_path: Path) -> None:
+    replaced = {
+        "    conditional: true": "    conditional: false",
+        "    data: shapes": "    data: digits",
+        "split: world, count": "split: wrld, count",
+        "sampler: dpm++": "sampler: heun",
+    }
+    text = SUITE.read_text()
+    assert change in text
+    (tmp_path / "suite.yaml").write_text(text.replace(change, replaced.get(change, ""), 1))
+    with pytest.raises(Fault) as told:
+        load_plan(str(tmp_path / "suite.yaml"))
+    assert sentence in " ".join(told.value.sentences)
