@@ -11,32 +11,37 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 State = dict[str, "Tensor"]
+BLOCKS = {64: 0, 192: 1, 768: 2, 2048: 3}  # pytorch-fid's numbers of the taps, by their dimensions
 
 
-def clean_fid_models(state: State) -> dict[str, Callable[[Tensor], Tensor]]:
+def clean_fid_models(state: State, tap: int = 2048) -> dict[str, Callable[[Tensor], Tensor]]:
     """clean-fid's feature functions by mode, fed by its own loader; NVIDIA's TorchScript has our twin inside."""
     import torch
     from cleanfid import inception_pytorch
     from cleanfid.inception_torchscript import InceptionV3W
 
-    twin = _nvidia_twin(state)
+    twin = _nvidia_twin(state, tap)
     with patch.object(torch.jit, "load", lambda path: twin):
         clean, tensorflow = (InceptionV3W("", download=False, resize_inside=inside).eval() for inside in (False, True))
     with _given(inception_pytorch, state):
-        pytorch = inception_pytorch.InceptionV3(output_blocks=[3], resize_input=False).eval()
+        pytorch = inception_pytorch.InceptionV3(output_blocks=[BLOCKS[tap]], resize_input=False).eval()
 
     def legacy_pytorch(pixels: Tensor) -> Tensor:
-        return pytorch(pixels / 255)[0].squeeze(-1).squeeze(-1)
+        return pytorch(pixels / 255)[0].mean((2, 3))
 
-    return {"clean": clean, "legacy_pytorch": legacy_pytorch, "legacy_tensorflow": tensorflow}
+    return {
+        "clean": lambda pixels: clean(pixels)[:, :tap],
+        "legacy_pytorch": legacy_pytorch,
+        "legacy_tensorflow": lambda pixels: tensorflow(pixels)[:, :tap],
+    }
 
 
-def pytorch_fid_model(state: State) -> Any:
+def pytorch_fid_model(state: State, tap: int = 2048) -> Any:
     """pytorch-fid's network, resize and normalisation inside."""
     from pytorch_fid import inception
 
     with _given(inception, state):
-        return inception.InceptionV3([3]).eval()
+        return inception.InceptionV3([BLOCKS[tap]]).eval()
 
 
 def fidelity_model(weights: str, taps: list[str]) -> Any:
@@ -53,18 +58,19 @@ def _given(module: Any, state: State) -> Iterator[None]:
         yield
 
 
-def _nvidia_twin(state: State) -> Any:
+def _nvidia_twin(state: State, tap: int) -> Any:
     """What NVIDIA's file does, in torch's own functions: an affine grid shifted to TF1's positions, then the layers."""
     import torch
     from pytorch_fid import inception
     from torch.nn import functional as F
 
     with _given(inception, state):
-        network = inception.InceptionV3([3], resize_input=False, normalize_input=False).eval()
+        network = inception.InceptionV3([BLOCKS[tap]], resize_input=False, normalize_input=False).eval()
 
     class Layers(torch.nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:
-            return network(pixels)[0].flatten(1)
+            found = network(pixels)[0].mean((2, 3))
+            return F.pad(found, (0, 2048 - tap))  # clean-fid insists on 2048 columns
 
     class Twin(torch.nn.Module):
         def __init__(self) -> None:

@@ -29,6 +29,7 @@ class Given:
 
     state: dict[str, Any]
     file: Path
+    tap: int = 2048  # dimensions of the features: 64, 192 or 768 where fewer images shall be enough
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class Peer(Component):
         return {}
 
     def networks(self, given: Given) -> dict[str, Call]:
-        """folder of images -> features [N, 2048]."""
+        """folder of images -> features [N, tap]."""
         return {}
 
 

@@ -1,57 +1,83 @@
 """Distances of peers and ours on features of the same random network; at 2048 dimensions against the Gram form."""
 
+from functools import cache
+
 import numpy as np
 import pytest
 import torch
 
 from benchmarks import frechet
-from benchmarks.audit.peer import peers
+from benchmarks.audit.peer import Given, peers
+from benchmarks.audit.recipe import Recipe, pixels_to_features
 from benchmarks.components import extractors, metrics
+from benchmarks.images import decode, open_images
 from tests.features.conftest import SEED
-from tests.made_images import encoded, made
+from tests.made_images import encoded, folder, made
 
-COUNT = 256  # 4 images per dimension of the tap of 64
-
-
-@pytest.fixture(scope="session")
-def tap_64():
-    """Two sets at the 64-dimensional tap, by ours and by torch-fidelity's and torchmetrics' networks."""
-    sets = [made(COUNT, 32, 32, seed=seed) for seed in (10, 11)]
-    sets[1] = (sets[1] * 0.8).astype(np.uint8)
-    network = extractors()["inception-tf"].random(SEED)
-    with torch.inference_mode():
-        return [network.extract(network.prepare(torch.from_numpy(part)), ["64"])["64"] for part in sets], sets
+TAP, COUNT = 64, 256  # 4 images per dimension
 
 
-def test_distances_at_a_tap_of_full_rank(tap_64, fidelity_64):
-    ours, sets = tap_64
-    with torch.inference_mode():
-        theirs = [fidelity_64(torch.from_numpy(part))[0].numpy() for part in sets]
-    truth = frechet.distance(*(frechet.moments(part) for part in ours)).value
-    for peer in peers().values():
-        for name, call in peer.distances().items():
-            assert call.run(*theirs) == pytest.approx(truth, rel=1e-4), f"{peer.name} {name}"
+def pixels(path):
+    images = open_images(path)
+    return [decode(images.read(index), images.names[index])[0].copy() for index in range(len(images))]
 
 
 @pytest.fixture(scope="session")
-def fidelity_64(state_file):
-    from benchmarks.audit.networks import fidelity_model
+def network(state):
+    from benchmarks.inception.network import Inception
 
-    return fidelity_model(str(state_file), ["64"])
+    ours = Inception()
+    ours.load_state_dict(state)
+    return ours.fold()
 
 
-def test_at_2048_dimensions_the_arithmetic_is_the_gram_form(image_files):
+@pytest.fixture(scope="session")
+def many_files(tmp_path_factory):
+    """Enough images for a covariance of full rank, as files."""
+    return folder(tmp_path_factory.mktemp("many"), (made(COUNT, 32, 32, seed=10) * 0.8).astype(np.uint8))
+
+
+@pytest.fixture(scope="session")
+def reference(network):
+    """The other side of every distance, the same for all peers: a second set at the tap."""
+    images = list(made(COUNT, 32, 32, seed=11))
+    return pixels_to_features(network, images, Recipe(), str(TAP)).astype(np.float64)
+
+
+@pytest.fixture(scope="session")
+def ours_by_family(network, many_files):
+    """Our features of the files by (resize, normalisation), each made once."""
+
+    @cache
+    def features(resize, normalisation):
+        recipe = Recipe(resize=resize, normalisation=normalisation)
+        return pixels_to_features(network, pixels(many_files), recipe, str(TAP)).astype(np.float64)
+
+    return features
+
+
+@pytest.mark.parametrize("name", sorted(peers()))
+def test_distances_at_a_tap_of_full_rank_from_files(name, state, state_file, many_files, reference, ours_by_family):
+    """The peer's network, resize and distance against ours of the same family: within 1e-4, and the families differ."""
+    peer = peers()[name]
+    ((_, own),) = peer.distances().items()
+    calls = peer.networks(Given(state, state_file, TAP))
+    assert calls
+    for label, call in calls.items():
+        theirs = own.run(call.run(many_files).astype(np.float64), reference)
+        features = ours_by_family(call.recipe.resize, call.recipe.normalisation)
+        ours = metrics()["frechet"].compute({"a.b": features}, {"a.b": reference}).value
+        assert theirs == pytest.approx(ours, rel=1e-4), f"{name} {label}"
+
+
+def test_at_2048_dimensions_the_arithmetic_on_a_peers_features_is_the_gram_form(image_files, state, state_file):
     """N < d: singular values of the product of the centred features, never a covariance."""
-    from benchmarks.extraction import extract
-    from benchmarks.images import open_images
-
-    network = {"inception-clean": extractors()["inception-clean"].random(SEED)}
+    ((_, call),) = peers()["torch-fidelity"].networks(Given(state, state_file)).items()
     x, y = (
-        extract(open_images(image_files["png", side]), {"inception-clean": ["pool3"]}, network).features[
-            "inception-clean.pool3"
-        ].astype(np.float64)
-        for side in (32, 299)
-    )  # fmt: skip
+        np.concatenate([call.run(image_files[kind, side]) for side in sides]).astype(np.float64)
+        for kind, sides in (("png", (32, 256, 299)), ("jpg", (299, 512, 1024)))
+    )
+    assert len(x) == 10 and len(y) == 9 and x.shape[1] == 2048
     centred = [part - part.mean(0) for part in (x, y)]
     nuclear = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum()
     nuclear /= np.sqrt((len(x) - 1) * (len(y) - 1))
@@ -77,8 +103,6 @@ def distance_from_the_original():
 
 
 def through(images, kind, **options):
-    from benchmarks.images import decode
-
     return np.stack([decode(encoded(image, kind, **options), "made")[0] for image in images])
 
 

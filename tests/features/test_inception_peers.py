@@ -45,9 +45,10 @@ def test_torch_fidelity_all_taps(image_files, fidelity, kind, side):
 
 
 @pytest.mark.parametrize(("antialias", "name"), [(False, "inception-tf"), (True, "inception-antialias")])
+@pytest.mark.parametrize("kind", ["png", "jpg"])
 @pytest.mark.parametrize("side", SIDES)
-def test_torchmetrics(image_files, state_file, antialias, name, side, torchmetrics_nets):
-    path = image_files["jpg", side]
+def test_torchmetrics(image_files, state_file, antialias, name, kind, side, torchmetrics_nets):
+    path = image_files[kind, side]
     with torch.inference_mode():
         peer = torchmetrics_nets[antialias](batch(path))
     assert relative(ours(name, path)[0], peer.numpy()) < TOLERANCE
@@ -87,13 +88,19 @@ def test_clean_fid_from_the_files(image_files, clean_models, mode, name, kind, s
     assert relative(ours(name, path)[0], peer) < TOLERANCE
 
 
-@pytest.mark.parametrize("side", SIDES)
-def test_pytorch_fid(image_files, state, side):
+@pytest.fixture(scope="session")
+def pytorch_fid_net(state):
     from benchmarks.audit.networks import pytorch_fid_model
 
-    path = image_files["png", side]
+    return pytorch_fid_model(state)
+
+
+@pytest.mark.parametrize("kind", ["png", "jpg"])
+@pytest.mark.parametrize("side", SIDES)
+def test_pytorch_fid(image_files, pytorch_fid_net, kind, side):
+    path = image_files[kind, side]
     with torch.inference_mode():
-        peer = pytorch_fid_model(state)(batch(path).float() / 255)[0][:, :, 0, 0]
+        peer = pytorch_fid_net(batch(path).float() / 255)[0][:, :, 0, 0]
     assert relative(ours("inception-torch", path)[0], peer.numpy()) < TOLERANCE
 
 

@@ -66,7 +66,7 @@ class CleanFid(Peer):
 
         from benchmarks.audit.networks import clean_fid_models
 
-        models = clean_fid_models(given.state)
+        models = clean_fid_models(given.state, given.tap)
 
         def with_mode(mode: str) -> Any:
             def run(folder: Path) -> np.ndarray:

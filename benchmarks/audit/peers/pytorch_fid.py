@@ -37,11 +37,11 @@ class PytorchFid(Peer):
 
         from benchmarks.audit.networks import pytorch_fid_model
 
-        model: Any = pytorch_fid_model(given.state)
+        model: Any = pytorch_fid_model(given.state, given.tap)
 
         def run(folder: Path) -> np.ndarray:
             with torch.inference_mode():
-                parts = [model(batch.float() / 255)[0][:, :, 0, 0].numpy() for batch in image_batches(folder)]
+                parts = [model(batch.float() / 255)[0].mean((2, 3)).numpy() for batch in image_batches(folder)]
             return np.concatenate(parts)
 
         return {"InceptionV3": Call(run, RECIPE)}

@@ -78,7 +78,7 @@ class TorchFidelity(Peer):
 
         from benchmarks.audit.networks import fidelity_model
 
-        model: Any = fidelity_model(str(given.file), ["2048"])
+        model: Any = fidelity_model(str(given.file), [str(given.tap)])
 
         def run(folder: Path) -> np.ndarray:
             with torch.inference_mode():

@@ -89,7 +89,7 @@ class Torchmetrics(Peer):
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         def with_antialias(antialias: bool) -> Any:
-            model = NoTrainInceptionV3("given", ["2048"], str(given.file), antialias=antialias)
+            model = NoTrainInceptionV3("given", [str(given.tap)], str(given.file), antialias=antialias)
 
             def run(folder: Path) -> np.ndarray:
                 with torch.inference_mode():
