@@ -86,10 +86,11 @@ def arithmetic(seed: int = 0) -> list[Table]:
     first = Table(title, "distance", [Row("sidbench frechet", bench.value(Recipe()), 0.0, residue=0.0, label=label)])
     for name, call in calls(lambda peer: peer.distances(), first.rows, label).items():
         outcome = guarded(call.run, images, reference)
+        recipe = call.recipe.changed("precision", "float64")  # that of the features, which networks give in float32
         first.rows.append(
             _unavailable(name, outcome, label)
             if outcome.broken
-            else attribute(name, outcome.value, call.recipe, bench, Recipe(), label)
+            else attribute(name, outcome.value, recipe, bench, Recipe(), label)
         )
     pair = ({"a.b": images}, {"a.b": reference})
     kernels = _seeded("KID, 100 subsets", "kid", lambda peer: peer.kernels(KERNEL_SUBSET), pair, label)
@@ -185,7 +186,7 @@ def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] =
     bench, start = Bench(network, sets[0], sets[1]), BASELINES[baseline]
     label = subject.label
     title = f"FID of {len(sets[0])} images against {len(sets[1])}, from the files"
-    table = Table(title, f"deviation from {baseline}")
+    table = Table(title, f"distance; deviation from {baseline}")
     for name, recipe in BASELINES.items():
         progress(f"sidbench {name}, {len(sets[0]) + len(sets[1])} images")
         table.rows.append(attribute(f"sidbench {name}", bench.value(recipe), recipe, bench, start, label))

@@ -51,6 +51,7 @@ def test_the_arithmetic_tables_hold_every_peer_and_agree():
     rows = [row for table in tables for row in table.rows]
     assert {row.label for row in rows} == {"synthetic features"}
     assert {row.verdict for row in rows} <= {"ok", "explained"}
+    assert all(abs(row.residue) < 1e-8 * row.value for row in tables[0].rows), "features and peers are in float64"
 
 
 class Broken(peer.Peer):
