@@ -185,3 +185,22 @@ def test_crop_and_resize_are_those_of_pil():
 
 def test_natural_order_is_the_order_of_captions():
     assert natural(["10.png", "9.png", "1.png", "100.png"]) == ["1.png", "9.png", "10.png", "100.png"]
+
+
+def test_each_image_is_read_and_decoded_once_for_all_extractors():
+    class Other(Mean):
+        name = "other"
+
+    class Counted(Array):
+        reads = 0
+
+        def read(self, index):
+            Counted.reads += 1
+            return super().read(index)
+
+    images = Counted(IMAGES)
+    geometry = Geometry("centre", 12)
+    known = {"mean": Mean(), "other": Other()}
+    found = extract(images, {"mean": ["rgb"], "other": ["rgb"]}, known, geometry, batch=5)
+    assert Counted.reads == len(IMAGES)
+    assert (found.features["mean.rgb"] == found.features["other.rgb"]).all()
