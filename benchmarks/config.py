@@ -119,6 +119,21 @@ class TaskPrompts(PromptSource):
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"
 
 
+class Machine(Strict):
+    """What a task's trainings are given. Results do not depend on it: it is told to no digest."""
+
+    gpus: Whole = Field(0, description="per node, a process each; 0: the CPU")
+    nodes: Count = Field(1, description="more than one needs the slurm profile")
+    memory_gb: Count | None = Field(None, description="main memory per node; absent: enough for a miniature")
+    hours: Count | None = Field(None, description="what a scheduler may take away afterwards; absent: by the work")
+
+    def resources(self, training: bool) -> dict[str, int]:
+        """For the scheduler. Only a training uses more than one GPU."""
+        told = {"gpu": self.gpus if training else min(self.gpus, 1), "nodes": self.nodes if training else 1}
+        told |= {"mem_mb": 1024 * self.memory_gb} if self.memory_gb else {}
+        return told | ({"runtime": 60 * self.hours} if self.hours else {})
+
+
 class Task(Strict):
     """A teacher to distil, a budget and the protocol of its scores."""
 
@@ -128,6 +143,7 @@ class Task(Strict):
     budget: Budget = Budget()
     pairs: Pairs | None = None
     prompts: TaskPrompts | None = Field(None, description="what a text-to-image student is trained on")
+    machine: Machine = Machine()
     seeds: Many[Whole] | None = Field(None, description="absent: the suite's")
 
 

@@ -93,7 +93,7 @@ class Plan:
                     "state": self._folder(SHARED, "state", kind, key),
                     **rest.get("params", {}),
                 },
-                cost.resources(rest["work"]),
+                cost.resources(rest["work"]) | rest.get("machine", {}),
                 rest["work"],
             )
         )
@@ -141,7 +141,8 @@ class Plan:
         versions = {"prompts": PROMPTS_VERSION}
         for data in {asked.data, section["world"]} - {None}:
             versions[f"data:{data}"] = components.datasets()[str(data)].version
-        return self._shared("prompts", section, versions, work=cost.START)
+        machine = self.suite.tasks[task].machine.resources(training=False)
+        return self._shared("prompts", section, versions, work=cost.START, machine=machine)
 
     def extractor(self, name: str, seed: int = 0) -> Job:
         """The training of a miniature feature network."""
@@ -166,7 +167,9 @@ class Plan:
             needs.append(self.prompts(task, asked, asked.dtype))
             params["prompts_folder"] = str(needs[-1].folder)
         work = cost.START + cost.samples(settings.count, 2 * settings.steps)
-        return self._shared("pairs", section, dict(teacher.versions), work=work, needs=needs, params=params)
+        machine = self.suite.tasks[task].machine.resources(training=False)
+        told = {"needs": needs, "params": params, "machine": machine}
+        return self._shared("pairs", section, dict(teacher.versions), work=work, **told)
 
     def _needs(self, task: str, entry: Entry, options: Any, seed: int) -> dict[str, Job]:
         """What a run reads: by the name under which it is told where that lies."""
@@ -226,7 +229,8 @@ class Plan:
         read = tuple(path for job in inputs for path in job.outputs if not path.endswith(told))
         made = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
         params = {**section, **rest}
-        run = Job("run", "/".join(place[1:]), key, versions, read, made, params, cost.resources(work), work)
+        resources = cost.resources(work) | settings.machine.resources(training=entry.method is not None)
+        run = Job("run", "/".join(place[1:]), key, versions, read, made, params, resources, work)
         return self._add(run)
 
     def _state(self, *parts: str) -> str:
@@ -239,7 +243,9 @@ class Plan:
         reference = _fingerprint([REFERENCE / f"{suite.name}.csv"])
         published = _fingerprint(sorted((HERE / "published").glob("*.yaml")))
         section = {
-            "suite": suite.model_dump(mode="json", exclude={"protocols", "extends"}),
+            "suite": suite.model_dump(
+                mode="json", exclude={"protocols": True, "extends": True, "tasks": {"__all__": {"machine"}}}
+            ),
             "protocols": {name: protocol.model_dump(mode="json") for name, protocol in suite.protocols.items()},
             "reference": reference,
             "published": published,

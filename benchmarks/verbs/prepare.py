@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument("artefact", metavar="KIND/DIGEST", help="an artefact of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs it may use (default: what the suite asks for)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -25,10 +26,15 @@ def run(args: argparse.Namespace) -> int:
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
 
-    from benchmarks import preparing
+    from benchmarks import launch
     from benchmarks.process import leaving_cleanly, require
 
     require(job)
+    words = ["--results", args.results, "prepare", args.suite, args.artefact, *["--quiet"] * args.quiet]
+    launch.enter(job, args.gpus, words)
+
+    from benchmarks import preparing
+
     with leaving_cleanly():
         preparing.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
     return 0

@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument("run_id", metavar="TASK/ENTRY/SEED", help="a run of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -20,10 +21,15 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
 
-    from benchmarks import runner
+    from benchmarks import launch
     from benchmarks.process import leaving_cleanly, require
 
     require(job)
+    words = ["--results", args.results, "run", args.suite, args.run_id, *["--quiet"] * args.quiet]
+    launch.enter(job, args.gpus, words)
+
+    from benchmarks import runner
+
     with leaving_cleanly():
         runner.run(job, plan, f"sidbench run {args.suite} {args.run_id}", args.quiet)
     return 0

@@ -10,6 +10,7 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
+from benchmarks import lease
 from benchmarks.job import FILES
 from benchmarks.plan import load_plan
 from sid.fault import Fault
@@ -71,6 +72,24 @@ def minutes(kind):
     return lambda wildcards: job(kind, wildcards).resources["runtime"]
 
 
+def gpus(kind):
+    return lambda wildcards: job(kind, wildcards).resources.get("gpu", 0)
+
+
+def nodes(kind):
+    return lambda wildcards: job(kind, wildcards).resources["nodes"]
+
+
+def gres(kind):
+    """GPUs per node, as SLURM counts them."""
+    return lambda wildcards: f"gpu:{job(kind, wildcards).resources['gpu']}" if gpus(kind)(wildcards) else ""
+
+
+def cores(kind):
+    """A GPU's process wants some for what is drawn, decoded and launched."""
+    return lambda wildcards: max(1, 4 * job(kind, wildcards).resources.get("gpu", 0))
+
+
 def first(kind):
     return lambda wildcards: PLAN.priority(job(kind, wildcards))
 
@@ -80,6 +99,13 @@ def one_of(names):
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
+# Snakemake only counts GPUs: here as many as there are, where it runs the jobs itself. The jobs lease them by id.
+if workflow.resource_settings.nodes is None and "gpu" not in workflow.global_resources and lease.gpus():
+    workflow.register_resource("gpu", len(lease.gpus()))
+
+# Tasks that are trained on several nodes: their runs have a rule of their own.
+SPREAD = [name for name, task in PLAN.suite.tasks.items() if task.machine.nodes > 1]
+TASKS = [name for name in PLAN.suite.tasks if name not in SPREAD]
 METHODS = [name for name, entry in PLAN.suite.entries.items() if entry.method]
 CONTROLS = [name for name, entry in PLAN.suite.entries.items() if not entry.method]
 PUBLISHED = [job.id for job in PLAN.of("teacher") if job.params.get("source")]

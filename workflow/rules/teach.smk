@@ -76,14 +76,15 @@ rule prompts:
     priority: first("prompts")
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: cores("prompts")
     resources:
         mem_mb=memory("prompts"),
         runtime=minutes("prompts"),
+        gpu=gpus("prompts"),
     params:
         digest=digest("prompts"),
     shell:
-        sidbench("prepare", quoted(SUITE), "prompts/{wildcards.digest}")
+        sidbench("prepare", quoted(SUITE), "prompts/{wildcards.digest}", "--gpus {resources.gpu}")
 
 
 rule pairs:
@@ -96,11 +97,12 @@ rule pairs:
     priority: first("pairs")
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: cores("pairs")
     resources:
         mem_mb=memory("pairs"),
         runtime=minutes("pairs"),
+        gpu=gpus("pairs"),
     params:
         digest=digest("pairs"),
     shell:
-        sidbench("prepare", quoted(SUITE), "pairs/{wildcards.digest}")
+        sidbench("prepare", quoted(SUITE), "pairs/{wildcards.digest}", "--gpus {resources.gpu}")

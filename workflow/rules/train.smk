@@ -9,19 +9,37 @@ rule run:
     log:
         f"{HOME}/logs/{{task}}/{{entry}}/{{seed}}.log",
     wildcard_constraints:
+        task=one_of(TASKS),
         entry=one_of(METHODS),
     priority: first("run")
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: cores("run")
     resources:
         mem_mb=memory("run"),
         runtime=minutes("run"),
+        gpu=gpus("run"),
     params:
         digest=digest("run"),
         state=state("run"),
     shell:
-        sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}")
+        sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}", "--gpus {resources.gpu}")
+
+
+# The same over several nodes: SLURM gives each its GPUs, and `sidbench run` starts a torchrun on each (srun).
+use rule run as run_nodes with:
+    wildcard_constraints:
+        task=one_of(SPREAD),
+        entry=one_of(METHODS),
+    resources:
+        mem_mb=memory("run"),
+        runtime=minutes("run"),
+        gpu=0,  # counted by gres, per node
+        gres=gres("run"),
+        nodes=nodes("run"),
+        tasks=nodes("run"),
+        tasks_per_gpu=0,
+        mpi="srun",
 
 
 rule control:
@@ -36,11 +54,12 @@ rule control:
     priority: first("run")
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: cores("run")
     resources:
         mem_mb=memory("run"),
         runtime=minutes("run"),
+        gpu=gpus("run"),
     params:
         digest=digest("run"),
     shell:
-        sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}")
+        sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}", "--gpus {resources.gpu}")
