@@ -40,11 +40,27 @@ def write(out: Path, images: np.ndarray, facts: Mapping[str, Any]) -> None:
                 (beside / name).write_bytes(content)
 
 
+def through_jpeg(images: np.ndarray, quality: int = 75) -> np.ndarray:
+    """uint8 images as a JPEG file of PIL's gives them back: some protocols score what lies on the disk."""
+    passed = []
+    for image in images:
+        held = io.BytesIO()
+        _picture(image).save(held, "jpeg", quality=quality)
+        pixels = np.asarray(Image.open(held))
+        passed.append(pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1))
+    return np.stack(passed)
+
+
+def _picture(image: np.ndarray) -> Image.Image:
+    """[C, H, W] as PIL holds it."""
+    return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
+
+
 def _files(images: np.ndarray, facts: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """PNG files named by sample index, and images.json."""
     first = int(facts.get("first", 0))
     for number, image in enumerate(images):
         held = io.BytesIO()
-        Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0)).save(held, "png")
+        _picture(image).save(held, "png")
         yield f"{first + number:08d}.png", held.getvalue()
     yield "images.json", (json.dumps({**facts, "count": len(images)}, indent=1, sort_keys=True) + "\n").encode()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import components
+from benchmarks.imageset import open_dataset
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.draws import Draws
@@ -60,7 +61,7 @@ class Origin:
         """The data it was trained on, where the suite says which."""
         if self.data is None:
             raise Fault(f"the teacher of the family {self.family} names no data set, so there are no real images")
-        return components.datasets()[self.data]
+        return open_dataset(self.data)
 
     @property
     def text(self) -> bool:
@@ -69,7 +70,7 @@ class Origin:
     @property
     def label(self) -> str:
         """What a method's defaults are chosen by."""
-        return self.data or self.family
+        return (self.data or "").partition("@")[0] or self.family
 
     @property
     def facts(self) -> dict[str, Any]:

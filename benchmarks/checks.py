@@ -1,26 +1,23 @@
-"""What a suite's types cannot say: do the names exist, do the options fit the method, the method the teacher?"""
+"""What a suite's types cannot say: do entries fit their tasks, the options the method, the method the teacher?"""
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from benchmarks import components, prompt_lists
-from benchmarks.config import Entry, Suite, Task, Teacher
-from benchmarks.protocol import Column, PromptSource, Protocol
+from benchmarks import components
+from benchmarks.config import Entry, Suite
+from benchmarks.partchecks import Found, data_faults, known, prompt_faults, protocol_faults, teacher_faults
 from benchmarks.released import released
-from benchmarks.strict import Location, faults, given, model_of, unknown
+from benchmarks.strict import faults, given, model_of, unknown
 from sid.fault import Fault
 from sid.method import TeacherFacts
 from sid.teacher import SAMPLERS
 
 if TYPE_CHECKING:
     from sid.method import Method
-
-Found = Iterator[tuple[Location, str]]
 
 
 def suite_faults(suite: Suite, broken: Mapping[str, set[str]] | None = None) -> Found:
@@ -29,109 +26,23 @@ def suite_faults(suite: Suite, broken: Mapping[str, set[str]] | None = None) -> 
     tasks = {*suite.tasks, *(broken or {}).get("tasks", ())}
     for name, teacher in suite.teachers.items():
         at = ("teachers", name)
-        yield from _known((*at, "family"), "teacher family", teacher.family, components.teachers())
+        yield from known((*at, "family"), "teacher family", teacher.family, components.teachers())
         if teacher.data is not None:
-            yield from _known((*at, "data"), "data set", teacher.data, components.datasets())
-        yield from _teacher_faults(at, teacher)
+            yield from data_faults((*at, "data"), teacher.data)
+        yield from teacher_faults(at, teacher)
     for name, settings in suite.tasks.items():
-        yield from _known(("tasks", name, "teacher"), "teacher", settings.teacher, teachers)
-        yield from _prompt_faults(suite, name, settings)
+        yield from known(("tasks", name, "teacher"), "teacher", settings.teacher, teachers)
+        yield from prompt_faults(suite, name, settings)
     for name, protocol in suite.protocols.items():
-        yield from _protocol_faults(name, protocol)
+        yield from protocol_faults(name, protocol)
     for name, entry in suite.entries.items():
         for task in entry.tasks or ():
-            yield from _known(("entries", name, "tasks"), "task", task, tasks)
+            yield from known(("entries", name, "tasks"), "task", task, tasks)
         yield from _init_faults(suite, name, entry)
         yield from _entry_faults(suite, name, entry)
     for task in suite.tasks:
         if broken is None and not suite.entries_of(task):
             yield ("tasks", task), "no entry runs on it"
-
-
-def _known(at: Location, what: str, name: str, known: Iterable[str]) -> Found:
-    if name not in known:
-        yield at, unknown(what, name, known)
-
-
-def _teacher_faults(at: Location, teacher: Teacher) -> Found:
-    """Does the family fit the data it is to be trained on, or the published model it is to be read from?"""
-    family, data = components.teachers().get(teacher.family), components.datasets().get(teacher.data or "")
-    if family is None:
-        return
-    if family.text:
-        if not teacher.conditional:
-            yield (*at, "conditional"), f"{teacher.family} reads text: it must be true"
-        if teacher.source is None and data is not None and not data.vocabulary:
-            yield (
-                (*at, "data"),
-                f"the data set {teacher.data} has no captions of few words to train {teacher.family} on",
-            )
-        if teacher.source is not None and teacher.resolution is None:
-            yield (*at, "resolution"), f"{teacher.family} makes pictures of any size: say how many pixels a side"
-    elif teacher.conditional and data is not None and not data.classes:
-        yield (*at, "conditional"), f"the data set {teacher.data} has no classes"
-
-
-def _prompt_faults(suite: Suite, name: str, settings: Task) -> Found:
-    """A model that reads text needs prompts to be trained on and to be scored on."""
-    at = ("tasks", name)
-    if settings.prompts is not None:
-        yield from _source_faults((*at, "prompts"), settings.prompts)
-    teacher = suite.teachers.get(settings.teacher)
-    family = components.teachers().get(teacher.family) if teacher is not None else None
-    if family is None:
-        return
-    protocol = suite.protocols.get(settings.protocol)
-    if family.text and settings.prompts is None:
-        yield (*at, "prompts"), f"the teacher {settings.teacher} reads text: name the prompts to train on"
-    if family.text and protocol is not None and protocol.prompts is None:
-        yield (*at, "protocol"), f"{settings.protocol} has no prompts, and the teacher {settings.teacher} reads text"
-
-
-def _source_faults(at: Location, asked: PromptSource) -> Found:
-    """The list or the data set that prompts come from."""
-    if asked.name is not None:
-        yield from _known((*at, "name"), "list of prompts", asked.name, prompt_lists.LISTS)
-    if asked.data is not None:
-        yield from _known((*at, "data"), "data set", asked.data, components.datasets())
-        if (data := components.datasets().get(asked.data)) is not None:
-            if not data.captioned:
-                yield (*at, "data"), f"the data set {asked.data} has no captions"
-            yield from _known((*at, "split"), "split", asked.split, data.splits)
-
-
-def _protocol_faults(name: str, protocol: Protocol) -> Found:
-    at = ("protocols", name)
-    if protocol.name != name:
-        yield (*at, "name"), f"must be '{name}' (got '{protocol.name}')"
-    if protocol.prompts is not None:
-        yield from _source_faults((*at, "prompts"), protocol.prompts)
-    for title, column in protocol.metrics.items():
-        yield from _column_faults((*at, "metrics", title), column)
-        if column.only is not None:
-            yield from _source_faults((*at, "metrics", title, "only"), column.only)
-
-
-def _column_faults(at: Location, column: Column) -> Found:
-    yield from _known((*at, "metric"), "metric", column.metric, components.metrics())
-    yield from _known((*at, "features"), "extractor", column.extractor, components.extractors())
-    if column.extractor in components.extractors():
-        outputs = components.extractors()[column.extractor].outputs
-        yield from _known((*at, "features"), f"output of {column.extractor}", column.output, outputs)
-    if column.reference is not None:
-        yield from _known((*at, "reference", "data"), "data set", column.reference.data, components.datasets())
-        if column.reference.data in components.datasets():
-            splits = components.datasets()[column.reference.data].splits
-            yield from _known((*at, "reference", "split"), "split", column.reference.split, splits)
-    if column.metric in components.metrics():
-        metric = components.metrics()[column.metric]
-        if metric.reference and column.reference is None:
-            yield at, f"{column.metric} compares with a reference: name its data and split"
-        parameters = inspect.signature(metric.compute).parameters
-        if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-            known = set(parameters) - {"self", "features", "reference"}
-            for option in column.options:
-                yield from _known((*at, "options", option), f"option of {column.metric}", option, known)
 
 
 def _init_faults(suite: Suite, name: str, entry: Entry) -> Found:
@@ -161,7 +72,7 @@ def _entry_faults(suite: Suite, name: str, entry: Entry) -> Found:
     """The method's name, its options, and what the method itself says of them for each task's teacher."""
     at = ("entries", name)
     if entry.released is not None:
-        yield from _known((*at, "released"), "released generator", entry.released, released())
+        yield from known((*at, "released"), "released generator", entry.released, released())
     if entry.control == "teacher":
         yield from _sampler_faults(suite, name, entry)
     if entry.method is None:
@@ -193,7 +104,7 @@ def _sampler_faults(suite: Suite, name: str, entry: Entry) -> Found:
         if entry.kappa != 1 and not facts.guidance:
             yield ("entries", name, "kappa"), f"on {task}: its teacher has no unconditional branch to guide with"
         if entry.sampler is not None:
-            yield from _known(
+            yield from known(
                 ("entries", name, "sampler"),
                 f"sampler on the {facts.process} process",
                 entry.sampler,
@@ -238,7 +149,8 @@ def options_of(suite: Suite, task: str, entry: str) -> Any:
     settings = suite.entries[entry]
     method = components.methods()[settings.method or ""]
     teacher = suite.teachers[suite.tasks[task].teacher]
-    return method.options(task, teacher.data or teacher.family, given(method.Options, settings.options))
+    data = (teacher.data or "").partition("@")[0]  # at a path or not, it has the same defaults
+    return method.options(task, data or teacher.family, given(method.Options, settings.options))
 
 
 def teacher_facts(suite: Suite, name: str) -> TeacherFacts:
@@ -267,4 +179,4 @@ def player_faults(suite: Suite) -> Found:
         method = components.methods()[entry.method]
         players = [player.name for player in method.players(options_of(suite, task, name))]
         for player in entry.stop_players:
-            yield from _known(("entries", name, "stop_players", player), f"player of {method.name}", player, players)
+            yield from known(("entries", name, "stop_players", player), f"player of {method.name}", player, players)

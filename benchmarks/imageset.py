@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,12 @@ def open_dataset(name: str) -> Dataset:
     if "/" in name or Path(name).exists():
         return image_set(Path(name))
     raise UnknownName("data set", name, known)
+
+
+def stated(name: str) -> Mapping[str, int]:
+    """The version of a data set under its plain name, for digests; images at a path have none but their path."""
+    known = components.datasets().get(name.partition("@")[0])
+    return {f"data:{known.name}": known.version} if known is not None else {}
 
 
 class ImageSet(FileDataset):

@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 Kind = Literal["teacher", "extractor", "prompts", "pairs", "run", "table", "report"]
 KINDS: tuple[Kind, ...] = ("teacher", "extractor", "prompts", "pairs", "run", "table", "report")
+SHARED = "_shared"  # the folder below the results where that lies
 SHARED_KINDS = KINDS[:4]  # what others wait for, made once for all suites
 
 # The declared outputs of a job. What trained a network is written beside what it scored.

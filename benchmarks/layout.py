@@ -111,6 +111,8 @@ def _columns(plan: Plan, task: str) -> tuple[Column, ...]:
     for name, column in protocol.metrics.items():
         against = f" against {column.reference.data}, {column.reference.split} split" if column.reference else ""
         about = f"{column.metric} on {column.features}{against}; {protocol.samples:,} samples"
+        if protocol.rules.seeding == "batch":
+            about += ", noise by sample index (the source draws it per batch)"
         higher = components.metrics()[column.metric].direction == "higher"
         found.append(Column(name, about, column.decimals, column.tolerance, higher))
     return tuple(found)

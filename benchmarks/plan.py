@@ -12,7 +12,8 @@ from benchmarks import components, cost
 from benchmarks.checks import options_of
 from benchmarks.config import Entry, Suite, load_suite
 from benchmarks.digest import digest
-from benchmarks.job import FILES, KINDS, SHARED_KINDS, Job, Kind
+from benchmarks.imageset import stated
+from benchmarks.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
 from benchmarks.protocol import PromptSource
 from benchmarks.released import describe
 from benchmarks.resolved import decisive, recipe_of, sampled, score_versions, scored, seeded
@@ -23,7 +24,6 @@ from sid.teachers import pretrain
 TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
 REPORT_VERSION = 2
 PROMPTS_VERSION = 1  # of the cache of embeddings
-SHARED = "_shared"
 TOLD = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}  # of a released generator: no number
 HERE = Path(__file__).parent
 REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
@@ -119,7 +119,7 @@ class Plan:
             "seed": seed,
         }
         versions |= {
-            f"data:{settings.data}": components.datasets()[settings.data or ""].version,
+            **stated(settings.data or ""),
             "loop": LOOP_VERSION,
             "denoising": pretrain.Denoising.version,
         }
@@ -140,7 +140,7 @@ class Plan:
         }
         versions = {"prompts": PROMPTS_VERSION}
         for data in {asked.data, section["world"]} - {None}:
-            versions[f"data:{data}"] = components.datasets()[str(data)].version
+            versions |= stated(str(data))
         machine = self.suite.tasks[task].machine.resources(training=False)
         return self._shared("prompts", section, versions, work=cost.START, machine=machine)
 
@@ -149,7 +149,7 @@ class Plan:
         extractor = components.extractors()[name]
         versions = {f"extractor:{name}": extractor.version}
         if extractor.data:
-            versions[f"data:{extractor.data}"] = components.datasets()[extractor.data].version
+            versions |= stated(extractor.data)
         section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": seed}
         return self._shared("extractor", section, versions, work=cost.EXTRACTOR)
 

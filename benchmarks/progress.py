@@ -156,14 +156,18 @@ class Feed:
         job = self._job(rule, wildcards)
         if job is None:
             return rule
-        if rule == "teacher":
-            return f"teacher {job.params['name']}/{job.params['seed']}"
+        if job.kind == "teacher":
+            seed = f"/{job.params['seed']}" if rule == "teacher" else ""
+            return f"teacher {job.params['name']}{seed}"
         return job.id if job.kind == "run" else f"{job.kind} {job.params.get('name', job.id)}"
 
 
 def rule_of(job: Job) -> str:
-    """The rule that makes a job: controls have one of their own."""
-    return "control" if job.params.get("control") else job.kind
+    """The rule that makes a job: runs without training and published teachers have their own."""
+    if job.kind == "run":
+        spread = job.resources.get("nodes", 1) > 1
+        return ("run_nodes" if spread else "run") if "method" in job.params else "control"
+    return "published" if job.kind == "teacher" and job.params.get("source") else job.kind
 
 
 def duration(seconds: float) -> str:

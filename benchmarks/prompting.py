@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks import components, prompt_lists
+from benchmarks.imageset import open_dataset
 from sid import prompts
 from sid.fault import Fault
 from sid.prompts import PromptCache, PromptConditions
@@ -19,17 +20,22 @@ if TYPE_CHECKING:
 
 
 def prompt_list(asked: PromptSource) -> list[str]:
-    """The prompts in order: a published list, a data set's captions each once, or a file's lines."""
+    """The prompts in order: a published list, a data set's captions each once, or a file's lines.
+
+    A protocol's `count` takes the first ones of a longer list. A list whose bytes are stated is never cut or repeated.
+    """
+    count = getattr(asked, "count", None)
     if asked.data is not None:
-        return list(dict.fromkeys(components.datasets()[asked.data].captions(asked.split)))
+        return list(dict.fromkeys(open_dataset(asked.data).captions(asked.split)))[:count]
     given = Path(asked.file) if asked.file is not None else None
-    return prompt_lists.read(asked.name or "prompts", given, asked.sha256, getattr(asked, "count", 0) or 0)
+    stated = asked.sha256 or prompt_lists.described(asked.name or "").sha256
+    return prompt_lists.read(asked.name or "prompts", given, asked.sha256, (count or 0) if stated else 0)[:count]
 
 
 def encoder_of(family: str, source: str | None, world: str | None) -> Any:
     """The published model's text encoders, or the words of the data set a miniature is trained on."""
     if source is None:
-        return WordEncoder(components.datasets()[world or ""].vocabulary)
+        return WordEncoder(open_dataset(world or "").vocabulary)
     teacher: Any = components.teachers()[family]
     return teacher.text_encoder(source)
 

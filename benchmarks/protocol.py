@@ -20,10 +20,13 @@ class Geometry(Strict):
 class Rules(Strict):
     """How noise, pixels and files come about, where a published number depends on it."""
 
-    size: Count | None = Field(None, description="pixels of the generated images")
-    seeding: Literal["image", "batch"] = Field("image", description="one generator per image, or per batch of `batch`")
-    quantiser: Literal["round", "truncate"] = Field("round", description="float to uint8, see benchmarks/quantise.py")
-    file: Literal["lossless", "jpeg-75"] = "lossless"
+    size: Count | None = Field(None, description="pixels a side of what the models make; others are refused")
+    seeding: Literal["image", "batch"] = Field(
+        "image",
+        description="how the source draws noise; here it is drawn by sample index, and the table says so",
+    )
+    quantiser: Literal["round", "truncate"] = Field("round", description="float to uint8, see sid.sampling.to_uint8")
+    file: Literal["lossless", "jpeg-75"] = Field("lossless", description="what the images pass before they are scored")
 
 
 class PromptSource(Strict):

@@ -8,6 +8,7 @@ from typing import Any
 
 from benchmarks import components
 from benchmarks.config import Budget, Entry
+from benchmarks.imageset import stated
 from benchmarks.protocol import Geometry, Protocol
 from sid.recipe import Recipe
 
@@ -68,5 +69,5 @@ def score_versions(protocol: Protocol) -> dict[str, int]:
         versions[f"metric:{column.metric}"] = components.metrics()[column.metric].version
         versions[f"extractor:{column.extractor}"] = components.extractors()[column.extractor].version
         if column.reference is not None:
-            versions[f"data:{column.reference.data}"] = components.datasets()[column.reference.data].version
+            versions |= stated(column.reference.data)
     return versions

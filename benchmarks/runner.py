@@ -14,11 +14,14 @@ import numpy as np
 import torch
 
 from benchmarks import components, prompting, trials
+from benchmarks.archive import through_jpeg
 from benchmarks.artefacts import Origin, decoder_of, open_generator, open_teacher, real_images, teacher_pairs
 from benchmarks.checks import options_of
+from benchmarks.job import SHARED
 from benchmarks.record import rates, recipe, sha256, write_record
 from benchmarks.scoring import Scorer
 from sid import atomic, generator, sampling
+from sid.fault import Fault
 from sid.generator import Generator
 from sid.trainer import Data, Trained, train
 
@@ -43,6 +46,7 @@ class Source:
     captions: prompting.Captions | None = None
     decode: Callable[[torch.Tensor], torch.Tensor] | None = None
     device: str = "cpu"
+    bound: bool = True  # to the protocol's size; a published generator makes pictures of its own
 
     def portions(self, protocol: Protocol, seed: int) -> Iterator[tuple[np.ndarray, list[str]]]:
         """Images with their captions, as many at a time as the protocol says."""
@@ -59,6 +63,12 @@ class Source:
                 self.decode,
                 protocol.rules.quantiser,
             )
+            if self.bound and protocol.rules.size not in (None, made.shape[-1]):
+                raise Fault(
+                    f"the model makes pictures of {made.shape[-1]} pixels, and the protocol {protocol.name} scores "
+                    f"those of {protocol.rules.size}: give the teacher that resolution, or name another protocol"
+                )
+            made = through_jpeg(made) if protocol.rules.file == "jpeg-75" else made
             yield made, self.captions.of(indices) if self.captions is not None else []
 
 
@@ -67,7 +77,7 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     started = time.monotonic()
     params = job.params
     protocol = plan.suite.protocols[params["protocol"]]
-    scorer = Scorer(protocol, params["extractors"])
+    scorer = Scorer(protocol, params["extractors"], store=Path(plan.results) / SHARED / "features")
     trained = None
     if params.get("control") == "heldout":
         scored, steps = trials.of_dataset(params["data"], protocol, scorer, GRID), 0
@@ -99,7 +109,21 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     if (network := Path(params.get("teacher", "")) / "network.safetensors").is_file():
         weights["teacher"] = sha256(network)
     peak = trained.peak_memory if trained else 0
-    write_record(job, command, seconds, peak, weights=weights, **(rates(trained) if trained else {}))
+    told = {"notes": notes} if (notes := _notes(params, protocol)) else {}
+    write_record(job, command, seconds, peak, weights=weights, **told, **(rates(trained) if trained else {}))
+
+
+def _notes(params: Any, protocol: Protocol) -> list[str]:
+    """Where these images come about otherwise than the protocol's source made them."""
+    said = []
+    if protocol.rules.seeding == "batch":
+        said.append(f"noise is drawn by sample index; the protocol's source draws it per batch of {protocol.batch}")
+    own = params.get("released", {}).get("resolution")
+    if own is not None and protocol.rules.size not in (None, own):
+        said.append(
+            f"pictures of {own} pixels, as the generator was published; the protocol says {protocol.rules.size}"
+        )
+    return said
 
 
 def _control(job: Job, protocol: Protocol) -> Source:
@@ -124,7 +148,7 @@ def _released(job: Job, protocol: Protocol) -> Source:
     opened = open_released(described, imports=Path(job.params["state"]))
     conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
     sampler = sampling.from_generator(opened.generator)
-    return Source(sampler, conditions, shape, described.steps, captions, decode)
+    return Source(sampler, conditions, shape, described.steps, captions, decode, bound=False)
 
 
 def _source(

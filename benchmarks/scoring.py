@@ -16,8 +16,11 @@ import numpy as np
 from benchmarks import components
 from benchmarks.extraction import extract
 from benchmarks.images import Array, Images
+from benchmarks.imageset import open_dataset
+from benchmarks.preparation import features
 from benchmarks.prompting import prompt_list
 from benchmarks.resolved import seeded
+from benchmarks.store import Store
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -45,9 +48,16 @@ class Scorer:
     """The metrics of a protocol with their extractors opened and their references' features at hand."""
 
     def __init__(
-        self, protocol: Protocol, weights: Mapping[str, str], device: str = "cpu", random_weights: int | None = None
+        self,
+        protocol: Protocol,
+        weights: Mapping[str, str],
+        device: str = "cpu",
+        random_weights: int | None = None,
+        store: Path | None = None,
     ):
+        """`store` keeps the references' features for all runs; those of networks trained here are made each time."""
         self.protocol = protocol
+        self.store = Store(store) if store is not None else None
         self.unavailable: dict[str, str] = {}  # column -> why it can't be computed here
         self.weights: dict[str, str] = {}  # extractor -> sha256 or "random-<seed>"
         self._extractors: dict[str, Extractor] = {}
@@ -99,11 +109,11 @@ class Scorer:
         seen = images if isinstance(images, Seen) else self.look(images, captions)
         scores = {}
         for name, column in list(self.columns.items()):
-            features = self._features(name, column, seen)
+            read = self._features(name, column, seen)
             reference = self._reference(column)
             held = None if reference is None else {column.features: reference}
             try:
-                scores[name] = components.metrics()[column.metric].compute(features, held, **column.options)
+                scores[name] = components.metrics()[column.metric].compute(read, held, **column.options)
             except Fault as fault:  # too few images for this one, say: the others go on
                 self.unavailable[name] = " ".join(fault.sentences)
         return scores
@@ -144,10 +154,13 @@ class Scorer:
         place = (geometry.identity, f"{extractor}.{column.output}")
         key = (place, column.reference.data, column.reference.split)
         if key not in self._references:
-            images = components.datasets()[column.reference.data].source(column.reference.split)
-            wanted = {extractor: [column.output]}
-            found = extract(images, wanted, self._extractors, geometry, self.protocol.batch)
-            self._references[key] = found.features[place[1]]
+            images = open_dataset(column.reference.data).source(column.reference.split)
+            opened, batch = self._extractors[extractor], self.protocol.batch
+            if self.store is None or opened.trained_here:
+                found = extract(images, {extractor: [column.output]}, self._extractors, geometry, batch)
+                self._references[key] = found.features[place[1]]
+            else:
+                self._references[key] = features(images, opened, column.output, geometry, self.store, batch)
         return self._references[key]
 
 

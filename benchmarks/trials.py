@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import components
+from benchmarks.imageset import open_dataset
 from benchmarks.scoring import as_json
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Scored:
 
 def of_dataset(name: str, protocol: Protocol, scorer: Scorer, shown: int) -> Scored:
     """The held-out images themselves: the floor of a distance."""
-    dataset = components.datasets()[name]
+    dataset = open_dataset(name)
     images, captions = dataset.images("heldout"), dataset.captions("heldout") if dataset.captioned else []
     return Scored(as_json(scorer.score(images, captions)), len(images), images[:shown], captions[:shown])
 

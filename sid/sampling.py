@@ -116,11 +116,14 @@ def from_teacher(
     return sample
 
 
-OFFSETS = {"round": 128.0, "truncate": 127.5}  # of clip(127.5 x + offset), truncated; benchmarks/quantise.py has more
+OFFSETS = {"round": 128.0, "truncate": 127.5}  # of clip(127.5 x + offset), truncated
 
 
 def to_uint8(x: Tensor, rule: str = "round") -> Tensor:
-    """`round` is the SiD family's and equals rounding to the nearest level; `truncate` is DMD2's."""
+    """Floats in [-1, 1] to grey levels. The rules differ by half a level, which moves a FID.
+
+    `round`: EDM and SiD, equal to rounding to the nearest level, as diffusers does. `truncate`: DMD2's sampler, GigaGAN.
+    """
     return (x.float() * 127.5 + OFFSETS[rule]).clip(0, 255).to(torch.uint8)
 
 

@@ -14,10 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks import needs
     from benchmarks.plan import load_plan
 
-    for job in load_plan(args.suite, args.results).jobs:
+    plan = load_plan(args.suite, args.results)
+    for job in plan.jobs:
         print(f"{job.kind:<10} {job.digest}  {job.id}")
         for path in job.outputs if args.outputs else ():
             print(f"{'':<24} {path}")
+    for sentence in needs.faults(plan.suite):
+        print(f"missing: {sentence}")
     return 0
