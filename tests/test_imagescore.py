@@ -7,6 +7,7 @@ import pytest
 
 from benchmarks import components, frechet
 from benchmarks.asked import Asked, ask, ask_variant
+from benchmarks.geometry import Geometry
 from benchmarks.images import Array, open_images
 from benchmarks.imagescore import Settings, score
 from benchmarks.metrics.frechet import Frechet
@@ -41,7 +42,7 @@ def block_means(images):
     return images.reshape(len(images), 3, 2, 8, 2, 8).mean((3, 5)).reshape(len(images), -1)
 
 
-def test_features_are_stored_by_everything_that_decides_them(tmp_path):
+def test_features_are_stored_by_everything_that_decides_them(tmp_path, monkeypatch):
     settings = Settings(store=Store(tmp_path))
     first = scored(["fid"], settings=settings).scores["fid"].value
     assert Colours.seen == 124
@@ -49,6 +50,13 @@ def test_features_are_stored_by_everything_that_decides_them(tmp_path):
     assert Colours.seen == 124
     scored(["fid"], settings=Settings(store=Store(tmp_path), random_weights=1))
     assert Colours.seen == 248
+    scored(["fid"], settings=Settings(store=Store(tmp_path), geometry=Geometry("none", 8, "box")))
+    assert Colours.seen == 3 * 124
+    for number, (attribute, other) in enumerate((("preprocess", "others"), ("version", 2)), start=4):
+        with monkeypatch.context() as changed:
+            changed.setattr(Colours, attribute, other)
+            scored(["fid"], settings=settings)
+            assert Colours.seen == number * 124, attribute
     for file in tmp_path.glob("*.safetensors"):
         file.write_bytes(b"damaged")
     assert scored(["fid"], settings=settings).scores["fid"].value == first
