@@ -19,13 +19,14 @@ NOISE = 0.05  # of the pixels while training: the images to be scored are not as
 
 
 class ShapesClip(Extractor):
-    """`image` and `text` are the embeddings whose cosine is the score; `features` the layer before `image`."""
+    """`image` and `text` are the embeddings whose cosine is the score; `direction` is `image` at length one, in which
+    distances are taken; `features` the layer before."""
 
     name = "shapes-clip"
     version = 1
     paper = "as Radford et al., Learning Transferable Visual Models From Natural Language Supervision, arXiv 2103.00020"
     verified = "weights"
-    outputs = ("image", "features", "text")
+    outputs = ("image", "direction", "features", "text")
     preprocess = "uint8/127.5-1"
     trained_here = True
     data = "shapes"
@@ -42,11 +43,14 @@ class ShapesClip(Extractor):
         return opened
 
     def __call__(self, images: Tensor) -> dict[str, np.ndarray]:
-        return self.extract(images, ("image", "features"))
+        return self.extract(images, ("image", "direction", "features"))
 
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+        from torch.nn.functional import normalize
+
         features = self.network["trunk"](_pixels(prepared))
-        found = {"features": features, "image": self.network["image"](features)}
+        image = self.network["image"](features)
+        found = {"features": features, "image": image, "direction": normalize(image, dim=1)}
         return {output: found[output].cpu().numpy() for output in outputs}
 
     def texts(self, captions: Sequence[str], template: str = "") -> dict[str, np.ndarray]:
