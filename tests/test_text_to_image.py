@@ -9,12 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import artefacts, preparing, prompting, runner
+from benchmarks import artefacts, components, preparing, prompting, runner
 from benchmarks.cli import main
 from benchmarks.components import datasets, extractors, metrics
 from benchmarks.data.shapes import COLOURS, GROUNDS, PLACES
 from benchmarks.plan import Plan, load_plan
 from sid.fault import Fault
+from sid.recipe import Recipe
+from sid.trainer import train
 from sid.words import WordEncoder
 
 SUITE = Path(__file__).parent / "text_to_image.yaml"
@@ -104,16 +106,26 @@ def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
     assert list(held["captions"]) == prompting.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
 
 
-def test_training_encodes_no_prompt(plan: Plan, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*given: object) -> None:
-        raise AssertionError("a text encoder was called")
+def test_training_encodes_no_prompt(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Counted: the embeddings of the cache are all that four iterations of every player read."""
+    job = plan.find("run", "shapes/dmd2/0")
+    method = components.methods()["dmd2"]
+    origin, prompts = artefacts.Origin.of(Path(job.params["teacher"])), Path(job.params["prompts"])
+    calls = 0
 
-    monkeypatch.setattr(WordEncoder, "encode", refuse)
-    job = plan.find("run", "shapes/sid-lsg/0")
-    teacher, data = artefacts.open_teacher(Path(job.params["teacher"]), Path(job.params["prompts"]))
-    from sid.draws import Draws
+    def counted(self: WordEncoder, listed: list[str]) -> dict[str, torch.Tensor]:
+        nonlocal calls
+        calls += 1
+        return {}
 
-    assert data.conditions.draw(Draws(0, 0, range(3))).text is not None and teacher.family == "pixart"
+    monkeypatch.setattr(WordEncoder, "encode", counted)
+    teacher, data = artefacts.open_teacher(Path(job.params["teacher"]), prompts)
+    data.real = artefacts.real_images(origin, prompts)
+    options = method.options("shapes", "shapes", {"ratio": 1})
+    trained = train(method, options, teacher, data, Recipe(images=128, batch=32), tmp_path, quiet=True)
+    assert trained.images == 128 and calls == 0
+    WordEncoder(WORLD.vocabulary).encode(["small red circle"])
+    assert calls == 1
 
 
 def test_a_students_of_words_is_sampled_by_hand(plan: Plan, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
