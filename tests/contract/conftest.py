@@ -46,6 +46,12 @@ def method(request: pytest.FixtureRequest, under_contract: dict[str, Method]) ->
 
 
 @pytest.fixture(scope="session")
+def trained_by_one() -> dict[str, dict[str, Any]]:
+    """What one process ended with, by method: filled by the first strategy that asks, for all of them."""
+    return {}
+
+
+@pytest.fixture(scope="session")
 def trained_by_two(
     under_contract: dict[str, Method], guest_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[tuple[str, str], list[dict[str, Any]]]:

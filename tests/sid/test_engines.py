@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from tests import toy
-from tests.sid import two_engines
+from tests.sid import families, two_engines
 from tests.sid.two_engines import CLIPPED, DMD2, SID, STRATEGIES, TOLD, options
 
 ROOT = Path(__file__).parents[2]
@@ -28,6 +28,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def found(folder: Path) -> Found:
     """What each of two processes found: all claims in one launch. Both start from states of one process, too."""
+    families.prepare(folder)
     for strategy in STRATEGIES:
         two_engines.interrupted(SID, folder / f"one-for-{strategy}", **TOLD)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
@@ -107,6 +108,16 @@ def test_a_bad_sample_costs_itself_only(found: Found, tmp_path: Path, strategy: 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_recomputed_blocks_train_the_same(found: Found, strategy: str) -> None:
     assert torch.equal(found[0][strategy, "again"], found[0][strategy, "whole"])
+
+
+@pytest.mark.parametrize("case", families.CASES)
+def test_real_networks_train_alike_in_shards(found: Found, folder: Path, tmp_path: Path, case: str) -> None:
+    assert apart(families.distil(case, folder, tmp_path), found[0][case]) < 1e-9
+
+
+def test_every_saving_at_once_trains_near(found: Found) -> None:
+    """Shards, bfloat16, recomputation and no first moment together: two steps of 1e-6 apart at most, each way."""
+    assert 0 < apart(found[0]["half"], found[0][families.HALVED]) < 2 * 2 * 2e-6
 
 
 def test_adapters_over_the_teacher_train_in_shards(found: Found) -> None:

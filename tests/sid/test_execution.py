@@ -75,18 +75,22 @@ def test_single_is_one_process(monkeypatch: pytest.MonkeyPatch) -> None:
         Engine.here(EngineSettings("single"))
 
 
+def test_a_batch_that_cant_be_shared_is_one_sentence() -> None:
+    with pytest.raises(Fault, match="a batch of 333 can't be shared by 2 processes"):
+        Engine(0, 2).share(333)
+
+
 def test_bfloat16_keeps_float32_weights(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="dtype must be float32"):
         weights(SID, tmp_path, EngineSettings(precision="bf16"), dtype="bfloat16")
 
 
 @pytest.mark.parametrize("method", [SID, VSD, DMD2], ids=lambda method: method.name)
-@pytest.mark.parametrize("dropout", [0.0, 0.1])
-def test_recomputed_blocks_train_the_same_bits(method: Any, dropout: float, tmp_path: Path) -> None:
+def test_recomputed_blocks_train_the_same_bits(method: Any, tmp_path: Path) -> None:
     """With dropout's masks, and with adapters that were on in one pass and off in the next."""
-    plain = weights(method, tmp_path / "plain", dropout=dropout)
+    plain = weights(method, tmp_path / "plain", dropout=0.1)
     for told in ({"checkpointing": True}, {"split_backward": True}, {"checkpointing": True, "split_backward": True}):
-        again = weights(method, tmp_path / "-".join(told), EngineSettings(**told), dropout=dropout)
+        again = weights(method, tmp_path / "-".join(told), EngineSettings(**told), dropout=0.1)
         assert torch.equal(plain, again), told
 
 

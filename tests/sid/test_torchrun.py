@@ -98,12 +98,13 @@ def test_a_mistake_gets_a_sentence(
     assert not (tmp_path / "run").exists()
 
 
-def test_a_batch_that_cant_be_shared_is_said_once(results: Path, tmp_path: Path) -> None:
-    process = on_two(*train(results, tmp_path, "--images", "999", "--batch", "333"))
-    _, wrong = process.communicate(timeout=300)
-    said = [line for line in wrong.splitlines() if line.startswith("sidbench:")]
-    assert process.returncode != 0 and len(said) == 1 and "a batch of 333 can't be shared by 2 processes" in said[0]
-    assert "sid/" not in wrong, "torchrun tells a traceback of its own, not ours"
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_mistake_is_said_by_the_first_process(
+    rank: str, results: Path, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    assert main(train(results, tmp_path, "--engine", "fsdp2")) == 2
+    assert bool(capsys.readouterr().err) == (rank == "0")
 
 
 def test_a_run_of_a_suite_is_scored_once(results: Path) -> None:

@@ -18,6 +18,7 @@ from sid.engine_settings import EngineSettings
 from sid.fault import Fault
 from sid.method import Batch, Player, Terms
 from tests import toy
+from tests.sid import families
 
 TOLD: dict[str, Any] = {"dtype": "float64"}
 STRATEGIES = ("ddp", "fsdp2")
@@ -163,6 +164,9 @@ def main(folder: Path) -> None:
         told = {**TOLD, "engine": EngineSettings(strategy=strategy), "save_seconds": 0.0}
         place = folder / saved / f"cut-for-{strategy}"
         found[strategy, f"from {saved}"] = toy.weights(toy.distil(SID, options(SID), place, **told))
+    for case in families.CASES:
+        found[case] = families.distil(case, folder, folder / "sharded" / case, EngineSettings("fsdp2"))
+    found["half"] = families.distil(families.HALVED, folder, folder / "half", families.HALF, "float32")
     found["adapters"] = adapters_are_shards(folder / "adapters")
     found["at once"] = fault_of(folder / "full", 2**26)
     found["meanwhile"] = fault_of(folder / "full-thread", 0)
