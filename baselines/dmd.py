@@ -54,6 +54,11 @@ class Dmd(Method):
             faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
         return faults + (pair_distance.faults(options.distance) if options.regression else [])
 
+    def missing(self, options: Settings) -> list[str]:
+        from baselines import pair_distance
+
+        return pair_distance.missing(options.distance) if options.regression else []
+
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 

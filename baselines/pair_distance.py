@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sid.discovery import nearest
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -24,14 +25,19 @@ def vgg_weights() -> Path:
 
 
 def faults(distance: str) -> list[str]:
-    """Why this distance can't be used here. Imports no torch."""
+    """What is wrong with the name of a distance. Imports no torch."""
     if distance not in DISTANCES:
         near = nearest(distance, DISTANCES)
         hint = f"did you mean '{near}'?" if near else f"known: {', '.join(DISTANCES)}"
         return [f"unknown distance '{distance}'; {hint}"]
-    if distance == "lpips" and not vgg_weights().exists():
-        return [f"lpips needs {VGG} (553 MB, BSD-3, from torchvision), looked for at {vgg_weights()}; l2 needs nothing"]
     return []
+
+
+def missing(distance: str) -> list[str]:
+    """The file this distance reads, where it is nowhere: a run needs it, a plan does not."""
+    if distance != "lpips" or vgg_weights().exists():
+        return []
+    return [f"lpips needs {VGG} (553 MB, BSD-3, from torchvision), looked for at {vgg_weights()}; l2 needs nothing"]
 
 
 def pair_distance(distance: str, x: Tensor, image: Tensor) -> Tensor:
@@ -40,6 +46,8 @@ def pair_distance(distance: str, x: Tensor, image: Tensor) -> Tensor:
 
     if distance == "l2":
         return ((wide(x) - wide(image)) ** 2).flatten(1).mean(1)
+    if lacking := missing(distance):
+        raise Fault(lacking)
     from torch.nn.functional import interpolate
 
     def enlarged(batch: Tensor) -> Tensor:

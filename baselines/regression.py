@@ -37,6 +37,11 @@ class Regression(Method):
         faults = positive(options, "lr_generator") + Chain(t_init=options.t_init).faults(teacher.process)
         return faults + pair_distance.faults(options.distance)
 
+    def missing(self, options: Settings) -> list[str]:
+        from baselines import pair_distance
+
+        return pair_distance.missing(options.distance)
+
     def build(self, options: Settings) -> dict[str, Net]:
         return {"generator": Student(Chain(t_init=options.t_init))}
 

@@ -12,6 +12,7 @@ import torch
 
 from benchmarks import components
 from benchmarks.imageset import open_dataset
+from benchmarks.process import here
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.draws import Draws
@@ -22,8 +23,11 @@ from sid.prompts import PromptCache, PromptConditions
 from sid.teachers.edm import fill
 from sid.trainer import Data
 
+CAPTIONS = "captions"  # embedded, below a folder of latents
+
 if TYPE_CHECKING:
     from benchmarks.dataset import Dataset
+    from benchmarks.latents import EncodedPairs
     from sid.denoiser import Denoiser
     from sid.teachers.latent.decoder import Decoder
 
@@ -152,7 +156,7 @@ def decoder_of(origin: Origin) -> Decoder | None:
     if origin.source is None or origin.resolution is None:
         return None
     family: Any = components.teachers()[origin.family]
-    return family.decoder(origin.place)
+    return family.decoder(origin.place).to(here())
 
 
 def real_images(origin: Origin, prompts: Path | None = None) -> Callable[[Draws], tuple[torch.Tensor, Condition]]:
@@ -171,6 +175,13 @@ def real_images(origin: Origin, prompts: Path | None = None) -> Callable[[Draws]
         return pixels[chosen].float() / 127.5 - 1, condition
 
     return draw
+
+
+def encoded_pairs(folder: Path) -> EncodedPairs:
+    """Real latents with their captions, as `sidbench prepare SUITE latents/...` has encoded them."""
+    from benchmarks.latents import EncodedPairs, LatentCache
+
+    return EncodedPairs(LatentCache(folder), PromptCache(folder / CAPTIONS))
 
 
 def teacher_pairs(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, ValidationError, create_model, field_validator, model_validator
 
 from benchmarks import source
+from benchmarks.entry import Budget, Entry
 from benchmarks.protocol import PromptSource, Protocol
 from benchmarks.strict import (
     Count,
@@ -16,8 +17,6 @@ from benchmarks.strict import (
     Many,
     Name,
     Number,
-    Positive,
-    Share,
     Strict,
     Whole,
     faults,
@@ -28,24 +27,7 @@ from sid.fault import Fault
 from sid.teachers import pretrain
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-
-class Budget(Strict):
-    """How long a run trains and how; what an entry sets replaces what its task sets."""
-
-    images: Count = Field(100_000, description="generator images, rounded up to whole batches")
-    batch: Count = Field(256, description="the global batch")
-    micro_batch: Count | None = Field(None, description="per process and round; absent: the whole share at once")
-    ema_halflife: Positive = Field(500_000.0, description="half-life of the averaged generator, in images")
-    ema_ramp: Share = Field(0.05, description="the half-life is at most this share of the images seen so far")
-    observe: Whole = Field(0, description="points of the curve, spaced evenly in the logarithm of the images")
-    clip_norm: Positive | None = Field(None, description="largest norm of a player's gradient")
-    dtype: Literal["float32", "float64"] = "float32"
-
-    def over(self, other: Budget) -> Budget:
-        """This budget where it says something, the other elsewhere."""
-        return other.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
+    from collections.abc import Iterator, Mapping
 
 
 def _fields(model: type[Strict]) -> dict[str, Any]:
@@ -134,6 +116,13 @@ class Machine(Strict):
         return told | ({"runtime": 60 * self.hours} if self.hours else {})
 
 
+class Real(Strict):
+    """Real images with captions, for a latent teacher's students: encoded once."""
+
+    pairs: str = Field(description="a folder of pictures with captions, a webdataset tar, or a folder of them")
+    dtype: Literal["float16", "bfloat16", "float32"] = "float16"
+
+
 class Task(Strict):
     """A teacher to distil, a budget and the protocol of its scores."""
 
@@ -143,59 +132,10 @@ class Task(Strict):
     budget: Budget = Budget()
     pairs: Pairs | None = None
     prompts: TaskPrompts | None = Field(None, description="what a text-to-image student is trained on")
+    real: Real | None = Field(None, description="for methods that need real images, where the teacher is a latent one")
     machine: Machine = Machine()
+    entries: dict[Name, Entry] = Field({}, description="rows of this task alone, beside or instead of the suite's")
     seeds: Many[Whole] | None = Field(None, description="absent: the suite's")
-
-
-class Churn(Strict):
-    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2)."""
-
-    amount: Positive
-    low: Number = 0.0
-    high: Number = 1e9
-    noise: Positive = 1.0
-
-
-class Entry(Strict):
-    """A row of the table: a method with its options, a control, or a generator that others published."""
-
-    label: str = ""
-    method: str | None = Field(None, description="a method of `sidbench list methods`")
-    control: Literal["teacher", "untrained", "heldout"] | None = Field(
-        None,
-        description="teacher: sampled with its full number of steps; untrained: its network as a one-step generator;"
-        " heldout: the held-out images themselves, the floor of a distance",
-    )
-    released: str | None = Field(None, description="a published generator of `sidbench list released`")
-    options: dict[str, Any] = Field({}, description="the method's options")
-    steps: Count | None = Field(None, description="sampling steps of the control 'teacher'")
-    kappa: Number = Field(1.0, description="guidance of the control 'teacher'")
-    sampler: str | None = Field(None, description="of the control 'teacher'; absent: its process's own")
-    churn: Churn | None = Field(None, description="EDM's stochastic sampler for the control 'teacher'")
-    stop_players: dict[str, Share] = Field({}, description="player -> share of the images after which it rests")
-    init: Name | None = Field(None, description="an entry whose generator of the same seed it begins from")
-    budget: Budget = Budget()
-    tasks: Many[Name] | None = Field(None, description="the tasks it runs on; absent: all")
-    series: str = Field("", description="entries of one series are one line of a front")
-    at: Number | None = Field(None, description="where on that line it stands, as its guidance")
-
-    @model_validator(mode="after")
-    def _one_kind(self) -> Entry:
-        if sum(part is not None for part in (self.method, self.control, self.released)) != 1:
-            raise ValueError("must name exactly one of method, control and released")
-        if self.method is None:
-            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init"})
-            if idle:
-                raise ValueError(
-                    f"a {'control' if self.control else 'released generator'} has no {' and no '.join(idle)}"
-                )
-        if self.control != "teacher":
-            idle = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
-            if idle:
-                raise ValueError(f"only the control 'teacher' has {' and '.join(idle)}")
-        elif self.steps is None:
-            raise ValueError("the control 'teacher' needs steps")
-        return self
 
 
 class Suite(Strict):
@@ -203,11 +143,16 @@ class Suite(Strict):
 
     name: Name
     title: str = ""
-    extends: str | None = Field(None, description="a suite whose keys this one starts from; null takes a key away")
+    extends: str | Many[str] | None = Field(
+        None, description="suites whose keys this one starts from, the later over the earlier; null takes a key away"
+    )
+    random_weights: Whole | None = Field(
+        None, description="a rehearsal: feature networks with made weights of this seed; every number then says so"
+    )
     seeds: Many[Whole] = Field(min_length=1)
     teachers: dict[Name, Teacher] = Field(min_length=1)
     tasks: dict[Name, Task] = Field(min_length=1)
-    entries: dict[Name, Entry] = Field(min_length=1)
+    entries: dict[Name, Entry] = Field({}, description="rows of every task, or of those they name")
     protocols: dict[Name, Protocol] = Field({}, description="protocols of this suite alone; others are read by name")
 
     @field_validator("seeds")
@@ -218,8 +163,14 @@ class Suite(Strict):
         return seeds
 
     def entries_of(self, task: str) -> Mapping[str, Entry]:
-        """The entries that run on a task, in the file's order."""
-        return {name: entry for name, entry in self.entries.items() if entry.tasks is None or task in entry.tasks}
+        """The entries that run on a task, in the file's order, the task's own last."""
+        common = {name: entry for name, entry in self.entries.items() if entry.tasks is None or task in entry.tasks}
+        return common | self.tasks[task].entries
+
+    @property
+    def rows(self) -> Iterator[tuple[str, str, Entry]]:
+        """Every entry of every task, as (task, name, entry)."""
+        return ((task, name, entry) for task in self.tasks for name, entry in self.entries_of(task).items())
 
     def seeds_of(self, task: str) -> tuple[int, ...]:
         """The seeds of a task's runs."""
@@ -227,7 +178,7 @@ class Suite(Strict):
 
     def budget(self, task: str, entry: str) -> Budget:
         """What a run of the entry on the task may cost."""
-        return self.entries[entry].budget.over(self.tasks[task].budget)
+        return self.entries_of(task)[entry].budget.over(self.tasks[task].budget)
 
 
 def load_suite(name_or_path: str) -> Suite:
@@ -249,6 +200,7 @@ def load_suite(name_or_path: str) -> Suite:
 
 BEARING = {
     "tasks",
+    "entries",
     "steps",
     "pairs",
     "prompts",

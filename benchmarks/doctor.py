@@ -137,7 +137,7 @@ def models(named: str | None = None) -> Found:
         return
     suite = load_suite(named)
     wanted = [teacher.source for teacher in suite.teachers.values() if teacher.source]
-    described = [describe(entry.released) for entry in suite.entries.values() if entry.released]
+    described = [describe(entry.released) for *_, entry in suite.rows if entry.released]
     wanted += [part for one in described for part in (one.repository, one.base) if part]
     wanted = list(dict.fromkeys(wanted))
     held = hub_cache()

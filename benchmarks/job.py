@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-Kind = Literal["teacher", "extractor", "prompts", "pairs", "run", "table", "report"]
-KINDS: tuple[Kind, ...] = ("teacher", "extractor", "prompts", "pairs", "run", "table", "report")
+Kind = Literal["teacher", "extractor", "prompts", "latents", "pairs", "run", "table", "report"]
+KINDS: tuple[Kind, ...] = ("teacher", "extractor", "prompts", "latents", "pairs", "run", "table", "report")
 SHARED = "_shared"  # the folder below the results where that lies
-SHARED_KINDS = KINDS[:4]  # what others wait for, made once for all suites
+SHARED_KINDS = KINDS[:5]  # what others wait for, made once for all suites
 
 # The declared outputs of a job. What trained a network is written beside what it scored.
 SCORED = ("scores.json", "samples.npz", "record.json")
@@ -18,6 +18,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "teacher": ("network.safetensors", "teacher.json", "record.json"),
     "published": ("teacher.json", "record.json"),  # a teacher whose weights lie elsewhere
     "prompts": ("prompts.json", "null.safetensors", "record.json"),
+    "latents": ("latents.json", "record.json"),
     "extractor": ("network.safetensors", "extractor.json", "record.json"),
     "pairs": ("pairs.safetensors", "record.json"),
     "method": ("generator.safetensors", "generator.json", "curve.jsonl", *SCORED),

@@ -81,11 +81,25 @@ def cache_latents(
     progress: tqdm | None = None,
 ) -> LatentCache:
     """The cache of these images under `root`, encoding only what is not there yet. `identity` is the autoencoder's."""
+    decided = json.dumps([VERSION, identity, images.digest, Geometry("centre", side).identity, dtype])
+    folder = Path(root) / hashlib.sha256(decided.encode()).hexdigest()[:12]
+    return write_latents(folder, encoder, identity, images, side, dtype, batch, progress)
+
+
+def write_latents(
+    folder: Path,
+    encoder: Encoder,
+    identity: str,
+    images: Images,
+    side: int,
+    dtype: str = "float16",
+    batch: int = 8,
+    progress: tqdm | None = None,
+) -> LatentCache:
+    """The cache in this very folder."""
     if dtype not in DTYPES:
         raise Fault(f"latents can't be kept as '{dtype}' (expected {', '.join(DTYPES)})")
     geometry = Geometry("centre", side)
-    decided = json.dumps([VERSION, identity, images.digest, geometry.identity, dtype])
-    folder = Path(root) / hashlib.sha256(decided.encode()).hexdigest()[:12]
     if (folder / "latents.json").is_file():
         return LatentCache(folder)
     shards = []

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from benchmarks.job import SHARED_KINDS
+
 if TYPE_CHECKING:
     from benchmarks.job import Job
-    from benchmarks.job import Kind as JobKind
     from benchmarks.plan import Plan
 
 Kind = Literal["method", "ablation", "teacher", "untrained", "heldout"]
@@ -120,7 +121,7 @@ def _columns(plan: Plan, task: str) -> tuple[Column, ...]:
 
 def _line(plan: Plan, jobs: list[Job]) -> Line:
     name = jobs[0].params["entry"]
-    entry = plan.suite.entries[name]
+    entry = plan.suite.entries_of(jobs[0].params["task"])[name]
     kind: Kind = entry.control or ("ablation" if entry.stop_players else "method")
     digests = {job.params["seed"]: job.digest for job in jobs}
     guided = entry.control == "teacher" and "kappa" in entry.model_fields_set
@@ -149,20 +150,20 @@ def _parts(plan: Plan) -> tuple[Part, ...]:
         for name in sorted(name for its, name in used if its == kind):
             one = known[kind][name]
             found.append(Part(kind, name, one.version, one.verified, one.paper))
-    for name in sorted({entry.released for entry in plan.suite.entries.values() if entry.released}):
+    for name in sorted({entry.released for *_, entry in plan.suite.rows if entry.released}):
         told = describe(name)
         found.append(Part("released", name, None, told.verified, told.paper))
     return tuple(found)
 
 
 def _shared(plan: Plan) -> tuple[Shared, ...]:
-    kinds: tuple[JobKind, ...] = ("teacher", "extractor", "prompts", "pairs")
-    jobs = [job for kind in kinds for job in plan.of(kind)]
+    jobs = [job for kind in SHARED_KINDS for job in plan.of(kind)]
     return tuple(Shared(job.kind, _named(job), int(job.params.get("seed", 0)), job.folder) for job in jobs)
 
 
 def _named(job: Job) -> str:
     """By the suite, or by the list of prompts it is made of; by its digest where neither says more."""
-    asked = job.params.get("prompts") or {}
+    asked = dict(job.params.get("prompts") or {})
+    asked |= {"file": job.params.get("pairs")} if job.kind == "latents" else {}
     told = (job.params.get("name"), asked.get("name"), asked.get("data"), asked.get("file"))
     return str(next((name for name in told if name), job.id))

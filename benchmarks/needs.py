@@ -109,14 +109,11 @@ def of_suite(suite: Suite) -> list[Needed]:
 
     for name, teacher in suite.teachers.items():
         if teacher.data is not None:
-            need(
-                "data set",
-                teacher.data,
-                f"teacher {name}",
-                "train" if "train" in open_dataset(teacher.data).splits else "",
-            )
+            need("data set", teacher.data, f"teacher {name}", _trained_on(teacher.data))
     for name, task in suite.tasks.items():
         prompts(task.prompts, f"task {name}")
+        if task.real is not None:
+            need("data set", task.real.pairs, f"task {name}", "all")
     for name, protocol in suite.protocols.items():
         prompts(protocol.prompts, f"protocol {name}")
         for title, column in protocol.metrics.items():
@@ -124,6 +121,14 @@ def of_suite(suite: Suite) -> list[Needed]:
             if column.reference is not None:
                 need("data set", column.reference.data, f"{title} of {name}", column.reference.split)
     return list(found.values())
+
+
+def _trained_on(data: str) -> str:
+    """The split a teacher's images or labels come from; none where it has another or nothing lies there."""
+    try:
+        return "train" if "train" in open_dataset(data).splits else ""
+    except Fault:
+        return ""
 
 
 def of_all() -> list[Needed]:
@@ -160,8 +165,12 @@ def faults(suite: Suite) -> list[str]:
     """What stands against running the suite as far as its data goes: missing files and damaged ones, all at once."""
     told = []
     for need in of_suite(suite):
-        if need.kind == "data set" and not need.files:
-            continue  # it is made here
+        try:
+            if need.kind == "data set" and not isinstance(need.dataset(), FileDataset):
+                continue  # it is made here
+        except Fault as fault:  # a path where nothing lies
+            told += fault.sentences
+            continue
         folders = datafile.folders(need.owner, need.given)
         told += [datafile.Missing(need.name, file, folders).sentences[0] for file in need.missing]
         told += need.verify()

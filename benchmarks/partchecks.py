@@ -74,11 +74,14 @@ def prompt_faults(suite: Suite, name: str, settings: Task) -> Found:
     if family is None:
         return
     protocol = suite.protocols.get(settings.protocol)
+    trains = any(entry.method for entry in suite.entries_of(name).values())
+    if settings.real is not None and (teacher is None or teacher.resolution is None):
+        yield (*at, "real"), f"the teacher {settings.teacher} makes pixels: its real images are those of its data set"
     size, made = protocol.rules.size if protocol is not None else None, _side(teacher)
     if size is not None and made is not None and size != made and _samples_teacher(suite, name):
         what = f"{settings.protocol} scores pictures of {size} pixels, and the teacher {settings.teacher} makes {made}"
         yield (*at, "protocol"), what
-    if family.text and settings.prompts is None:
+    if family.text and trains and settings.prompts is None:
         yield (*at, "prompts"), f"the teacher {settings.teacher} reads text: name the prompts to train on"
     if family.text and protocol is not None and protocol.prompts is None:
         yield (*at, "protocol"), f"{settings.protocol} has no prompts, and the teacher {settings.teacher} reads text"

@@ -10,8 +10,9 @@ from typing import Any
 
 from benchmarks import components, cost
 from benchmarks.checks import options_of
-from benchmarks.config import Entry, Suite, load_suite
+from benchmarks.config import Suite, load_suite
 from benchmarks.digest import digest
+from benchmarks.entry import Entry
 from benchmarks.imageset import stated
 from benchmarks.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
 from benchmarks.protocol import PromptSource
@@ -24,6 +25,7 @@ from sid.teachers import pretrain
 TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
 REPORT_VERSION = 2
 PROMPTS_VERSION = 1  # of the cache of embeddings
+LATENTS_VERSION = 1  # of that of real images
 TOLD = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}  # of a released generator: no number
 HERE = Path(__file__).parent
 REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
@@ -144,6 +146,16 @@ class Plan:
         machine = self.suite.tasks[task].machine.resources(training=False)
         return self._shared("prompts", section, versions, work=cost.START, machine=machine)
 
+    def latents(self, task: str) -> Job:
+        """Real images in a latent teacher's space, with their captions' embeddings."""
+        settings = self.suite.tasks[task]
+        teacher, real = self.suite.teachers[settings.teacher], settings.real
+        assert real is not None, "checked with the suite"
+        section = {"family": teacher.family, "source": teacher.source, "resolution": teacher.resolution}
+        section |= {"pairs": real.pairs, "dtype": real.dtype}
+        machine = settings.machine.resources(training=False)
+        return self._shared("latents", section, {"latents": LATENTS_VERSION}, work=cost.START, machine=machine)
+
     def extractor(self, name: str, seed: int = 0) -> Job:
         """The training of a miniature feature network."""
         extractor = components.extractors()[name]
@@ -174,20 +186,22 @@ class Plan:
     def _needs(self, task: str, entry: Entry, options: Any, seed: int) -> dict[str, Job]:
         """What a run reads: by the name under which it is told where that lies."""
         settings = self.suite.tasks[task]
-        if entry.control == "heldout":
+        if entry.control == "heldout" or entry.released:  # others' generators bring all that they need
             return {}
         needs = {"teacher": self.teacher(settings.teacher, seed)}
         if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
             needs["pairs"] = self.pairs(task, seed)
         if entry.init:
-            needs["init"] = self._run(task, entry.init, self.suite.entries[entry.init], seed)
+            needs["init"] = self._run(task, entry.init, self.suite.entries_of(task)[entry.init], seed)
+        if entry.method and "real" in components.methods()[entry.method].needs_of(options) and settings.real:
+            needs["latents"] = self.latents(task)
         if components.teachers()[self.suite.teachers[settings.teacher].family].text:
             asked, captions = settings.prompts, self.suite.protocols[settings.protocol].prompts
-            assert asked is not None and captions is not None, "checked with the suite"
+            assert captions is not None, "checked with the suite"
             if entry.method:
+                assert asked is not None, "checked with the suite"
                 needs["prompts"] = self.prompts(task, asked, asked.dtype)
-            if not entry.released:  # others' generators may have text encoders of their own
-                needs["captions"] = self.prompts(task, captions, asked.dtype)
+            needs["captions"] = self.prompts(task, captions, asked.dtype if asked is not None else "float16")
         return needs
 
     def _run(self, task: str, name: str, entry: Entry, seed: int) -> Job:
@@ -204,12 +218,15 @@ class Plan:
         }
         extractors = {seeded(*wanted): self.extractor(*wanted) for wanted in sorted(trained_here)}
         section: dict[str, Any] = {"task": task, "seed": seed, "scores": scored(protocol)}
+        if self.suite.random_weights is not None:
+            section["random_weights"] = self.suite.random_weights
         versions = score_versions(protocol)
         rest: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
         price = cost.TRANSFORMER if components.teachers()[teacher.family].text else 1.0
         work = price * cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
         if entry.method:
-            recipe = recipe_of(self.suite.budget(task, name), seed, entry.stop_players)
+            budget = self.suite.budget(task, name)
+            recipe = recipe_of(budget, seed, entry.stop_players)
             section |= {"method": entry.method, "options": asdict(options), "recipe": decisive(recipe)}
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             rest["recipe"] = asdict(recipe)
@@ -243,9 +260,7 @@ class Plan:
         reference = _fingerprint([REFERENCE / f"{suite.name}.csv"])
         published = _fingerprint(sorted((HERE / "published").glob("*.yaml")))
         section = {
-            "suite": suite.model_dump(
-                mode="json", exclude={"protocols": True, "extends": True, "tasks": {"__all__": {"machine"}}}
-            ),
+            "suite": told(suite),
             "protocols": {name: protocol.model_dump(mode="json") for name, protocol in suite.protocols.items()},
             "reference": reference,
             "published": published,
@@ -275,6 +290,19 @@ def load_plan(suite: str, results: str = "results") -> Plan:
 def _fingerprint(files: Iterable[Path]) -> str:
     """Of the committed values that a table compares with; missing files are as good as none."""
     total = hashlib.sha256()
+def told(suite: Suite) -> dict[str, Any]:
+    """What of a suite its tables show. Newer keys are absent at their defaults, so that no table is outdated."""
+    said = suite.model_dump(mode="json", exclude={"protocols", "extends"})
+    for task in said["tasks"].values():
+        del task["machine"]
+        for key in ("real", "entries"):
+            if not task[key]:
+                del task[key]
+    if said["random_weights"] is None:
+        del said["random_weights"]
+    return said
+
+
     for file in files:
         if file.is_file():
             total.update(file.name.encode() + b"\0" + file.read_bytes())

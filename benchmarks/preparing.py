@@ -7,10 +7,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from tqdm import tqdm
 
 from benchmarks import components, prompting
-from benchmarks.artefacts import Origin, data_of, described_in, open_teacher, real_images
+from benchmarks.artefacts import CAPTIONS, Origin, data_of, described_in, open_teacher, real_images
 from benchmarks.imageset import open_dataset
+from benchmarks.models import PICKLED, place_of
+from benchmarks.process import here
 from benchmarks.protocol import Prompts, PromptSource
 from benchmarks.record import rates, recipe, sha256, write_record
 from sid import atomic, sampling
@@ -35,6 +38,8 @@ def prepare(job: Job, command: str, quiet: bool = False) -> None:
     elif job.kind == "prompts":
         told = job.params["prompts"]
         prompting.cache(job.folder, job.params, (Prompts if "count" in told else PromptSource)(**told))
+    elif job.kind == "latents":
+        _encode(job)
     else:
         _pair(job)
     write_record(job, command, time.monotonic() - started)
@@ -86,8 +91,8 @@ def _open(job: Job, command: str, quiet: bool) -> None:
     """Looks a published model over and says where it lies; a .pkl becomes safetensors here, and none of it runs."""
     params, started = job.params, time.monotonic()
     family: Any = components.teachers()[params["family"]]
-    place, settings, weights = Path(params["source"]), {}, {}
-    if place.suffix in (".pkl", ".pt"):
+    place, settings, weights = place_of(params["source"]), {}, {}
+    if place.suffix in PICKLED:
         from sid.teachers.edm_pickle import import_file
 
         if not place.is_file():
@@ -113,6 +118,24 @@ def _open(job: Job, command: str, quiet: bool) -> None:
     write_record(job, command, time.monotonic() - started, weights=weights)
 
 
+def _encode(job: Job) -> None:
+    """Real images with captions in a latent teacher's space: no training step runs an encoder."""
+    from benchmarks.latents import write_latents
+    from benchmarks.pairs import open_pairs
+    from sid.prompts import write_cache
+
+    params = job.params
+    family: Any = components.teachers()[params["family"]]
+    pairs, side = open_pairs(params["pairs"]), params["resolution"]
+    told = family.time_ids(side, side)
+    device = here()
+    encoder = family.text_encoder(params["source"]).to(device)
+    write_cache(job.folder / CAPTIONS, encoder, pairs.captions, params["dtype"], told)
+    decoder = family.decoder(params["source"]).to(device)
+    with tqdm(total=len(pairs.images), desc="encoding", unit="image", disable=None) as bar:
+        write_latents(job.folder, decoder, params["source"], pairs.images, side, params["dtype"], progress=bar)
+
+
 def _pair(job: Job) -> None:
     """Noise with the teacher's images from it, at full steps: for methods that regress on such pairs."""
     from safetensors.torch import save
@@ -120,17 +143,17 @@ def _pair(job: Job) -> None:
     params = job.params
     prompts = Path(params["prompts_folder"]) if "prompts_folder" in params else None
     teacher, data = open_teacher(Path(params["teacher_folder"]), prompts)
-    sampler = sampling.from_teacher(teacher, params["steps"], params.get("kappa", 1.0))
-    like = torch.empty(0)
+    like = torch.empty(0, device=here())
+    sampler = sampling.from_teacher(teacher.to(like.device), params["steps"], params.get("kappa", 1.0))
     parts: dict[str, list[torch.Tensor]] = {"noise": [], "images": []}
     for first in range(0, params["count"], BATCH):
         draws = Draws(params["seed"], 0, range(first, min(first + BATCH, params["count"])), "pairs")
-        condition = data.conditions.draw(draws)
+        condition = data.conditions.draw(draws).to(like)
         parts["noise"].append(draws.normal("z0", data.sample_shape, like))
         parts["images"].append(sampler(draws, condition, data.sample_shape, like))
         if condition.labels is not None:
             parts.setdefault("labels", []).append(condition.labels)
         if condition.text is not None:
             parts.setdefault("prompts", []).append(torch.tensor(data.conditions.positions(draws)))  # type: ignore[attr-defined]
-    tensors = {name: torch.cat(held) for name, held in parts.items()}
+    tensors = {name: torch.cat(held).cpu() for name, held in parts.items()}
     atomic.write_bytes(job.folder / "pairs.safetensors", save(tensors))

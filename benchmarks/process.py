@@ -14,6 +14,13 @@ if TYPE_CHECKING:
     from benchmarks.job import Job
 
 
+def here() -> str:
+    """This process's accelerator, or the CPU."""
+    import torch
+
+    return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
 def require(job: Job) -> None:
     """Every input must be there: the sentence names the file and the command that makes all of them."""
     missing = [path for path in job.inputs if not Path(path).exists()]

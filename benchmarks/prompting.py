@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks import components, prompt_lists
 from benchmarks.imageset import open_dataset
+from benchmarks.process import here
 from sid import prompts
 from sid.fault import Fault
 from sid.prompts import PromptCache, PromptConditions
@@ -37,7 +38,7 @@ def encoder_of(family: str, source: str | None, world: str | None) -> Any:
     if source is None:
         return WordEncoder(open_dataset(world or "").vocabulary)
     teacher: Any = components.teachers()[family]
-    return teacher.text_encoder(source)
+    return teacher.text_encoder(source).to(here())
 
 
 def cache(folder: Path, params: Mapping[str, Any], asked: PromptSource) -> PromptCache:

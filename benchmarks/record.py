@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sid import atomic
-from sid.recipe import Recipe
+from sid.recipe import Adapters, Recipe
 
 if TYPE_CHECKING:
     from benchmarks.job import Job
@@ -48,7 +48,8 @@ def write_record(job: Job, command: str, seconds: float, peak_memory: int = 0, *
 def recipe(params: Mapping[str, Any]) -> Recipe:
     """The training loop's settings, back from plain data."""
     told = dict(params["recipe"])
-    return Recipe(**{**told, "observe": tuple(told["observe"])})
+    student = Adapters(**told["student"]) if told.get("student") else None
+    return Recipe(**{**told, "observe": tuple(told["observe"]), "student": student})
 
 
 def rates(trained: Trained) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks import prompting
+from benchmarks.process import here
 from sid.condition import ClassLabels, Conditions, Unconditional
 from sid.fault import Fault
 from sid.prompts import PromptConditions, cache_prompts
@@ -33,10 +34,10 @@ def data_and_decoder(
         return (ClassLabels(torch.arange(classes)) if classes else Unconditional()), shape, None, None
     if protocol.prompts is None:
         raise Fault(f"{described.name} reads text, and the protocol {protocol.name} has no prompts")
-    decoder = family.decoder(opened.source)
+    decoder = family.decoder(opened.source).to(here())
     listed = prompting.prompt_list(protocol.prompts)
     told = family.time_ids(described.resolution, described.resolution)
-    cache = cache_prompts(family.text_encoder(opened.source), listed, state / "prompts", "bfloat16", told)
+    cache = cache_prompts(family.text_encoder(opened.source).to(here()), listed, state / "prompts", "bfloat16", told)
     conditions = PromptConditions(cache, "index")
     shape = decoder.sample_shape(described.resolution)
     return conditions, shape, decoder, prompting.Captions(listed, conditions)

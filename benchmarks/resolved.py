@@ -7,10 +7,10 @@ from dataclasses import asdict
 from typing import Any
 
 from benchmarks import components
-from benchmarks.config import Budget, Entry
+from benchmarks.entry import Budget, Entry
 from benchmarks.imageset import stated
 from benchmarks.protocol import Geometry, Protocol
-from sid.recipe import Recipe
+from sid.recipe import Adapters, Recipe
 
 IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
 
@@ -28,6 +28,7 @@ def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | Non
         ema_ramp=budget.ema_ramp,
         observe=tuple(sorted(point * budget.batch for point in points)),
         stop_players=dict(stop_players or {}),
+        student=None if budget.student is None else Adapters(**budget.student.model_dump(exclude_unset=True)),
         clip_norm=budget.clip_norm,
         dtype=budget.dtype,
     )

@@ -6,7 +6,7 @@ import io
 import json
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,15 +15,25 @@ import torch
 
 from benchmarks import components, prompting, trials
 from benchmarks.archive import through_jpeg
-from benchmarks.artefacts import Origin, decoder_of, open_generator, open_teacher, real_images, teacher_pairs
+from benchmarks.artefacts import (
+    Origin,
+    decoder_of,
+    encoded_pairs,
+    open_generator,
+    open_teacher,
+    real_images,
+    teacher_pairs,
+)
 from benchmarks.checks import options_of
 from benchmarks.job import SHARED
+from benchmarks.process import here
 from benchmarks.record import rates, recipe, sha256, write_record
 from benchmarks.scoring import Scorer
 from sid import atomic, generator, sampling
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.trainer import Data, Trained, train
+from sid.log import report
 
 if TYPE_CHECKING:
     from benchmarks.config import Suite
@@ -45,7 +55,7 @@ class Source:
     steps: int
     captions: prompting.Captions | None = None
     decode: Callable[[torch.Tensor], torch.Tensor] | None = None
-    device: str = "cpu"
+    device: str = field(default_factory=here)
     bound: bool = True  # to the protocol's size; a published generator makes pictures of its own
 
     def portions(self, protocol: Protocol, seed: int) -> Iterator[tuple[np.ndarray, list[str]]]:
@@ -77,7 +87,8 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     started = time.monotonic()
     params = job.params
     protocol = plan.suite.protocols[params["protocol"]]
-    scorer = Scorer(protocol, params["extractors"], store=Path(plan.results) / SHARED / "features")
+    store = Path(plan.results) / SHARED / "features"
+    scorer = Scorer(protocol, params["extractors"], here(), plan.suite.random_weights, store)
     trained = None
     if params.get("control") == "heldout":
         scored, steps = trials.of_dataset(params["data"], protocol, scorer, GRID), 0
@@ -103,6 +114,8 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
         "unavailable": scorer.unavailable,
     }
     _write_samples(job.folder / "samples.npz", scored.images, scored.captions)
+    if plan.suite.random_weights is not None:
+        scores["random_weights"] = plan.suite.random_weights
     atomic.write_json(job.folder / "scores.json", scores)
     seconds = time.monotonic() - started if trained is None else trained.seconds
     weights = dict(scorer.weights)
@@ -132,6 +145,7 @@ def _control(job: Job, protocol: Protocol) -> Source:
     folder = Path(params["teacher"])
     teacher, data = open_teacher(folder)
     if params["control"] == "teacher":
+    teacher = teacher.to(here())
         told = params.get("sampling", {})
         churn = sampling.Churn(**told["churn"]) if "churn" in told else None
         sampler = sampling.from_teacher(teacher, params["steps"], told.get("kappa", 1.0), told.get("sampler"), churn)
@@ -147,7 +161,7 @@ def _released(job: Job, protocol: Protocol) -> Source:
     described = describe(job.params["released"]["name"])
     opened = open_released(described, imports=Path(job.params["state"]))
     conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
-    sampler = sampling.from_generator(opened.generator)
+    sampler = sampling.from_generator(opened.generator.to(here()))
     return Source(sampler, conditions, shape, described.steps, captions, decode, bound=False)
 
 
@@ -174,7 +188,7 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
     teacher, data = open_teacher(folder, prompts)
     needs = method.needs_of(options)
     if "real" in needs:
-        data.real = real_images(origin, prompts)
+        data.real = encoded_pairs(Path(params["latents"])) if "latents" in params else real_images(origin, prompts)
     if "pairs" in needs:
         data.pairs = teacher_pairs(Path(params["pairs"]), prompts)
 

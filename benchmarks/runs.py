@@ -48,7 +48,8 @@ class Run:
     def random(self, metric: str) -> bool:
         """Whether networks with random weights made the value: it shows that all runs, and nothing else."""
         score = self.scores.get("metrics", {}).get(metric, {})
-        return bool(self.scores.get("random_weights") or score.get("random_weights"))
+        said = (self.scores.get("random_weights"), score.get("random_weights"))
+        return any(seed is not None and seed is not False for seed in said)  # 0 is a seed
 
     def curve(self) -> list[dict[str, float]]:
         """The observed points of the training, by images; empty for a control."""

@@ -100,24 +100,28 @@ class _Loader(yaml.SafeLoader):
 
 def resolve(kind: str, name: str) -> Source:
     """A file with all that it extends: sections are merged key by key, lists replaced, a null takes a key away."""
-    chain: list[tuple[Path, dict[str, Any]]] = []
     file = find(kind, name)
-    while True:
-        if any(file.resolve() == seen.resolve() for seen, _ in chain):
-            raise Fault(f"{shown(file)}: extends: comes back to itself")
-        content = read(file)
-        chain.append((file, content))
-        parent = content.get("extends")
-        if parent is None:
-            break
-        try:
-            file = find(kind, _beside(file, str(parent)))
-        except Fault as fault:
-            raise Fault([f"{shown(file)}: extends: {sentence}" for sentence in fault.sentences]) from None
-    merged = Source(chain[0][0], {})
-    for origin, content in reversed(chain):
+    merged = Source(file, {})
+    for origin, content in _lineage(kind, file, ()):
         _merge(merged, merged.content, content, origin, ())
     return merged
+
+
+def _lineage(kind: str, file: Path, below: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+    """The files that one is made of, itself last; of several parents the later one wins."""
+    if any(file.resolve() == seen.resolve() for seen in below):
+        raise Fault(f"{shown(below[-1])}: extends: comes back to itself")
+    content = read(file)
+    told = content.get("extends")
+    parents = told if isinstance(told, list) else [] if told is None else [told]
+    found: list[tuple[Path, dict[str, Any]]] = []
+    for parent in parents:
+        try:
+            other = find(kind, _beside(file, str(parent)))
+        except Fault as fault:
+            raise Fault([f"{shown(file)}: extends: {sentence}" for sentence in fault.sentences]) from None
+        found += _lineage(kind, other, (*below, file))
+    return [*found, (file, content)]
 
 
 def _beside(file: Path, parent: str) -> str:

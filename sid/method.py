@@ -181,6 +181,10 @@ class Method(Component, ABC):
         """What is wrong with these options for this teacher, a sentence each; asked before any work."""
         return []
 
+    def missing(self, options: Any) -> list[str]:
+        """Files that these options read and that lie nowhere; asked before a training, never before a plan."""
+        return []
+
     @abstractmethod
     def build(self, options: Any) -> dict[str, Net]:
         """The networks beside the teacher. One of them is called "generator"."""

@@ -103,7 +103,8 @@ def test_missing_models_of_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "v": SimpleNamespace(source=None),
     }
     entries = {"e": SimpleNamespace(released="sdxl-turbo-1step"), "m": SimpleNamespace(released=None)}
-    monkeypatch.setattr(config, "load_suite", lambda name: SimpleNamespace(teachers=teachers, entries=entries))
+    rows = [("task", name, entry) for name, entry in entries.items()]
+    monkeypatch.setattr(config, "load_suite", lambda name: SimpleNamespace(teachers=teachers, rows=rows))
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     (tmp_path / "hub" / "models--own--er").mkdir(parents=True)
     (found,) = doctor.models("any")

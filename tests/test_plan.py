@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from benchmarks import components, plan, resolved
-from benchmarks.config import Budget
 from benchmarks.digest import digest
+from benchmarks.entry import Budget
 from benchmarks.job import KINDS
 from benchmarks.plan import Plan, load_plan
 from sid.discovery import UnknownName
@@ -34,7 +34,7 @@ def changed(before: Plan, after: Plan) -> set[str]:
 
 def test_jobs_and_their_files() -> None:
     made = planned()
-    assert [len(made.of(kind)) for kind in KINDS] == [4, 1, 0, 2, 4 + 4 + 4 + 2 + 2, 1, 1]
+    assert [len(made.of(kind)) for kind in KINDS] == [4, 1, 0, 0, 2, 4 + 4 + 4 + 2 + 2, 1, 1]
     job = made.find("run", "one/soft/1")
     home = "results/toys/runs/one/soft/1"
     assert set(job.outputs) == {
@@ -174,10 +174,10 @@ def test_a_large_suite_is_planned_quickly() -> None:
 
     seeds = list(range(200))
     file = toys.write(Path(), {"seeds": seeds})
-    started = time.perf_counter()
+    started = time.process_time()
     jobs = load_plan(str(file)).jobs
     assert len(jobs) > 1500
-    assert time.perf_counter() - started < 2.5e-3 * len(jobs)
+    assert time.process_time() - started < 2.5e-3 * len(jobs)
 
 
 def test_a_run_that_begins_from_another_waits_for_it_and_follows_its_digest(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import needs
+    from benchmarks import models, needs
     from benchmarks.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
@@ -22,6 +22,6 @@ def run(args: argparse.Namespace) -> int:
         print(f"{job.kind:<10} {job.digest}  {job.id}")
         for path in job.outputs if args.outputs else ():
             print(f"{'':<24} {path}")
-    for sentence in needs.faults(plan.suite):
+    for sentence in needs.faults(plan.suite) + models.missing(plan.suite):
         print(f"missing: {sentence}")
     return 0

@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     prompts = prompting.embedded(origin, args.prompts, args.out)
     teacher, data = artefacts.open_teacher(args.teacher, prompts)
     options = parse(method, origin.label, args.set)
-    faults = method.faults(options, artefacts.teacher_facts(args.teacher))
+    faults = method.faults(options, artefacts.teacher_facts(args.teacher)) + method.missing(options)
     needs = method.needs_of(options)
     if "pairs" in needs and args.pairs is None:
         faults.append(f"{method.name} needs the teacher's pairs: give their folder with --pairs")

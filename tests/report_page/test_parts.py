@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from benchmarks import runs, tables, typeset
-from benchmarks.config import Entry, load_suite
+from benchmarks.config import load_suite
+from benchmarks.entry import Entry
 from benchmarks.layout import layout_of
 from benchmarks.plan import Plan
 from benchmarks.protocol import Protocol

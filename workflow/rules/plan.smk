@@ -106,8 +106,8 @@ if workflow.resource_settings.nodes is None and "gpu" not in workflow.global_res
 # Tasks that are trained on several nodes: their runs have a rule of their own.
 SPREAD = [name for name, task in PLAN.suite.tasks.items() if task.machine.nodes > 1]
 TASKS = [name for name in PLAN.suite.tasks if name not in SPREAD]
-METHODS = [name for name, entry in PLAN.suite.entries.items() if entry.method]
-CONTROLS = [name for name, entry in PLAN.suite.entries.items() if not entry.method]
+METHODS = sorted({name for _, name, entry in PLAN.suite.rows if entry.method})
+CONTROLS = sorted({name for _, name, entry in PLAN.suite.rows if not entry.method})
 PUBLISHED = [job.id for job in PLAN.of("teacher") if job.params.get("source")]
 TRAINED = [job.id for job in PLAN.of("teacher") if not job.params.get("source")]
 

@@ -1,4 +1,4 @@
-# What all suites share, under a digest: teachers, feature networks, prompt embeddings, pairs.
+# What all suites share, under a digest: teachers, feature networks, prompt embeddings, latents, pairs.
 
 
 rule teacher:
@@ -85,6 +85,27 @@ rule prompts:
         digest=digest("prompts"),
     shell:
         sidbench("prepare", quoted(SUITE), "prompts/{wildcards.digest}", "--gpus {resources.gpu}")
+
+
+rule latents:
+    input:
+        inputs("latents"),
+    output:
+        [f"{SHARED}/latents/{{digest}}/{name}" for name in FILES["latents"]],
+    log:
+        f"{SHARED}/logs/latents/{{digest}}.log",
+    priority: first("latents")
+    conda:
+        "../../environment.yml"
+    threads: cores("latents")
+    resources:
+        mem_mb=memory("latents"),
+        runtime=minutes("latents"),
+        gpu=gpus("latents"),
+    params:
+        digest=digest("latents"),
+    shell:
+        sidbench("prepare", quoted(SUITE), "latents/{wildcards.digest}", "--gpus {resources.gpu}")
 
 
 rule pairs:

@@ -57,4 +57,6 @@ class Decoder:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images in [-1, 1], by the mean of the encoder's posterior: for real images of a GAN term."""
-        return (self.autoencoder.encode(images.float()).latent_dist.mean - self.shift) * self.scale
+        return (
+            self.autoencoder.encode(images.float().to(self.autoencoder.device)).latent_dist.mean - self.shift
+        ) * self.scale
