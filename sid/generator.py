@@ -17,6 +17,7 @@ from sid.chain import Chain
 from sid.condition import Condition
 from sid.denoiser import X0, Denoiser, Prediction
 from sid.fault import Fault
+from sid.lora import merged_state
 
 
 class Generator(nn.Module):
@@ -89,7 +90,7 @@ def save(generator: Generator, folder: Path, facts: dict[str, Any] | None = None
     from safetensors.torch import save as to_bytes
 
     tensors = {
-        name: value.detach().contiguous().cpu() for name, value in generator.denoiser.network.state_dict().items()
+        name: value.detach().contiguous().cpu() for name, value in merged_state(generator.denoiser.network).items()
     }
     denoiser, weights = generator.denoiser, to_bytes(tensors)
     described = {

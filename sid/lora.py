@@ -44,7 +44,7 @@ class Adapted(nn.Module):
         return out + self.scale * self.up(self.down(x)) if self.on else out
 
 
-def adapt(denoiser: Denoiser, rank: int, alpha: float) -> None:
+def adapt(denoiser: Denoiser, rank: int, alpha: float, on: bool = False) -> None:
     """Puts an adapter on every linear and every ungrouped convolutional layer of the network, in place."""
     for parent in list(denoiser.modules()):
         if isinstance(parent, Adapted):
@@ -52,6 +52,7 @@ def adapt(denoiser: Denoiser, rank: int, alpha: float) -> None:
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Linear) or (isinstance(child, nn.Conv2d) and child.groups == 1):
                 adapted = Adapted(child, min(rank, *child.weight.shape[:2]), alpha)
+                adapted.on = on
                 setattr(parent, name, adapted.to(child.weight.device, child.weight.dtype))
 
 
@@ -87,13 +88,29 @@ class View(nn.Module):
                 module.on = self.on
         return self.denoiser(x_t, t, condition, want)
 
-    def adapters(self) -> list[nn.Parameter]:
-        parts = [module for module in self.denoiser.modules() if isinstance(module, Adapted)]
-        return [parameter for part in parts for layer in (part.down, part.up) for parameter in layer.parameters()]
+
+def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
+    """The parameters of all adapters in a module: none where it has no adapters."""
+    parts = [part for part in module.modules() if isinstance(part, Adapted)]
+    return [parameter for part in parts for layer in (part.down, part.up) for parameter in layer.parameters()]
 
 
 @torch.no_grad()
 def merged_weight(layer: Adapted) -> Tensor:
-    """The base's weight with its adapter folded in; of linear layers."""
-    assert isinstance(layer.up, nn.Linear) and isinstance(layer.down, nn.Linear)
-    return layer.base.weight + layer.scale * layer.up.weight @ layer.down.weight
+    """The base's weight with its adapter folded in."""
+    up, down = layer.up.weight, layer.down.weight
+    assert isinstance(up, Tensor) and isinstance(down, Tensor)
+    return layer.base.weight + layer.scale * (up.flatten(1) @ down.flatten(1)).view_as(layer.base.weight)
+
+
+def merged_state(network: nn.Module) -> dict[str, Tensor]:
+    """The network's tensors under the names they have without adapters, which are folded in."""
+    state = dict(network.state_dict())
+    for place, layer in network.named_modules():
+        if not isinstance(layer, Adapted):
+            continue
+        before = f"{place}." if place else ""
+        inner = {name: state.pop(name) for name in list(state) if name.startswith(before)}
+        state |= {f"{before}{name}": inner[f"{before}base.{name}"] for name, _ in layer.base.named_parameters()}
+        state[f"{before}weight"] = merged_weight(layer)
+    return state

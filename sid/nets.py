@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from sid.denoiser import Denoiser
 from sid.draws import key
 from sid.generator import Generator
-from sid.lora import View, adapt
+from sid.lora import View, adapt, adapter_parameters
 from sid.method import Copy, Ema, Head, Lora, Net, Student
+from sid.recipe import Adapters
 
 
 def materialise(
@@ -20,10 +21,12 @@ def materialise(
     teacher: Denoiser,
     seed: int,
     probe: Callable[[Denoiser], Tensor] | None = None,
+    student: Adapters | None = None,
 ) -> dict[str, nn.Module]:
     """Every network by name, the frozen teacher among them. New modules are initialised from the seed.
 
-    `probe` gives the teacher's encoder features of one sample, from which a head takes its size.
+    `probe` gives the teacher's encoder features of one sample, from which a head takes its size. `student` are the
+    adapters that stand for the whole student.
     """
     built: dict[str, nn.Module] = {"teacher": teacher.eval().requires_grad_(False)}
     for name, net in nets.items():
@@ -31,6 +34,8 @@ def materialise(
             built[name] = copy.deepcopy(teacher).eval()
         elif isinstance(net, Student):
             built[name] = Generator(copy.deepcopy(teacher), net.chain).eval()
+            if student is not None:
+                _seeded(seed, name, lambda net=built[name]: adapt(net.denoiser, student.rank, student.alpha, on=True))
     for name, net in nets.items():  # after the copies: adapters change the teacher's module in place
         if isinstance(net, Head):
             assert probe is not None, "a head needs the teacher's features"
@@ -57,7 +62,7 @@ def trained_parameters(nets: Mapping[str, nn.Module], trains: tuple[str, ...]) -
     for path in trains:
         name, _, inner = path.partition(".")
         module = nets[name].get_submodule(inner)
-        parameters += module.adapters() if isinstance(module, View) else list(module.parameters())
+        parameters += adapter_parameters(module) or list(module.parameters())
     return parameters
 
 
@@ -67,13 +72,13 @@ def kept(nets: Mapping[str, nn.Module]) -> nn.ModuleDict:
     for name, net in nets.items():
         if name == "teacher":
             continue
-        parts[name] = _Adapters(net) if isinstance(net, View) else net
+        parts[name] = _Adapters(net) if adapter_parameters(net) else net
     return nn.ModuleDict(parts)
 
 
 class _Adapters(nn.Module):
     """An adapted net without its base, for the state."""
 
-    def __init__(self, view: View):
+    def __init__(self, net: nn.Module):
         super().__init__()
-        self.parts = nn.ParameterList(view.adapters())
+        self.parts = nn.ParameterList(adapter_parameters(net))

@@ -8,6 +8,14 @@ LOOP_VERSION = 1  # of the training loop and its draws: a bump re-runs every tra
 
 
 @dataclass(frozen=True)
+class Adapters:
+    """A student that is the frozen teacher with low-rank adapters, which alone are trained."""
+
+    rank: int = 64
+    alpha: float = 64.0
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Settings of the training loop that every method shares."""
 
@@ -19,6 +27,7 @@ class Recipe:
     ema_ramp: float = 0.05  # the half-life is at most this share of the images seen so far
     observe: tuple[int, ...] = ()  # image counts at which the observers see the EMA generator
     stop_players: dict[str, float] = field(default_factory=dict)  # player -> share of the images after which it rests
+    student: Adapters | None = None  # None: all of the student's weights are trained
     clip_norm: float | None = None
     dtype: str = "float32"
     log_images: int = 10_000  # a line of health figures every so many images

@@ -20,6 +20,7 @@ from sid.discovery import UnknownName
 from sid.draws import Draws, sent
 from sid.engine import Agreement, Engine
 from sid.engine_settings import FAITHFUL, EngineSettings
+from sid.fault import Fault
 from sid.generator import Generator
 from sid.lock import Stopped, Watch, held, watched
 from sid.log import Log, Meter, report
@@ -116,7 +117,7 @@ class _Run:
             "ema": Ema("generator", recipe.ema_halflife, recipe.ema_ramp),
         }
         described = {**method.build(options), "ema": self.averages["ema"]}
-        self.nets = materialise(described, teacher, recipe.seed, self._features)
+        self.nets = materialise(described, teacher, recipe.seed, self._features, recipe.student)
         for net in self.nets.values():
             net.to(engine.device, dtype)
         if start is not None:
@@ -165,6 +166,8 @@ class _Run:
 
     def _begin_from(self, start: Generator) -> None:
         """The generator and its average take a distilled generator's weights."""
+        if self.recipe.student is not None:
+            raise Fault("a student of adapters begins from the teacher, not from another generator")
         for name in ("generator", "ema"):
             cast(Generator, self.nets[name]).denoiser.network.load_state_dict(start.denoiser.network.state_dict())
 
