@@ -12,6 +12,7 @@ import atexit
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from typing import Any, TypeVar
 
 import torch
@@ -53,7 +54,7 @@ class Engine:
         if not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
             atexit.register(dist.destroy_process_group)
-        return Engine(rank, world, torch.device(device), settings, dist.new_group(backend="gloo"))
+        return Engine(rank, world, torch.device(device), settings, _saving())
 
     def suited(self, footprint: Footprint) -> Engine:
         """With `auto` decided: sharded where the networks and optimisers leave no room for activations."""
@@ -121,6 +122,12 @@ class Engine:
         if told[1] is not None:
             raise Fault(told[1])
         return told[0]
+
+
+@cache
+def _saving() -> Any:
+    """One group for all trainings of this process."""
+    return dist.new_group(backend="gloo")
 
 
 def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:

@@ -62,7 +62,7 @@ class TrainState:
         self.optimisers = list(optimisers)
         self.counters = Counters()
         self._writer: threading.Thread | None = None
-        self._fault: Fault | None = None
+        self._fault: BaseException | None = None
 
     def check_recipe(self) -> None:
         """A changed recipe refuses to continue an old state, and says what changed."""
@@ -156,8 +156,8 @@ class TrainState:
             with _alone_is_fine(), _written(self.folder):
                 dcp.save(tensors, checkpoint_id=beside / "tensors", **self._through())
             self.engine.together(seal)
-        except Fault as fault:
-            self._fault = fault
+        except BaseException as error:  # a thread has nobody to tell: `finish` does
+            self._fault = error
             if self.engine.first:
                 shutil.rmtree(beside, ignore_errors=True)
 
