@@ -228,6 +228,9 @@ class Plan:
             budget = self.suite.budget(task, name)
             recipe = recipe_of(budget, seed, entry.stop_players)
             section |= {"method": entry.method, "options": asdict(options), "recipe": decisive(recipe)}
+            if changed := budget.executed.decisive():
+                section["engine"] = changed
+            rest["engine"] = asdict(budget.executed)
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             rest["recipe"] = asdict(recipe)
             work = price * cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
@@ -287,9 +290,6 @@ def load_plan(suite: str, results: str = "results") -> Plan:
     return Plan(load_suite(suite), results)
 
 
-def _fingerprint(files: Iterable[Path]) -> str:
-    """Of the committed values that a table compares with; missing files are as good as none."""
-    total = hashlib.sha256()
 def told(suite: Suite) -> dict[str, Any]:
     """What of a suite its tables show. Newer keys are absent at their defaults, so that no table is outdated."""
     said = suite.model_dump(mode="json", exclude={"protocols", "extends"})
@@ -303,6 +303,9 @@ def told(suite: Suite) -> dict[str, Any]:
     return said
 
 
+def _fingerprint(files: Iterable[Path]) -> str:
+    """Of the committed values that a table compares with; missing files are as good as none."""
+    total = hashlib.sha256()
     for file in files:
         if file.is_file():
             total.update(file.name.encode() + b"\0" + file.read_bytes())

@@ -36,7 +36,9 @@ def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | Non
 
 def decisive(recipe: Recipe) -> dict[str, Any]:
     """What of a recipe decides the result."""
-    return {key: value for key, value in asdict(recipe).items() if key not in IDLE}
+    # A student without adapters is not told of them, so that their coming renamed no result.
+    idle = (*IDLE, "student") if recipe.student is None else IDLE
+    return {key: value for key, value in asdict(recipe).items() if key not in idle}
 
 
 def scored(protocol: Protocol) -> dict[str, Any]:

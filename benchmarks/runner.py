@@ -30,10 +30,11 @@ from benchmarks.process import here
 from benchmarks.record import rates, recipe, sha256, write_record
 from benchmarks.scoring import Scorer
 from sid import atomic, generator, sampling
+from sid.engine_settings import EngineSettings
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.trainer import Data, Trained, train
 from sid.log import report
+from sid.trainer import Data, Trained, train
 
 if TYPE_CHECKING:
     from benchmarks.config import Suite
@@ -113,9 +114,9 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
         "metrics": scored.metrics,
         "unavailable": scorer.unavailable,
     }
-    _write_samples(job.folder / "samples.npz", scored.images, scored.captions)
     if plan.suite.random_weights is not None:
         scores["random_weights"] = plan.suite.random_weights
+    _write_samples(job.folder / "samples.npz", scored.images, scored.captions)
     atomic.write_json(job.folder / "scores.json", scores)
     seconds = time.monotonic() - started if trained is None else trained.seconds
     weights = dict(scorer.weights)
@@ -144,8 +145,8 @@ def _control(job: Job, protocol: Protocol) -> Source:
     params = job.params
     folder = Path(params["teacher"])
     teacher, data = open_teacher(folder)
-    if params["control"] == "teacher":
     teacher = teacher.to(here())
+    if params["control"] == "teacher":
         told = params.get("sampling", {})
         churn = sampling.Churn(**told["churn"]) if "churn" in told else None
         sampler = sampling.from_teacher(teacher, params["steps"], told.get("kappa", 1.0), told.get("sampler"), churn)
@@ -215,11 +216,25 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
         identity=job.digest,
         quiet=quiet,
         start=start,
+        engine=EngineSettings(**params["engine"]),
     )
     generator.save(trained.generator, job.folder, {"method": method.name, "digest": job.digest, **origin.facts})
+    _write_adapters(trained.generator, job)
     curve = "".join(json.dumps(row) + "\n" for row in trained.curve)
     atomic.write_text(job.folder / "curve.jsonl", curve)
     return trained, source(trained.generator)
+
+
+def _write_adapters(student: Generator, job: Job) -> None:
+    """A student of adapters over a published pipeline also leaves as what `load_lora_weights` reads."""
+    from sid.lora import adapter_parameters
+    from sid.teachers.latent.adapters import write_adapters
+
+    if adapter_parameters(student) and components.teachers()[student.denoiser.family].text:
+        try:
+            write_adapters(student.denoiser, job.folder)
+        except Fault as fault:  # a network that diffusers reads no adapters for: the folded weights are all there is
+            report(" ".join(fault.sentences))
 
 
 def _write_samples(path: Path, images: np.ndarray, captions: list[str]) -> None:

@@ -140,7 +140,9 @@ class Scorer:
         if (geometry, f"{extractor}.truncated") in seen.parts:
             features[f"{column.extractor}.truncated"] = seen.of((geometry, f"{extractor}.truncated"))
         if reads_text(column):
-            found = self._extractors[extractor].texts(seen.captions, column.options.get("template", ""))
+            # The metric's own default where the protocol is silent: what is told is what was embedded.
+            template = components.metrics()[column.metric].option("template", column.options) or ""
+            found = self._extractors[extractor].texts(seen.captions, template)
             features |= {f"{column.extractor}.{output}": array for output, array in found.items()}
         if name in self._subsets:
             rows = np.array([caption in self._subsets[name] for caption in seen.captions])

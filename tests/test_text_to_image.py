@@ -106,6 +106,20 @@ def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
     assert list(held["captions"]) == prompting.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
 
 
+def test_a_student_of_adapters_leaves_them_too(plan: Plan) -> None:
+    from safetensors.torch import load_file
+
+    for task in ("shapes", "unet"):
+        job = plan.find("run", f"{task}/adapters/0")
+        if not (job.folder / "generator.json").is_file():
+            runner.run(job, plan, "made by a test", quiet=True)
+        opened, _ = artefacts.open_generator(job.folder)
+        assert not any("lora" in name or ".base." in name for name in opened.state_dict())
+        file = job.folder / "pytorch_lora_weights.safetensors"
+        assert file.is_file() == (task == "unet")  # diffusers reads no adapters of a PixArt transformer
+    assert all(name.startswith("unet.") and ".lora_" in name for name in load_file(file))
+
+
 def test_training_encodes_no_prompt(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted: the embeddings of the cache are all that four iterations of every player read."""
     job = plan.find("run", "shapes/dmd2/0")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
@@ -23,9 +23,7 @@ class RPrecision(Metric):
     features: ClassVar[tuple[str, ...]] = ("shapes-clip.image", "shapes-clip.text")
     reference = False
 
-    def compute(
-        self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray] | None = None, **options: Any
-    ) -> Score:
+    def compute(self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray] | None = None) -> Score:
         model, images = alignment.part(features, "image", self.name)
         _, captions = alignment.part(features, "text", self.name)
         if len(images) != len(captions):
