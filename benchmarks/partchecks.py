@@ -133,4 +133,5 @@ def _column_faults(at: Location, column: Column) -> Found:
         metric = components.metrics()[column.metric]
         if metric.reference and column.reference is None:
             yield at, f"{column.metric} compares with a reference: name its data and split"
-        yield from (((*at, "options"), sentence) for sentence in metric.faults(column.options))
+        for option, value in column.options.items():
+            yield from (((*at, "options", option), sentence) for sentence in metric.faults({option: value}))
