@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.chain import Chain
 from sid.method import Batch, Ema, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+from sid.passes import Passes, Turn, Turns, branches, denoising
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +59,10 @@ class Consistency(Method):
             "generator": Student(Chain(options.steps, options.t_init)),
             "target": Ema(of="generator", halflife=options.target_halflife),
         }
+
+    def passes(self, options: Settings) -> Turns:
+        """The student, the teacher's step and the averaged target's answer."""
+        return {"generator": Turn(denoising() + Passes(forward=1 + branches(options.kappa)))}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         import torch

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sid.chain import Chain
 from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+from sid.passes import Passes, Turn, Turns, denoising, matching
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,10 @@ class DiffInstruct(Method):
         return positive(options, "lr", "lr_generator", "loss_scale")
 
     def build(self, options: Settings) -> dict[str, Net]:
-        from sid.generator import Chain
-
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+
+    def passes(self, options: Settings) -> Turns:
+        return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(matching())}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from sid import losses

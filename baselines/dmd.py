@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sid.chain import Chain
 from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+from sid.passes import Passes, Turn, Turns, denoising, matching
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,10 @@ class Dmd(Method):
 
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+
+    def passes(self, options: Settings) -> Turns:
+        regression = denoising() if options.regression else Passes()
+        return {"generator": Turn(matching(options.kappa) + regression), "critic": Turn(denoising())}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from baselines.distribution_matching import matching_terms, shared_critic

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from sid.chain import Chain
 from sid.method import Batch, Copy, Head, Method, Net, Optimiser, Player, Progress, Student, TeacherFacts, Terms
 from sid.method import positive as above_zero
+from sid.passes import Passes, Turn, Turns, denoising, earlier_steps, matching
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -65,6 +66,18 @@ class Dmd2(Method):
     def build(self, options: Settings) -> dict[str, Net]:
         nets: dict[str, Net] = {"critic": Copy(), "generator": Student(_chain(options))}
         return nets | ({"head": Head(classifier)} if _adversarial(options) else {})
+
+    def passes(self, options: Settings) -> Turns:
+        """The critic sees the generator's images; where that rests, it makes one of its own."""
+        generator, critic = matching(options.kappa), denoising()
+        if _adversarial(options):
+            generator += Passes(encoder=1, encoder_inputs=1)
+            critic += Passes(encoder=2, encoder_backward=2)
+        earlier, resting = earlier_steps(options.steps), (options.ratio - 1) / options.ratio
+        return {
+            "generator": Turn(generator, options.ratio, earlier),
+            "critic": Turn(critic, more=resting * (1 + earlier)),
+        }
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from baselines.distribution_matching import matching_terms, shared_critic

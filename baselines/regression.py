@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sid.chain import Chain
 from sid.method import Batch, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+from sid.passes import Turn, Turns, denoising
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,9 @@ class Regression(Method):
 
     def build(self, options: Settings) -> dict[str, Net]:
         return {"generator": Student(Chain(t_init=options.t_init))}
+
+    def passes(self, options: Settings) -> Turns:
+        return {"generator": Turn(denoising())}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from baselines.pair_distance import pair_distance

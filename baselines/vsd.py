@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from sid.chain import Chain
 from sid.method import Batch, Lora, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+from sid.passes import Passes, Turn, Turns, denoising, matching
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ class Vsd(Method):
 
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Lora(options.rank, options.lora_alpha), "generator": Student(_chain(options))}
+
+    def passes(self, options: Settings) -> Turns:
+        return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(matching(options.kappa))}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         import torch

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import Component, UnknownName
 from sid.fault import Fault
+from sid.passes import Turns
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -184,6 +185,10 @@ class Method(Component, ABC):
     def missing(self, options: Any) -> list[str]:
         """Files that these options read and that lie nowhere; asked before a training, never before a plan."""
         return []
+
+    def passes(self, options: Any) -> Turns:
+        """What each player's updates cost, for a plan; empty where the method does not say."""
+        return {}
 
     @abstractmethod
     def build(self, options: Any) -> dict[str, Net]:

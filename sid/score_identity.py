@@ -12,6 +12,7 @@ from typing import Any
 
 from sid.adversarial import Adversarial
 from sid.method import Batch, Optimiser, Player, Terms
+from sid.passes import Passes, Turn, Turns, branches, denoising, earlier_steps, scores
 from sid.scales import NONE, Guidance
 
 
@@ -40,6 +41,16 @@ class ScoreIdentity:
             player = Player("generator", ("generator",), self.generator_loss, generator, ("generator",), plays)
         learner = critic_player(critic, self.guidance.k1, dropout, self.adversarial, self.mixture, self.augment)
         return (learner, player)
+
+    def passes(self, steps: int = 1) -> Turns:
+        """What the updates cost with a chain of so many steps. The generator's logits share the critic's pass."""
+        scales = self.guidance
+        critic = Passes(forward=1) + denoising(branches(scales.k1))
+        if self.adversarial is not None:
+            critic += Passes(encoder=1, encoder_backward=1)
+        generator = scores(branches(scales.k4), branches(scales.k2, scales.k3))
+        earlier = earlier_steps(steps) if self.mixture else steps - 1
+        return {"critic": Turn(critic, more=earlier), "generator": Turn(generator, more=earlier)}
 
     def generator_loss(self, nets: Mapping[str, Any], batch: Batch) -> Terms:
         """SiD's loss (arXiv 2404.04057, eq. 23) with its weight (eq. 25), under the guidance scales k2, k3 and k4.

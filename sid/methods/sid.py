@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sid.chain import Chain
 from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, augment_faults, positive
+from sid.passes import Turns
 from sid.score_identity import ScoreIdentity
 
 
@@ -45,9 +46,13 @@ class Sid(Method):
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
+    def passes(self, options: Settings) -> Turns:
+        return _objective(options).passes()
+
     def players(self, options: Settings) -> tuple[Player, ...]:
         adam = Optimiser(options.lr_generator, betas=(options.beta1_generator, 0.999), eps=options.eps)
-        objective = ScoreIdentity(
-            options.alpha, t_max=options.t_max, loss_scale=options.loss_scale, augment=options.augment
-        )
-        return objective.players(Optimiser(options.lr, eps=options.eps), adam)
+        return _objective(options).players(Optimiser(options.lr, eps=options.eps), adam)
+
+
+def _objective(options: Settings) -> ScoreIdentity:
+    return ScoreIdentity(options.alpha, t_max=options.t_max, loss_scale=options.loss_scale, augment=options.augment)

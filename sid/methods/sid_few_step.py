@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sid.adversarial import Adversarial
 from sid.chain import Chain
 from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, positive
+from sid.passes import Turns
 from sid.scales import preset, preset_faults
 from sid.score_identity import ScoreIdentity
 
@@ -67,19 +68,25 @@ class SidFewStep(Method):
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(_chain(options))}
 
+    def passes(self, options: Settings) -> Turns:
+        return _objective(options).passes(options.steps)
+
     def players(self, options: Settings) -> tuple[Player, ...]:
-        objective = ScoreIdentity(
-            options.alpha,
-            preset(options.guidance, options.kappa),
-            _adversarial(options) if options.adversarial else None,
-            t_max=options.t_max,
-            loss_scale=options.loss_scale,
-            prompt_dropout=options.prompt_dropout,
-            mixture=options.mixture,
-        )
-        return objective.players(
+        return _objective(options).players(
             Optimiser(options.lr, eps=options.eps), Optimiser(options.lr_generator, eps=options.eps)
         )
+
+
+def _objective(options: Settings) -> ScoreIdentity:
+    return ScoreIdentity(
+        options.alpha,
+        preset(options.guidance, options.kappa),
+        _adversarial(options) if options.adversarial else None,
+        t_max=options.t_max,
+        loss_scale=options.loss_scale,
+        prompt_dropout=options.prompt_dropout,
+        mixture=options.mixture,
+    )
 
 
 def _chain(options: Settings) -> Chain:

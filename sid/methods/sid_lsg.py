@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from sid.chain import Chain
 from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, positive
+from sid.passes import Turns
 from sid.scales import preset, preset_faults
 from sid.score_identity import ScoreIdentity
 
@@ -47,14 +48,20 @@ class SidLsg(Method):
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
+    def passes(self, options: Settings) -> Turns:
+        return _objective(options).passes()
+
     def players(self, options: Settings) -> tuple[Player, ...]:
-        objective = ScoreIdentity(
-            options.alpha,
-            preset(options.guidance, options.kappa),
-            t_max=options.t_max,
-            loss_scale=options.loss_scale,
-            prompt_dropout=options.prompt_dropout,
-        )
-        return objective.players(
+        return _objective(options).players(
             Optimiser(options.lr, eps=options.eps), Optimiser(options.lr_generator, eps=options.eps)
         )
+
+
+def _objective(options: Settings) -> ScoreIdentity:
+    return ScoreIdentity(
+        options.alpha,
+        preset(options.guidance, options.kappa),
+        t_max=options.t_max,
+        loss_scale=options.loss_scale,
+        prompt_dropout=options.prompt_dropout,
+    )

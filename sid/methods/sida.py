@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from sid.adversarial import Adversarial
 from sid.chain import Chain
 from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, augment_faults, positive
+from sid.passes import Turns
 from sid.score_identity import ScoreIdentity
 
 
@@ -58,16 +59,22 @@ class Sida(Method):
     def build(self, options: Settings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
+    def passes(self, options: Settings) -> Turns:
+        return _objective(options).passes()
+
     def players(self, options: Settings) -> tuple[Player, ...]:
-        objective = ScoreIdentity(
-            options.alpha,
-            adversarial=_adversarial(options),
-            t_max=options.t_max,
-            loss_scale=options.loss_scale,
-            augment=options.augment,
-        )
         critic = Optimiser(options.lr, eps=options.eps, clip_value=options.clip_value)
-        return objective.players(critic, Optimiser(options.lr_generator, eps=options.eps))
+        return _objective(options).players(critic, Optimiser(options.lr_generator, eps=options.eps))
+
+
+def _objective(options: Settings) -> ScoreIdentity:
+    return ScoreIdentity(
+        options.alpha,
+        adversarial=_adversarial(options),
+        t_max=options.t_max,
+        loss_scale=options.loss_scale,
+        augment=options.augment,
+    )
 
 
 def _adversarial(options: Settings) -> Adversarial:

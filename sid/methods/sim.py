@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from sid.chain import Chain
 from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, Terms, positive
+from sid.passes import Passes, Turn, Turns, denoising, scores
 
 
 @dataclass(frozen=True)
@@ -60,9 +62,10 @@ class Sim(Method):
         return faults
 
     def build(self, options: Settings) -> dict[str, Net]:
-        from sid.generator import Chain
-
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+
+    def passes(self, options: Settings) -> Turns:
+        return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(scores())}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from sid.critic import critic_player

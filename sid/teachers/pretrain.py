@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
+from sid.passes import Turn, Turns, denoising
 
 if TYPE_CHECKING:
     from sid.denoiser import Denoiser
@@ -37,6 +38,9 @@ class Denoising(Method):
         from sid.generator import Chain
 
         return {"generator": Student(Chain())}
+
+    def passes(self, options: Settings) -> Turns:
+        return {"network": Turn(denoising())}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from sid import losses

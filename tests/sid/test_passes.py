@@ -6,7 +6,9 @@ the inputs alone, and EB, EI are those through an encoder alone. In units of F: 
 
 from __future__ import annotations
 
+import statistics
 from collections import defaultdict
+from dataclasses import astuple
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +16,18 @@ import pytest
 from torch import nn
 
 from benchmarks.components import methods
+from sid import passes as declared
 from sid.denoiser import Prediction
 from sid.draws import Draws
 from sid.generator import Generator
 from sid.method import Batch, Player, Terms
+from sid.passes import Turns
 from tests import toy
 from tests.contract.watched import Nets, Watched
 
 BATCH = 8
-UNITS = {"F": 1.0, "E": 0.5, "B": 2.0, "I": 1.0, "EB": 1.0, "EI": 0.5}
+UNITS = {"F": 1.0, "B": 2.0, "I": 1.0, "E": 0.5, "EB": 1.0, "EI": 0.5}
+KINDS = tuple(UNITS)  # in the order in which a method declares them
 OWN, LATE = 3, 2  # an iteration of the toy in which players keep their schedule, and one beyond every warm-up
 Passes = dict[str, float]
 
@@ -62,17 +67,28 @@ class Count:
                 part.register_hook(came)
 
 
+def turns(name: str, given: dict[str, Any]) -> Turns:
+    """What the method declares of its players."""
+    method = methods()[name]
+    return method.passes(method.options("toy", "digits", given))
+
+
+def as_counted(passes: declared.Passes) -> Passes:
+    """A declaration in the counter's letters, without what is nought."""
+    return {kind: count for kind, count in zip(KINDS, astuple(passes), strict=True) if count}
+
+
 def cost(passes: Passes) -> float:
     """In units of one forward pass."""
     return sum(UNITS[kind] * count for kind, count in passes.items())
 
 
-SID = {"critic": ({"F": 2, "B": 1}, 4), "generator": ({"F": 3, "B": 1, "I": 2}, 7)}
-MATCHING = {"critic": ({"F": 2, "B": 1}, 4), "generator": ({"F": 3, "B": 1}, 5)}
-GUIDED = {"critic": ({"F": 3, "B": 2}, 7), "generator": ({"F": 5, "B": 1, "I": 4}, 11)}
-ADVERSARIAL = {**SID, "critic": ({"F": 2, "E": 1, "B": 1, "EB": 1}, 5.5)}
-# method, options -> player -> its passes and their sum in units of F, which must not grow.
-TABLE: dict[str, tuple[str, dict[str, Any], dict[str, tuple[Passes, float]]]] = {
+# The bounds, in units of F, which must not grow; which passes those are is declared by the method itself.
+SID = {"critic": 4, "generator": 7}
+MATCHING = {"critic": 4, "generator": 5}
+GUIDED = {"critic": 7, "generator": 11}
+ADVERSARIAL = {"critic": 5.5, "generator": 7}
+TABLE: dict[str, tuple[str, dict[str, Any], dict[str, float]]] = {
     "sid": ("sid", {}, SID),
     "sim": ("sim", {}, SID),
     "sida": ("sida", {}, ADVERSARIAL),
@@ -80,47 +96,31 @@ TABLE: dict[str, tuple[str, dict[str, Any], dict[str, tuple[Passes, float]]]] = 
     "sid-lsg at 1": ("sid-lsg", {"kappa": 1.0}, SID),
     "sid-lsg at 0": ("sid-lsg", {"kappa": 0.0}, SID),
     "zero-cfg": ("sid-lsg", {"guidance": "zero-cfg"}, SID),
-    "anti-cfg": (
-        "sid-lsg",
-        {"guidance": "anti-cfg"},
-        {"critic": ({"F": 3, "B": 2}, 7), "generator": ({"F": 4, "B": 1, "I": 3}, 9)},
-    ),
+    "anti-cfg": ("sid-lsg", {"guidance": "anti-cfg"}, {"critic": 7, "generator": 9}),
     "few steps, one of them": ("sid-few-step", {"steps": 1}, SID),
     "few steps with the GAN term": ("sid-few-step", {"steps": 1, "adversarial": True}, ADVERSARIAL),
     "diff-instruct": ("diff-instruct", {}, MATCHING),
     "vsd at 1": ("vsd", {}, MATCHING),
-    "vsd at 4.5": ("vsd", {"kappa": 4.5}, {**MATCHING, "generator": ({"F": 4, "B": 1}, 6)}),
-    "dmd": ("dmd", {}, {"generator": ({"F": 4, "B": 2}, 8), "critic": ({"F": 1, "B": 1}, 3)}),
-    "dmd at 1.5": ("dmd", {"kappa": 1.5}, {"generator": ({"F": 5, "B": 2}, 9), "critic": ({"F": 1, "B": 1}, 3)}),
-    "dmd without pairs": (
-        "dmd",
-        {"regression": 0.0},
-        {"generator": ({"F": 3, "B": 1}, 5), "critic": ({"F": 1, "B": 1}, 3)},
-    ),
-    "dmd2 without the GAN": (
-        "dmd2",
-        {"gan_generator": 0.0, "gan_critic": 0.0},
-        {"generator": ({"F": 3, "B": 1}, 5), "critic": ({"F": 1, "B": 1}, 3)},
-    ),
-    "dmd2": (
-        "dmd2",
-        {},
-        {"generator": ({"F": 3, "E": 1, "B": 1, "EI": 1}, 6), "critic": ({"F": 1, "E": 2, "B": 1, "EB": 2}, 6)},
-    ),
-    "consistency": ("consistency", {}, {"generator": ({"F": 3, "B": 1}, 5)}),
-    "regression": ("regression", {}, {"generator": ({"F": 1, "B": 1}, 3)}),
+    "vsd at 4.5": ("vsd", {"kappa": 4.5}, {**MATCHING, "generator": 6}),
+    "dmd": ("dmd", {}, {"generator": 8, "critic": 3}),
+    "dmd at 1.5": ("dmd", {"kappa": 1.5}, {"generator": 9, "critic": 3}),
+    "dmd without pairs": ("dmd", {"regression": 0.0}, {"generator": 5, "critic": 3}),
+    "dmd2 without the GAN": ("dmd2", {"gan_generator": 0.0, "gan_critic": 0.0}, {"generator": 5, "critic": 3}),
+    "dmd2": ("dmd2", {}, {"generator": 6, "critic": 6}),
+    "consistency": ("consistency", {}, {"generator": 5}),
+    "consistency at 1.5": ("consistency", {"kappa": 1.5}, {"generator": 6}),
+    "regression": ("regression", {}, {"generator": 3}),
 }
 
 
 @pytest.mark.parametrize(("name", "given", "expected"), TABLE.values(), ids=TABLE.keys())
-def test_passes_of_an_update(
-    name: str, given: dict[str, Any], expected: dict[str, tuple[Passes, float]], tmp_path: Path
-) -> None:
-    count = Count(name, given, tmp_path)
-    assert {player for _, player in count.passes} == set(expected)
-    for player, (passes, bound) in expected.items():
-        assert count.passes[LATE, player] == passes
-        assert cost(count.passes[LATE, player]) <= bound
+def test_passes_of_an_update(name: str, given: dict[str, Any], expected: dict[str, float], tmp_path: Path) -> None:
+    """What is counted is what the method declares, from which the plan's hours come."""
+    count, told = Count(name, given, tmp_path), turns(name, given)
+    assert {player for _, player in count.passes} == set(expected) == set(told)
+    for player, bound in expected.items():
+        assert count.passes[LATE, player] == as_counted(told[player].passes)
+        assert told[player].passes.cost() == cost(count.passes[LATE, player]) <= bound
     forward = sum(passes.get("F", 0) + passes.get("E", 0) for passes in count.passes.values())
     assert count.trained.passes == forward * BATCH, "the record of a run says how many samples passed a network"
 
@@ -128,12 +128,22 @@ def test_passes_of_an_update(
 @pytest.mark.parametrize("renoise", ["fresh", "ddim"])
 def test_a_chain_costs_the_steps_before_the_drawn_one(renoise: str, tmp_path: Path) -> None:
     """k - 1 forward passes without a gradient more in each update: (K - 1)/2 on average."""
-    count = Count("sid-few-step", {"steps": 4, "renoise": renoise}, tmp_path)
+    given: dict[str, Any] = {"steps": 4, "renoise": renoise}
+    count, told = Count("sid-few-step", given, tmp_path), turns("sid-few-step", given)
     drawn = [Draws(0, iteration, range(1)).integer("step", 1, 4) for iteration in range(6)]
     assert len(set(drawn)) > 1
     for iteration, step in enumerate(drawn):
-        for player, (passes, _) in SID.items():
+        for player, turn in told.items():
+            passes = as_counted(turn.passes)
             assert count.passes[iteration, player] == {**passes, "F": passes["F"] + step - 1}
+    assert {turn.more for turn in told.values()} == {statistics.mean(range(4))}
+
+
+def test_the_last_step_alone_costs_the_whole_chain(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"steps": 3, "mixture": False}
+    count, told = Count("sid-few-step", given, tmp_path), turns("sid-few-step", given)
+    for player, turn in told.items():
+        assert cost(count.passes[LATE, player]) == turn.mean.cost()
 
 
 def test_dmd2_makes_an_image_where_its_generator_rests(tmp_path: Path) -> None:
@@ -143,4 +153,6 @@ def test_dmd2_makes_an_image_where_its_generator_rests(tmp_path: Path) -> None:
         assert (OWN, "generator") not in passes
         resting = cost(passes[OWN, "critic"])
         assert resting == cost(passes[LATE, "critic"]) + 1
-        assert cost(passes[LATE, "generator"]) + cost(passes[LATE, "critic"]) + 4 * resting <= whole
+        counted = cost(passes[LATE, "generator"]) + cost(passes[LATE, "critic"]) + 4 * resting
+        told = 5 * sum(turn.mean.cost() for turn in turns("dmd2", given).values())
+        assert counted == pytest.approx(told) and counted <= whole
