@@ -65,11 +65,13 @@ def _torchrun() -> list[str]:
 
 
 def _first_host() -> str:
-    """Where the nodes meet. Snakemake's jobstep takes SLURM_JOB_NODELIST away: the allocation itself is asked."""
+    """Where the nodes meet. Snakemake's jobstep takes SLURM_JOB_NODELIST away: SLURM itself is asked."""
     if "SLURM_JOB_ID" not in os.environ:
         raise Fault("a job over several nodes needs SLURM: take the slurm profile (docs/clusters.md), or plan one node")
     nodes = _said("squeue", "--noheader", "--format=%N", f"--jobs={os.environ['SLURM_JOB_ID']}")
-    return _said("scontrol", "show", "hostnames", nodes).splitlines()[0]
+    first = _said("scontrol", "show", "hostnames", nodes).splitlines()[0]
+    told = dict(word.split("=", 1) for word in _said("scontrol", "show", "node", first).split() if "=" in word)
+    return told.get("NodeAddr", first)  # its name in SLURM need not be one of the network's
 
 
 def _said(*words: str) -> str:

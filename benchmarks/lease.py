@@ -96,7 +96,7 @@ def _take(known: Sequence[str], count: int) -> dict[str, IO[str]]:
     """So many free ones, or none. Called by the holder of the gate alone: between the two locks nobody comes."""
     taken: dict[str, IO[str]] = {}
     for name in known:
-        file = open(folder() / name.replace("/", "-"), "a")  # noqa: SIM115 - kept, or closed below
+        file: IO[str] = open(folder() / name.replace("/", "-"), "a")  # noqa: SIM115 - kept, or closed below
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

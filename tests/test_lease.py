@@ -192,12 +192,16 @@ def test_nodes_need_slurm() -> None:
 
 
 def test_torchrun_over_two_nodes(monkeypatch: pytest.MonkeyPatch, replaced: list[list[str]]) -> None:
-    said = {"squeue": "node[07-08]", "scontrol": "node07\nnode08"}
+    said = {
+        "squeue": "node[07-08]",
+        "scontrol show hostnames node[07-08]": "node07\nnode08",
+        "scontrol show node node07": "NodeName=node07 Arch=x86_64 CPUTot=64\n   NodeAddr=10.0.0.7 NodeHostName=node07",
+    }
     monkeypatch.setenv("SLURM_JOB_ID", "10003")
-    monkeypatch.setattr(launch, "_said", lambda *words: said[words[0]])
+    monkeypatch.setattr(launch, "_said", lambda *words: said[words[0] if words[0] == "squeue" else " ".join(words)])
     launch.enter(job(gpu=8, nodes=2), 0, ["run"])
     assert " ".join(replaced[0]).replace(sys.executable, "python") == (
         "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=1 --gpus-per-node=8 "
         "python -m torch.distributed.run --nnodes=2 --nproc-per-node=8 "
-        "--rdzv-backend=c10d --rdzv-id=10003 --rdzv-endpoint=node07:20003 -m benchmarks run"
+        "--rdzv-backend=c10d --rdzv-id=10003 --rdzv-endpoint=10.0.0.7:20003 -m benchmarks run"
     )
