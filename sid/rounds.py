@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -36,6 +36,11 @@ class Seat:
         """Gives its gradients back: the next player's need the room."""
         for parameter in self.parameters:
             parameter.grad = None
+
+
+def clipped(player: Player, norm: float | None) -> Player:
+    """The player under the recipe's bound on gradients, where the recipe states one."""
+    return player if norm is None else replace(player, optimiser=replace(player.optimiser, clip_norm=norm))
 
 
 def seats(players: Iterable[Player], nets: Mapping[str, nn.Module], engine: Engine | None = None) -> list[Seat]:

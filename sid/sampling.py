@@ -122,7 +122,7 @@ OFFSETS = {"round": 128.0, "truncate": 127.5}  # of clip(127.5 x + offset), trun
 def to_uint8(x: Tensor, rule: str = "round") -> Tensor:
     """Floats in [-1, 1] to grey levels. The rules differ by half a level, which moves a FID.
 
-    `round`: EDM and SiD, equal to rounding to the nearest level, as diffusers does. `truncate`: DMD2's sampler, GigaGAN.
+    `round`: EDM and SiD, equal to rounding to the nearest level, as diffusers does. `truncate`: DMD2, GigaGAN.
     """
     return (x.float() * 127.5 + OFFSETS[rule]).clip(0, 255).to(torch.uint8)
 

@@ -122,7 +122,7 @@ class _Run:
             net.to(engine.device, dtype)
         if start is not None:
             self._begin_from(start)
-        players = method.players(options)
+        players = [rounds.clipped(player, recipe.clip_norm) for player in method.players(options)]
         self.engine = engine = engine.suited(execution.footprint(self.nets, players, self.averages))
         self.hollow = execution.blank(self.nets["ema"]) if engine.sharded else None
         execution.prepare(self.nets, engine, dtype)

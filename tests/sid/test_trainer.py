@@ -17,6 +17,7 @@ from sid.engine import Engine
 from sid.fault import Fault
 from sid.method import Batch, Optimiser, Player, Progress, Terms
 from sid.nets import materialise
+from sid.rounds import clipped
 from tests import toy
 
 SID = methods()["sid"]
@@ -52,6 +53,17 @@ def test_three_steps_and_a_resume_equal_six(tmp_path):
     (tmp_path / "cut" / "recipe.json").unlink()  # the observers' counts are part of the recipe
     resumed = toy.distil(SID, OPTIONS, tmp_path / "cut", dropout=0.1)
     assert torch.equal(toy.weights(whole), toy.weights(resumed))
+
+
+def test_a_recipes_bound_on_gradients_holds_for_every_player(tmp_path):
+    """Adam does not see the scale of a gradient, so that the bound is looked for where it acts."""
+    seen = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rounds, "clipped", lambda player, norm: seen.append(norm) or clipped(player, norm))
+        toy.distil(SID, OPTIONS, tmp_path, clip_norm=0.5)
+    assert seen == [0.5, 0.5]
+    player = Player("p", ("p",), lambda nets, batch: Terms({}), Optimiser(1e-3, clip_norm=10.0))
+    assert clipped(player, None) is player and clipped(player, 0.5).optimiser == Optimiser(1e-3, clip_norm=0.5)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 3, 8])
