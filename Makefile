@@ -17,11 +17,11 @@ PLACED := $(VENV)/.placed-$(call sum,cat requirements.lock pyproject.toml; pwd)
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install reproduce test reference lint schemas lock
+.PHONY: help install reproduce test bench reference lint schemas lock
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "make reference | lint | schemas | lock: see CONTRIBUTING.md"
+	@echo "make bench | reference | lint | schemas | lock: see CONTRIBUTING.md"
 
 install: $(PLACED)
 
@@ -42,6 +42,10 @@ reproduce: install
 
 test: install
 	@$(PYTHON) -m pytest $(ARGS)
+
+# Speeds as ratios, measured here: records in benchmarks/speed/records/, shown in docs/speed.md. Takes the whole machine.
+bench: install
+	@$(PYTHON) -m benchmarks.speed
 
 # The project's own reference of the miniature: committed alone, with the reason.
 reference: install

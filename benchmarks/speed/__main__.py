@@ -1,0 +1,37 @@
+"""Every benchmark that this machine can run, one after the other, then the page: `make bench`."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+
+CPU = (
+    "metrics",
+    "steps sid-ddpmpp-32 --device cpu --batch 8 --rounds 2 --bare --engine channels_last=true",
+    "generation --device cpu",
+    "workflow --share mini",
+)
+GPU = (
+    "steps sid-ddpmpp-32",
+    "steps sid-lsg-sd15",
+    "steps sid-few-step-sdxl",
+    "steps dmd2-sdxl",
+    "generation --images 4096 --batch 512",
+)
+
+
+def main() -> int:
+    import torch
+
+    if not torch.cuda.is_available():
+        print("no GPU: what needs one is left out, its records stay as they are", flush=True)
+    for line in [*CPU, *(GPU if torch.cuda.is_available() else ())]:
+        print(f"== python -m benchmarks.speed.{line}", flush=True)
+        name, *words = shlex.split(line)
+        subprocess.run([sys.executable, "-m", f"benchmarks.speed.{name}", *words], check=True)
+    return subprocess.run([sys.executable, "-m", "benchmarks.speed.page"]).returncode
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

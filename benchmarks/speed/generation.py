@@ -1,0 +1,98 @@
+"""One-step sampling against the published scripts' loop: `python -m benchmarks.speed.generation`. Never a timed test.
+
+Both sides make the same number of images with the same network (DDPM++, 32 px, random weights), from one noise per seed
+to bytes on the host. The alternative draws each image from a torch generator of its own seed, as the scripts do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from benchmarks.speed.machine import facts, limited_to
+from benchmarks.speed.workflow import Clock, middle
+from sid import atomic
+
+RECORDS = Path(__file__).parent / "records"
+SIGMA = 2.5
+
+
+def main() -> int:
+    import torch
+
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--images", type=int, default=16)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    args = parser.parse_args()
+    if args.device == "cpu" and os.environ.get("OMP_NUM_THREADS") != str(args.threads):
+        again = [sys.executable, "-m", "benchmarks.speed.generation", *sys.argv[1:]]
+        os.execve(sys.executable, again, limited_to(args.threads))
+    if args.device == "cpu":
+        torch.set_num_threads(args.threads)
+    found: dict[str, Any] = {"command": " ".join(["python -m benchmarks.speed.generation", *sys.argv[1:]])}
+    found |= {**facts(args.threads), "images": args.images, "batch": args.batch}
+    found |= race(args.images, args.batch, args.rounds, args.device)
+    found["load_after"] = os.getloadavg()
+    path = RECORDS / f"generation-{args.device}.json"
+    atomic.write_json(path, found)
+    print(f"ratio: {found['ratio']}\n{path}")
+    return 0
+
+
+def race(images: int, batch: int, rounds: int, device: str) -> dict[str, Any]:
+    """The sides take turns; the first round of each is left out."""
+    import torch
+
+    from benchmarks.components import teachers
+    from benchmarks.speed.published_networks import CIFAR
+    from sid import sampling
+    from sid.condition import Unconditional
+    from sid.generator import Generator
+
+    with torch.device(device):
+        denoiser = teachers()["edm"].build(dict(CIFAR)).eval().requires_grad_(False)
+    sampler = sampling.from_generator(Generator(denoiser))
+    shape = (3, 32, 32)
+
+    def ours() -> Any:
+        return sampling.generate(sampler, Unconditional(), shape, range(images), 0, batch, device)
+
+    @torch.no_grad()
+    def theirs() -> Any:
+        made = []
+        sigma = torch.full((batch,), SIGMA, device=device)
+        for first in range(0, images, batch):
+            seeds = [torch.Generator(device).manual_seed(seed) for seed in range(first, first + batch)]
+            z = torch.stack([torch.randn(shape, generator=seed, device=device) for seed in seeds])
+            x = denoiser(SIGMA * z, sigma).image
+            made.append((x * 127.5 + 128).clip(0, 255).to(torch.uint8).cpu())
+        return torch.cat(made).numpy()
+
+    taken: dict[str, list[Clock]] = {"ours": [], "straightforward": []}
+    for number in range(rounds + 1):
+        for name, run in (("ours", ours), ("straightforward", theirs)):
+            one = timed(run)
+            print(f"{name}: {one['wall']:.2f} s", flush=True)
+            taken[name] += [one] if number else []
+    seconds = {name: middle(times) for name, times in taken.items()}
+    ratio = {clock: seconds["ours"][clock] / seconds["straightforward"][clock] for clock in ("wall", "cpu")}
+    return {"seconds": seconds, "all seconds": taken, "ratio": ratio}
+
+
+def timed(run: Any) -> Clock:
+    """Both sides end with bytes on the host: nothing is left to wait for."""
+    import time
+
+    wall, cpu = time.perf_counter(), time.process_time()
+    run()
+    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,89 @@
+"""The alternative that speeds are told against is what it says: it is frozen, with the published scripts' passes.
+
+Forward passes F (E: up to the encoder's features), backward passes B to weights and inputs, I to inputs alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from benchmarks.speed import straightforward
+from benchmarks.speed.cases import CASES, Side
+from tests.sid.test_passes import BATCH, Count, Passes, cost
+
+FROZEN = "99918082ae62a21e"
+
+SID = ({"F": 2, "B": 1}, {"F": 3, "B": 1, "I": 2})
+GUIDED = ({"F": 3, "B": 2}, {"F": 5, "B": 1, "I": 4})
+ADVERSARIAL = {"F": 1, "B": 1, "E": 2, "EB": 2}  # reuses the image of the generator's turn
+MATCHING = {"F": 4, "B": 1, "E": 1, "EI": 1}  # one F of these is guidance
+
+
+def passes(case: str, step: int, turn: int = 0) -> dict[str, Passes]:
+    """The passes of one iteration, by player; `step` is how many steps of a chain go before the last."""
+    loop = Side(CASES[case], BATCH, tiny=True, device="cpu").straightforward()
+    loop.iteration = turn
+    condition = loop.encode(BATCH)
+    loop.encode = lambda count: condition
+    counted: dict[str, Passes] = {}
+    counter = Count.__new__(Count)
+    for net in (loop.teacher, loop.critic, loop.generator):
+        net.register_forward_hook(counter._ran)
+    plain = loop.update
+
+    def update(net: Any, loss: Any) -> None:
+        name = "critic" if net is loop.critic else "generator"
+        counter.now = counted[name] = defaultdict(float)
+        plain(net, loss)
+
+    loop.update = update  # type: ignore[method-assign]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "randint", lambda *args: torch.tensor(step))
+        loop.iterate()
+    return {name: dict(found) for name, found in counted.items()}
+
+
+def test_it_is_frozen() -> None:
+    """A faster or slower alternative would move every ratio that was told: a change needs new records."""
+    assert hashlib.sha256(Path(straightforward.__file__).read_bytes()).hexdigest()[:16] == FROZEN
+
+
+@pytest.mark.parametrize(("case", "expected", "total"), [("sid-ddpmpp-32", SID, 11), ("sid-lsg-sd15", GUIDED, 18)])
+def test_one_step_passes(case: str, expected: tuple[Passes, Passes], total: float) -> None:
+    found = passes(case, 0)
+    assert found == dict(zip(("critic", "generator"), expected, strict=True))
+    assert sum(map(cost, found.values())) == total
+
+
+def test_a_chain_costs_its_steps() -> None:
+    for step in range(4):
+        found = passes("sid-few-step-sdxl", step)
+        critic, generator = SID
+        assert found == {"critic": critic | {"F": 2 + step}, "generator": generator | {"F": 3 + step}}
+
+
+def test_dmd2_passes() -> None:
+    """Five iterations: 40, and one more for guidance."""
+    own = passes("dmd2-sdxl", 0)
+    assert own == {"generator": MATCHING, "critic": ADVERSARIAL}
+    other = passes("dmd2-sdxl", 0, turn=1)
+    assert other == {"critic": ADVERSARIAL | {"F": 2}}
+    assert sum(map(cost, own.values())) + 4 * cost(other["critic"]) == 40 + 1
+
+
+def test_it_is_float32_with_foreach_adam() -> None:
+    loop = Side(CASES["sid-ddpmpp-32"], 2, tiny=True, device="cpu").straightforward()
+    for net, adam in loop.learners.items():
+        assert type(adam) is torch.optim.Adam and adam.defaults["foreach"] and not adam.defaults["fused"]
+        assert {parameter.dtype for parameter in net.parameters()} == {torch.float32}
+        assert not any(
+            parameter.is_contiguous(memory_format=torch.channels_last)
+            for parameter in net.parameters()
+            if parameter.ndim == 4 and parameter.shape[2] > 1 and parameter.shape[1] > 1
+        )
