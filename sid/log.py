@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from sid import atomic
+from sid.log_mirror import figures, mirror
 
 
 def report(sentence: str) -> None:
@@ -37,11 +38,14 @@ class Log:
             self.folder.mkdir(parents=True, exist_ok=True)
             path.write_text("".join(kept))
             self.file = open(path, "a")  # noqa: SIM115 - open as long as the run
+        self.mirror = mirror(self.folder)
 
     def write(self, row: dict[str, Any]) -> None:
         with atomic.writable(self.folder):
             self.file.write(json.dumps(row) + "\n")
             self.file.flush()
+        if self.mirror is not None:
+            self.mirror(row["images"], figures(row))
 
     def close(self) -> None:
         with contextlib.suppress(OSError):  # a disk that is full was told when the line was written

@@ -1,0 +1,72 @@
+"""The log's second copy: only if asked, in sentences if it can't be."""
+
+from __future__ import annotations
+
+import sys
+import types
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sid import log_mirror
+from sid.fault import Fault
+from sid.log import Log
+
+ROW = {
+    "images": 64,
+    "seconds": 1.5,
+    "players": {"critic": {"loss": 0.5, "noise": {"low": 1}}, "generator": {"sid": -2.0}},
+}
+FLAT = {"critic/loss": 0.5, "critic/noise/low": 1.0, "generator/sid": -2.0}
+
+
+def test_nothing_is_asked_for_and_nothing_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(log_mirror.VARIABLE, raising=False)
+    log = Log(tmp_path / "log.jsonl", 0)
+    log.write(ROW)
+    assert log.mirror is None and [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
+
+
+def test_wandb_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+    fake = types.ModuleType("wandb")
+    run = types.SimpleNamespace(log=lambda row, step: told.append((row, step)))
+    fake.init = lambda **given: told.append(given) or run  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    monkeypatch.setenv(log_mirror.VARIABLE, "wandb")
+    Log(tmp_path / "log.jsonl", 0).write(ROW)
+    assert told[0]["project"] == "sidbench" and told[0]["resume"] == "allow"
+    assert told[1] == ({"images": 64, **FLAT}, 64)
+
+
+def test_tensorboard_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[Any] = []
+
+    class Writer:
+        def __init__(self, folder: str):
+            told.append(folder)
+
+        def add_scalar(self, name: str, value: float, images: int) -> None:
+            told.append((name, value, images))
+
+        def flush(self) -> None:
+            told.append("flushed")
+
+    fake = types.ModuleType("torch.utils.tensorboard")
+    fake.SummaryWriter = Writer  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
+    monkeypatch.setenv(log_mirror.VARIABLE, "tensorboard")
+    Log(tmp_path / "log.jsonl", 0).write(ROW)
+    assert told == [str(tmp_path / "tensorboard"), *((name, value, 64) for name, value in FLAT.items()), "flushed"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "sentence"),
+    [("tensorbord", "did you mean 'tensorboard'"), ("wandb", "needs the package 'wandb': pip install wandb")],
+)
+def test_what_can_not_be_is_told(asked: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setenv(log_mirror.VARIABLE, asked)
+    with pytest.raises(Fault, match=sentence):
+        Log(tmp_path / "log.jsonl", 0)
