@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,7 +15,7 @@ from benchmarks.imageset import stated
 from benchmarks.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
 from benchmarks.protocol import PromptSource
 from benchmarks.released import describe
-from benchmarks.resolved import decisive, recipe_of, sampled, score_versions, scored, seeded
+from benchmarks.resolved import decisive, fingerprint, recipe_of, sampled, score_versions, scored, seeded, tabled
 from sid.discovery import UnknownName
 from sid.recipe import LOOP_VERSION
 from sid.teachers import pretrain
@@ -260,11 +258,14 @@ class Plan:
     def _table(self) -> None:
         """The tables of all runs, and the page made of them."""
         suite, runs = self.suite, self.of("run")
-        reference = _fingerprint([REFERENCE / f"{suite.name}.csv"])
-        published = _fingerprint(sorted((HERE / "published").glob("*.yaml")))
+        reference = fingerprint([REFERENCE / f"{suite.name}.csv"])
+        published = fingerprint(sorted((HERE / "published").glob("*.yaml")))
         section = {
-            "suite": told(suite),
-            "protocols": {name: protocol.model_dump(mode="json") for name, protocol in suite.protocols.items()},
+            "suite": tabled(suite),
+            "protocols": {
+                name: protocol.model_dump(mode="json", exclude={"shard", "keep_images"})  # they change no number
+                for name, protocol in suite.protocols.items()
+            },
             "reference": reference,
             "published": published,
         }
@@ -288,25 +289,3 @@ class Plan:
 def load_plan(suite: str, results: str = "results") -> Plan:
     """The plan of a suite by its name or file."""
     return Plan(load_suite(suite), results)
-
-
-def told(suite: Suite) -> dict[str, Any]:
-    """What of a suite its tables show. Newer keys are absent at their defaults, so that no table is outdated."""
-    said = suite.model_dump(mode="json", exclude={"protocols", "extends"})
-    for task in said["tasks"].values():
-        del task["machine"]
-        for key in ("real", "entries"):
-            if not task[key]:
-                del task[key]
-    if said["random_weights"] is None:
-        del said["random_weights"]
-    return said
-
-
-def _fingerprint(files: Iterable[Path]) -> str:
-    """Of the committed values that a table compares with; missing files are as good as none."""
-    total = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            total.update(file.name.encode() + b"\0" + file.read_bytes())
-    return total.hexdigest()[:12]

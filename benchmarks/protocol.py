@@ -105,6 +105,8 @@ class Protocol(Strict):
     extends: str | None = None
     samples: Count = Field(description="images that are generated and scored")
     batch: Count = Field(1000, description="images at a time; changes no number")
+    shard: Count | None = Field(None, description="images whose features are kept together: a killed run goes on")
+    keep_images: bool = Field(False, description="the shards' images too, as lossless zips beside the training state")
     seed: Whole = Field(0, description="of the samples' noise, the same for every entry")
     rules: Rules = Rules()
     prompts: Prompts | None = None

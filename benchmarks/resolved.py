@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from benchmarks import components
 from benchmarks.entry import Budget, Entry
@@ -12,6 +14,10 @@ from benchmarks.imageset import stated
 from benchmarks.protocol import Geometry, Protocol
 from sid.recipe import Adapters, Recipe
 
+if TYPE_CHECKING:
+    from benchmarks.config import Suite
+
+NEWER = ("real", "random_weights", "student", "engine")  # keys that came after the first tables
 IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
 
 
@@ -74,3 +80,29 @@ def score_versions(protocol: Protocol) -> dict[str, int]:
         if column.reference is not None:
             versions |= stated(column.reference.data)
     return versions
+
+
+def tabled(suite: Suite) -> dict[str, Any]:
+    """What of a suite its tables show. Newer keys are absent at their defaults, so that no table is outdated."""
+    said: dict[str, Any] = _said(suite.model_dump(mode="json", exclude={"protocols", "extends"}))
+    for task in said["tasks"].values():
+        if not task["entries"]:
+            del task["entries"]
+    return said
+
+
+def _said(value: Any) -> Any:
+    """Without machines, on which no result depends, and without the newer keys that say nothing."""
+    if not isinstance(value, dict):
+        return value
+    hidden = {"machine", *(key for key in NEWER if value.get(key) is None)}
+    return {key: _said(item) for key, item in value.items() if key not in hidden}
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """Of the committed values that a table compares with; missing files are as good as none."""
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:12]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -59,10 +60,13 @@ class Source:
     device: str = field(default_factory=here)
     bound: bool = True  # to the protocol's size; a published generator makes pictures of its own
 
-    def portions(self, protocol: Protocol, seed: int) -> Iterator[tuple[np.ndarray, list[str]]]:
-        """Images with their captions, as many at a time as the protocol says."""
-        for first in range(0, protocol.samples, protocol.batch):
-            indices = range(first, min(first + protocol.batch, protocol.samples))
+    def portions(
+        self, protocol: Protocol, seed: int, asked: range | None = None
+    ) -> Iterator[tuple[np.ndarray, list[str]]]:
+        """Images with their captions, as many at a time as the protocol says; of these sample indices, or of all."""
+        asked = range(protocol.samples) if asked is None else asked
+        for first in range(asked.start, asked.stop, protocol.batch):
+            indices = range(first, min(first + protocol.batch, asked.stop))
             made = sampling.generate(
                 self.sampler,
                 self.conditions,
@@ -100,7 +104,10 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
             source = _released(job, protocol)
         else:
             source = _control(job, protocol)
-        scored, steps = trials.of_source(source, protocol, scorer, GRID), source.steps
+        samples = Path(params["state"]) / "samples"
+        scored, steps = trials.of_source(source, protocol, scorer, GRID, samples), source.steps
+        if int(os.environ.get("RANK", 0)):
+            return  # its shards are made: the first process scores and writes
     scores = {
         "suite": plan.suite.name,
         "task": params["task"],

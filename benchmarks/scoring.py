@@ -90,6 +90,16 @@ class Scorer:
         """Those that can be computed."""
         return {name: column for name, column in self.protocol.metrics.items() if name not in self.unavailable}
 
+    @property
+    def places(self) -> list[Place]:
+        """What is kept of every image."""
+        return [
+            (geometry.identity, f"{extractor}.{output}")
+            for geometry, wanted in self._wanted().items()
+            for extractor, outputs in wanted.items()
+            for output in outputs
+        ]
+
     def look(self, images: np.ndarray | Images, captions: Sequence[str] = (), seen: Seen | None = None) -> Seen:
         """The features of these images, added to those of the images before."""
         seen = Seen() if seen is None else seen

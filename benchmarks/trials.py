@@ -5,12 +5,14 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks import shards
 from benchmarks.imageset import open_dataset
-from benchmarks.scoring import as_json
+from benchmarks.scoring import Seen, as_json
 
 if TYPE_CHECKING:
     from benchmarks.metric import Score
@@ -42,20 +44,29 @@ def of_dataset(name: str, protocol: Protocol, scorer: Scorer, shown: int) -> Sco
     return Scored(as_json(scorer.score(images, captions)), len(images), images[:shown], captions[:shown])
 
 
-def of_source(source: Source, protocol: Protocol, scorer: Scorer, shown: int) -> Scored:
-    """Every trial has its own seed: the protocol's, the next one, and so on."""
-    tried, first, told = [], np.empty(0, np.uint8), list[str]()
-    count = 0
+def of_source(source: Source, protocol: Protocol, scorer: Scorer, shown: int, folder: Path) -> Scored:
+    """Every trial has its own seed: the protocol's, the next one, and so on. Shards are kept in the folder."""
+    tried, first, count = [], np.empty(0, np.uint8), 0
     for trial in range(protocol.selection.trials):
-        seen = None
-        for made, captions in source.portions(protocol, protocol.seed + trial):
-            if seen is None and trial == 0:
-                first, told = made[:shown].copy(), captions[:shown]
-            seen = scorer.look(made, captions, seen)
-        assert seen is not None
+        seed = protocol.seed + trial
+        if protocol.shard is not None and protocol.shard < protocol.samples:
+            seen, images = shards.look(source, protocol, seed, scorer, folder, shown)
+        else:
+            seen, images = _at_once(source, protocol, seed, scorer, shown)
+        first = images if trial == 0 else first
         tried.append(scorer.score(seen))
         count = seen.count
+    told = source.captions.of(range(len(first))) if source.captions is not None else []
     return Scored(selected(tried, protocol), count, first, told)
+
+
+def _at_once(source: Source, protocol: Protocol, seed: int, scorer: Scorer, shown: int) -> tuple[Seen, np.ndarray]:
+    """The features of all samples, and the first images."""
+    seen, first = Seen(), np.empty(0, np.uint8)
+    for made, captions in source.portions(protocol, seed):
+        first = first if seen.count else made[:shown].copy()
+        scorer.look(made, captions, seen)
+    return seen, first
 
 
 def selected(tried: list[dict[str, Score]], protocol: Protocol) -> dict[str, Any]:
