@@ -69,7 +69,7 @@ def test_a_data_set_at_a_path_is_another_input_under_the_same_version(elsewhere:
 def test_a_suite_is_planned_without_its_data_and_told_what_is_missing(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(["plan", suite("cifar10")]) == 0
+    assert main(["plan", suite("cifar10"), "--jobs"]) == 0
     said = capsys.readouterr().out
     assert "run " in said and said.count("missing: ") == 2
     assert "cifar10 lacks the images" in said and "hpsv2 lacks" in said

@@ -1,27 +1,64 @@
-"""What a suite would do: its jobs in their order, with digests."""
+"""What a suite would do and what that would cost; `--jobs` lists its jobs in their order, with digests."""
 
 from __future__ import annotations
 
 import argparse
+from typing import TYPE_CHECKING
 
-HELP = "print the jobs of a suite"
-EXAMPLE = "sidbench plan mini --outputs"
+if TYPE_CHECKING:
+    from benchmarks.plan import Plan
+
+HELP = "estimate a suite's cost before it is paid, or list its jobs"
+EXAMPLE = "sidbench plan sd15 --gpu h100 --gpus 8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
-    parser.add_argument("--outputs", action="store_true", help="also the files that each job makes")
+    parser.add_argument(
+        "--gpu", metavar="NAME", help="a GPU of the table (default: what `sidbench calibrate` measured)"
+    )
+    parser.add_argument("--gpus", type=int, metavar="N", help="how many (default: the suite's largest training's)")
+    parser.add_argument("--json", action="store_true", help="the estimate as JSON")
+    parser.add_argument("--jobs", action="store_true", help="a line for every job, instead of the estimate")
+    parser.add_argument("--outputs", action="store_true", help="as --jobs, with the files that each job makes")
 
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks import models, needs
     from benchmarks.plan import load_plan
+    from sid.fault import Fault
 
+    if args.gpus is not None and args.gpus < 1:
+        raise Fault(f"--gpus must be at least 1 (got {args.gpus})")
     plan = load_plan(args.suite, args.results)
-    for job in plan.jobs:
-        print(f"{job.kind:<10} {job.digest}  {job.id}")
-        for path in job.outputs if args.outputs else ():
-            print(f"{'':<24} {path}")
-    for sentence in needs.faults(plan.suite) + models.missing(plan.suite):
-        print(f"missing: {sentence}")
+    if args.jobs or args.outputs:
+        for job in plan.jobs:
+            print(f"{job.kind:<10} {job.digest}  {job.id}")
+            for path in job.outputs if args.outputs else ():
+                print(f"{'':<24} {path}")
+        for sentence in needs.faults(plan.suite) + models.missing(plan.suite):
+            print(f"missing: {sentence}")
+        return 0
+    _estimate(plan, args)
     return 0
+
+
+def _estimate(plan: Plan, args: argparse.Namespace) -> None:
+    import json
+
+    from benchmarks import devices, estimate, estimate_table, models, needs
+
+    device = devices.chosen(args.gpu, args.results)
+    gpus = args.gpus or estimate.gpus_of(plan.suite)
+    told = (
+        plan.suite,
+        estimate.estimate(plan, gpus),
+        device,
+        gpus,
+        needs.faults(plan.suite) + models.missing(plan.suite),
+    )
+    if args.json:
+        print(json.dumps(estimate_table.as_json(*told), indent=1))
+        return
+    for line in estimate_table.lines(*told):
+        print(line)

@@ -55,7 +55,7 @@ def test_the_documented_suite_is_checked_and_planned(tmp_path: Path) -> None:
     suite.write_text(guests.documented("yaml"))
     checked = sidbench("check", str(suite), package=tmp_path)
     assert checked.returncode == 0 and "no fault" in checked.stdout, checked.stderr
-    planned = sidbench("plan", str(suite), package=tmp_path)
+    planned = sidbench("plan", str(suite), "--jobs", package=tmp_path)
     assert "digits-cond/fisher/0" in planned.stdout, planned.stderr
 
     wrong = yaml.safe_load(suite.read_text())

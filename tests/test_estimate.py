@@ -1,0 +1,231 @@
+"""What a plan says of a suite's cost: without torch, weights or data, by hand-reckoned sums, in 100 columns."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from benchmarks import devices, estimate, estimate_networks
+from benchmarks.cli import main
+from benchmarks.components import methods
+from benchmarks.devices import OF_MEASURED, OF_PEAK, TERA
+from benchmarks.estimate_memory import footprint_of
+from benchmarks.estimate_networks import Network
+from benchmarks.plan import load_plan
+from sid.fault import Fault
+
+SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released", "paper", "mini")
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("SIDBENCH_DATA", "SIDBENCH_WEIGHTS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+
+
+def one_row(**entry: Any) -> str:
+    """A suite of a single row on SD 1.5 with 2,560 images and two points of the curve."""
+    made = {
+        "name": "own",
+        "seeds": [0],
+        "teachers": {
+            "sd15": {
+                "family": "stable-diffusion",
+                "source": "stable-diffusion-v1-5/stable-diffusion-v1-5",
+                "conditional": True,
+                "resolution": 512,
+            }
+        },
+        "tasks": {
+            "coco": {
+                "teacher": "sd15",
+                "protocol": "gigagan-coco30k",
+                "prompts": {"name": "hpsv2", "dtype": "float16"},
+                "budget": {"images": 2560, "batch": 256, "micro_batch": 4, "observe": 2},
+            }
+        },
+        "entries": {"row": entry},
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(made))
+    return "own.yaml"
+
+
+def stages(suite: str) -> dict[str, estimate.Stage]:
+    return estimate.estimate(load_plan(suite)).stages
+
+
+def sd15() -> Network:
+    found = estimate_networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
+    assert found is not None
+    return found
+
+
+def test_every_suite_is_estimated_without_torch_in_100_columns() -> None:
+    """In one fresh process, with nothing there: no weights, no data, no calibration."""
+    code = (
+        "import sys; from benchmarks.cli import main\n"
+        f"for suite in {SUITES}: assert main(['plan', suite, '--gpu', 'h100', '--gpus', '8']) == 0\n"
+        "assert main(['plan', 'mini', '--outputs']) == 0\n"
+        "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert (
+        done.stdout.count("An estimate, by the table's NVIDIA H100 SXM") == len(SUITES) - 1
+    )  # the miniature's is the CPU's
+    shown = done.stdout.split("teacher    ")[0].splitlines()  # the list of jobs is as wide as its paths
+    wide = [line for line in shown if len(line) > 100 and "/" not in line]
+    assert not wide, wide
+    assert not list(Path().iterdir()), "an estimate writes nothing"
+
+
+def test_a_training_costs_its_declared_passes() -> None:
+    """SiD-LSG at 1.5: 8 forward passes, 18 units of work; its curve and its score each take the whole protocol."""
+    told, network = stages(one_row(method="sid-lsg", options={"kappa": 1.5})), sd15()
+    training, sampling, scoring = (told[name] for name in ("training", "sampling", "scoring"))
+    assert (training.jobs, training.images, training.passes) == (1, 2560, 2560 * 8)
+    assert training.flops == {"fp32": pytest.approx(2560 * 18 * network.forward)}
+    assert sampling.images == sampling.passes == scoring.images == 30_000 * 3
+    assert sampling.flops["fp32"] == pytest.approx(90_000 * (network.forward + network.decode))
+    towers = [estimate_networks.extractor_flops(name) or 0.0 for name in ("inception-clean", "clip-vit-g-14")]
+    assert scoring.flops["fp32"] == pytest.approx(90_000 * sum(towers))
+    assert told["prompts"].jobs == 2 and told["prompts"].disk == pytest.approx((30_000 + 3_200) * 77 * 768 * 2)
+    state = 4 * (3 * 2 + 1) * network.parameters  # two networks with two moments each, and the average
+    assert training.disk == 2 * state + 4 * network.parameters
+
+
+@pytest.mark.parametrize(
+    ("entry", "passes"),
+    [
+        ({"control": "teacher", "steps": 50, "kappa": 3}, 100),
+        ({"control": "teacher", "steps": 50}, 50),
+        ({"control": "untrained"}, 1),
+        ({"released": "hyper-sd15-4step"}, 4),
+        ({"released": "sid-lsg-sd15-1.5"}, 1),
+    ],
+)
+def test_samples_cost_the_passes_of_their_sampler(entry: dict[str, Any], passes: int) -> None:
+    told = stages(one_row(**entry))
+    assert told["sampling"].passes == 30_000 * passes and not told["training"].jobs
+    assert told["sampling"].flops["fp32"] == pytest.approx(30_000 * (passes * sd15().forward + sd15().decode))
+
+
+def test_pixel_models_are_solved_by_heun_and_scored_in_ten_trials() -> None:
+    told = stages("cifar10")
+    teachers = 2 * 10 * 50_000 * 35
+    assert told["sampling"].passes > teachers and told["pairs"].passes == 2 * 100_000 * 35
+
+
+def test_hours_follow_from_the_device_and_half_precision_is_another_rate() -> None:
+    told = stages(one_row(method="sid-lsg", budget={"engine": {"precision": "bf16"}}))["training"]
+    device = devices.tabulated("h100")
+    assert told.hours(device) == pytest.approx(told.flops["bf16"] / (OF_PEAK["bf16"] * 989.4 * TERA) / 3600)
+    assert set(told.flops) == {"bf16"}
+
+
+def test_a_wrong_gpu_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "mini", "--gpu", "h10"]) == 2
+    assert "unknown GPU 'h10'; did you mean 'h100'?" in capsys.readouterr().err
+    assert main(["plan", "mini", "--gpus", "0"]) == 2
+    assert "--gpus must be at least 1 (got 0)" in capsys.readouterr().err
+
+
+def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) -> None:
+    from benchmarks import devices_measured
+
+    assert main(["calibrate", "--device", "cpu", "--size", "32"]) == 0
+    told = json.loads(devices.calibration_file("results").read_text())
+    assert told["device"] and told["versions"]["torch"] and min(told["rates"].values()) > 0
+    found = devices.chosen(None, "results")
+    assert found.rates["fp32"] == OF_MEASURED * told["rates"]["fp32"]
+    capsys.readouterr()
+    assert main(["plan", "sd15"]) == 0
+    assert "measured by `sidbench calibrate`" in capsys.readouterr().out
+    assert devices.chosen("a100", "results") == devices.tabulated("a100"), "what is asked for goes before"
+    with pytest.raises(Fault, match="device must be one of cpu, cuda"):
+        devices_measured.measure("tpu")
+    for broken in ("{}", "[", '{"device": "x", "memory_bytes": 1, "rates": {"fp32": 0, "bf16": 1}}'):
+        devices.calibration_file("results").write_text(broken)
+        with pytest.raises(Fault, match="`sidbench calibrate` writes it anew"):
+            devices.calibrated("results")
+
+
+def test_the_estimate_as_data(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["plan", "sd15", "--gpu", "a100", "--gpus", "4", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["estimate"] and told["device"]["name"] == "NVIDIA A100 SXM 80 GB" and told["gpus"] == 4
+    assert told["device_hours"] == pytest.approx(sum(stage["device_hours"] for stage in told["stages"].values()))
+    assert any("stable-diffusion-v1-5" in sentence for sentence in told["missing"])
+
+
+def test_a_miniature_is_told_by_its_last_record_where_there_is_one() -> None:
+    plan = load_plan("smoke")
+    before = estimate.estimate(plan)
+    assert before.measured == 0 and before.stated > 0
+    job = next(job for job in plan.of("run") if "method" in job.params)
+    job.folder.mkdir(parents=True)
+    (job.folder / "record.json").write_text(json.dumps({"seconds": 1234.5}))
+    after = estimate.estimate(plan)
+    gained = after.stages["training"].cpu_seconds - before.stages["training"].cpu_seconds
+    assert after.measured == 1 and gained == pytest.approx(1234.5 - job.work / estimate.CPU_RATE)
+
+
+def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
+    assert estimate_networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 640) is None
+    assert estimate_networks._find("edm", "weights/somebody.pkl", None) is None
+    suite = yaml.safe_load(Path(one_row(control="untrained")).read_text())
+    suite["teachers"]["sd15"] |= {"source": "somebody/fine-tuned"}
+    Path("own.yaml").write_text(yaml.safe_dump(suite))
+    told = estimate.estimate(load_plan("own.yaml"))
+    assert "somebody/fine-tuned was not counted itself: sd15 stands for it" in told.unknown
+
+
+@pytest.mark.parametrize("name", sorted(methods()))
+def test_the_footprint_is_that_of_the_networks_that_are_built(name: str) -> None:
+    """All but a GAN's head, which is told beside; and an adapted student's base, which the trainer does not count."""
+    from sid import execution
+    from sid.lora import adapt, adapter_parameters
+    from sid.method import Ema, Head
+    from sid.nets import materialise
+    from tests import toy
+
+    method, teacher = methods()[name], toy.teacher()
+    options = method.options("toy", "digits", {"rank": 4} if name == "vsd" else {})
+    whole = sum(part.numel() for part in teacher.parameters())
+    adapted = toy.teacher()
+    adapt(adapted, 4, 1.0)
+    described = method.build(options)
+    bare = {net: kind for net, kind in described.items() if not isinstance(kind, Head)}
+    nets = materialise({**bare, "ema": Ema("generator", 1.0)}, teacher, 0)
+    players = [player for player in method.players(options)]
+    averages = ["ema", *(net for net, kind in described.items() if isinstance(kind, Ema))]
+    trimmed = [
+        type(player)(player.name, tuple(net for net in player.trains if net in nets), player.loss, player.optimiser)
+        for player in players
+    ]
+    built = execution.footprint(nets, trimmed, averages)
+    per_rank = sum(part.numel() for part in adapter_parameters(adapted)) / 4
+    network = Network("toy", 4, whole, per_rank, 1.0, 1.0, 0.0, toy.SHAPE)
+    told = footprint_of(method, options, network)
+    assert (told.frozen, sorted(told.trained), told.averaged) == (built.frozen, sorted(built.trained), built.averaged)
+
+
+def test_the_record_holds_the_published_sizes() -> None:
+    """Parameters as their publishers' files hold them; the smallest network is counted again here."""
+    from benchmarks.speed import flops
+
+    record = estimate_networks.counted()
+    told = {name: network["parameters"] for name, network in record["networks"].items()}
+    assert (told["ddpmpp-32"], told["ddpmpp-64"], told["adm-64"]) == (55_733_891, 61_805_571, 295_899_267)
+    assert (told["sd15"], told["sd21-base"], told["sdxl"]) == (859_520_964, 865_910_724, 2_567_463_684)
+    assert record["decoders"]["kl-4"]["parameters"] == 83_653_863
+    again = flops.pixels({"ddpmpp-32": flops.PIXELS["ddpmpp-32"]})
+    assert again == {"ddpmpp-32": record["networks"]["ddpmpp-32"]}
