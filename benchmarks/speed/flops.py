@@ -124,7 +124,8 @@ def extractors() -> dict[str, Any]:
     with torch.device("meta"):
         inception = Inception().eval()
     found = {}
-    for name, extractor in components.extractors().items():
+    known: dict[str, Any] = dict(components.extractors())
+    for name, extractor in known.items():
         if name.startswith("inception"):
             found[name] = {"parameters": parameters(inception), "flops": flops(lambda: inception(_meta(3, 299, 299)))}
         elif name.startswith("clip"):

@@ -96,5 +96,12 @@ PIXELS: dict[str, tuple[dict[str, Any], list[str]]] = {
 }
 DECODERS = {"kl-4": (4, True, (512, 768, 1024)), "kl-16": (16, False, (1024,))}  # channels, quantising layers, sides
 CLIP = {"clip-l": (768, 12, 12), "clip-h": (1024, 23, 16), "clip-bigg": (1280, 32, 20)}  # width, layers, heads
-T5 = {"d_model": 4096, "d_kv": 64, "d_ff": 10240, "num_layers": 24, "num_heads": 64, "feed_forward_proj": "gated-gelu"}
+T5: dict[str, Any] = {
+    "d_model": 4096,
+    "d_kv": 64,
+    "d_ff": 10240,
+    "num_layers": 24,
+    "num_heads": 64,
+    "feed_forward_proj": "gated-gelu",
+}
 TOKENS = {"clip": 77, "t5": 120, "blip": 35}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import statistics
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import astuple
 from pathlib import Path
 from typing import Any
@@ -88,7 +89,7 @@ SID = {"critic": 4, "generator": 7}
 MATCHING = {"critic": 4, "generator": 5}
 GUIDED = {"critic": 7, "generator": 11}
 ADVERSARIAL = {"critic": 5.5, "generator": 7}
-TABLE: dict[str, tuple[str, dict[str, Any], dict[str, float]]] = {
+TABLE: dict[str, tuple[str, dict[str, Any], Mapping[str, float]]] = {
     "sid": ("sid", {}, SID),
     "sim": ("sim", {}, SID),
     "sida": ("sida", {}, ADVERSARIAL),
@@ -114,7 +115,7 @@ TABLE: dict[str, tuple[str, dict[str, Any], dict[str, float]]] = {
 
 
 @pytest.mark.parametrize(("name", "given", "expected"), TABLE.values(), ids=TABLE.keys())
-def test_passes_of_an_update(name: str, given: dict[str, Any], expected: dict[str, float], tmp_path: Path) -> None:
+def test_passes_of_an_update(name: str, given: dict[str, Any], expected: Mapping[str, float], tmp_path: Path) -> None:
     """What is counted is what the method declares, from which the plan's hours come."""
     count, told = Count(name, given, tmp_path), turns(name, given)
     assert {player for _, player in count.passes} == set(expected) == set(told)
