@@ -57,13 +57,22 @@ def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> l
         found[name].folders.append(folder)
     for one in found.values():
         if seeds:
-            one.suite = one.suite.model_copy(update={"seeds": seeds})
+            one.suite = _reseeded(one.suite, seeds)
         one.folders = list(dict.fromkeys(one.folders))
         one.runs = runs.merge(one.folders)
         if not one.runs:
             places = ", ".join(str(folder) for folder in one.folders)
             raise Fault(f"{places}: no finished run; `snakemake --config suite={one.suite.name}` makes them")
     return list(found.values())
+
+
+def _reseeded(suite: Suite, seeds: tuple[int, ...]) -> Suite:
+    """The suite with other seeds; a task with fewer of its own takes as many of these."""
+    tasks = {
+        name: task if task.seeds is None else task.model_copy(update={"seeds": seeds[: len(task.seeds)]})
+        for name, task in suite.tasks.items()
+    }
+    return suite.model_copy(update={"seeds": seeds, "tasks": tasks})
 
 
 def _is_folder(name: str) -> bool:
