@@ -59,7 +59,7 @@ def networks() -> dict[str, Any]:
     for name, (family, kind, config, sources, sides, (channels, decoder, text, encoders)) in LATENT.items():
         network = _diffusers(family, kind, config)
         condition = _condition(text, network)
-        shapes = {side: (channels, side // SHRINKS, side // SHRINKS) for side in sides}
+        shapes: dict[int, tuple[int, ...]] = {side: (channels, side // SHRINKS, side // SHRINKS) for side in sides}
         told = {"decoder": decoder, "text": list(text), "encoders": encoders}
         found[name] = {"family": family, "sources": sources, **told, **_counted(network, shapes, condition)}
     return found | pixels(PIXELS)
@@ -83,7 +83,7 @@ def decoders() -> dict[str, Any]:
     found = {}
     for name, (channels, quantised, sides) in DECODERS.items():
         with torch.device("meta"):
-            model = diffusers.AutoencoderKL(
+            model: Any = diffusers.AutoencoderKL(
                 block_out_channels=(128, 256, 512, 512),
                 down_block_types=("DownEncoderBlock2D",) * 4,
                 up_block_types=("UpDecoderBlock2D",) * 4,
