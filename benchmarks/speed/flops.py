@@ -80,10 +80,11 @@ def decoders() -> dict[str, Any]:
     """The autoencoders' two halves."""
     import diffusers
 
+    kind: Any = diffusers.AutoencoderKL
     found = {}
     for name, (channels, quantised, sides) in DECODERS.items():
         with torch.device("meta"):
-            model: Any = diffusers.AutoencoderKL(
+            model = kind(
                 block_out_channels=(128, 256, 512, 512),
                 down_block_types=("DownEncoderBlock2D",) * 4,
                 up_block_types=("UpDecoderBlock2D",) * 4,
