@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from sid.denoiser import Denoiser
 from sid.draws import key
+from sid.fault import Fault
 from sid.generator import Generator
 from sid.lora import View, adapt, adapter_parameters
 from sid.method import Copy, Ema, Head, Lora, Net, Student
@@ -36,6 +37,7 @@ def materialise(
             built[name] = Generator(copy.deepcopy(teacher), net.chain).eval()
             if student is not None:
                 _seeded(seed, name, lambda net=built[name]: adapt(net.denoiser, student.rank, student.alpha, on=True))
+                _refuse_bare(name, built[name].denoiser)
     for name, net in nets.items():  # after the copies: adapters change the teacher's module in place
         if isinstance(net, Head):
             assert probe is not None, "a head needs the teacher's features"
@@ -43,11 +45,18 @@ def materialise(
             built[name] = _seeded(seed, name, lambda net=net, f=features: net.make(f.shape[1], f.shape[-1])).eval()
         elif isinstance(net, Lora):
             _seeded(seed, name, lambda net=net: adapt(teacher, net.rank, net.alpha))
+            _refuse_bare(name, teacher)
             built["teacher"], built[name] = View(teacher, on=False).eval(), View(teacher, on=True).eval()
     for name, net in nets.items():
         if isinstance(net, Ema):
             built[name] = copy.deepcopy(built[net.of]).requires_grad_(False).eval()
     return built
+
+
+def _refuse_bare(name: str, denoiser: Denoiser) -> None:
+    """Adapters sit on torch's own linear and convolutional layers; the EDM networks have layers of their own."""
+    if not adapter_parameters(denoiser):
+        raise Fault(f"the {name} is adapters, and no layer of a network of the family {denoiser.family} takes them")
 
 
 def _seeded(seed: int, name: str, make: Callable):

@@ -41,13 +41,7 @@ class Sida(Method):
         "cifar10": {"augment": 0.12},
         "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
         "digits": {"lr": 2e-3, "lr_generator": 2e-3, "generator_from": 2_000, "adversarial_from": 20_000},
-        "shapes": {
-            "lr": 2e-4,
-            "lr_generator": 2e-4,
-            "pooling": "spatial",
-            "generator_from": 1_000,
-            "adversarial_from": 2_000,
-        },
+        "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "generator_from": 1_000, "adversarial_from": 2_000},
     }
 
     def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:

@@ -79,12 +79,12 @@ def cifar(path: Path, each: int = 3) -> tuple[Path, np.ndarray, list[int]]:
     return tar(path, files, "w:gz"), images, labels
 
 
-def coco(folder: Path, count: int = 4, year: str = "val2014") -> list[str]:
+def coco(folder: Path, count: int = 4, year: str = "val2014", size: tuple[int, int] = (20, 24)) -> list[str]:
     """A COCO-shaped annotation file and the images it lists; the captions of all images, outer blanks included."""
     names = [f"COCO_{year}_{identity:012d}.jpg" for identity in range(10, 10 + count)]
     (folder / year).mkdir(parents=True)
     for seed, name in enumerate(names):
-        (folder / year / name).write_bytes(png(seed, 20, 24, "jpeg"))
+        (folder / year / name).write_bytes(png(seed, *size, "jpeg"))
     rows = [
         {"id": 100 * at + which, "image_id": 10 + at, "caption": f"caption {which} of {at}" + " " * (which % 2)}
         for at in range(count)

@@ -110,7 +110,7 @@ def data(folder: Path, count: int) -> list[str]:
     """CIFAR-10, COCO-2014 and training prompts in a data folder; COCO's captions, one an image."""
     folder.mkdir()
     cifar(folder / "cifar-10-python.tar.gz", 2)
-    captions = coco(folder / "coco2014", count)
+    captions = coco(folder / "coco2014", count, size=(300, 304))  # patches are 299 pixels
     (folder / "prompts").mkdir()
     (folder / "prompts" / "aesthetic.txt").write_text("".join(f"a picture of {number}\n" for number in range(12)))
     return [caption for caption in captions if caption.startswith("caption 0")]
