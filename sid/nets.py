@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +38,7 @@ def materialise(
             built[name] = Generator(copy.deepcopy(teacher), net.chain).eval()
             if student is not None:
                 _seeded(seed, name, lambda net=built[name]: adapt(net.denoiser, student.rank, student.alpha, on=True))
-                _refuse_bare(name, built[name].denoiser)
+                _refuse_bare(name, cast(Generator, built[name]).denoiser)
     for name, net in nets.items():  # after the copies: adapters change the teacher's module in place
         if isinstance(net, Head):
             assert probe is not None, "a head needs the teacher's features"

@@ -120,7 +120,10 @@ def test_options_become_the_methods_dataclass(tmp_path: Path) -> None:
             {"entries": {"soft": {"options": {"alpha": 3}}}},
             "entries.soft: on two: alpha above 2 needs a conditional teacher",
         ),
-        ({"entries": {"soft": {"control": "teacher"}}}, "entries.soft: must name exactly one of method, control and released"),
+        (
+            {"entries": {"soft": {"control": "teacher"}}},
+            "entries.soft: must name exactly one of method, control and released",
+        ),
         ({"entries": {"teacher": {"steps": None}}}, "entries.teacher: the control 'teacher' needs steps"),
         ({"entries": {"floor": {"options": {"a": 1}}}}, "entries.floor: a control has no options"),
         ({"entries": {"floor": {"control": "helpout"}}}, "unknown value 'helpout'; did you mean 'heldout'?"),
