@@ -88,10 +88,10 @@ def _make(
 ) -> None:
     from safetensors.numpy import save
 
-    seen, kept, first = Seen(), [], np.empty(0, np.uint8)
+    seen, kept, first = Seen(), [], [np.empty(0, np.uint8)]
     for made, captions in source.portions(protocol, seed, indices):
-        if not seen.count and not indices.start:
-            first = made[:shown]
+        if not indices.start:
+            first = [*(first if seen.count else []), made[: max(shown - seen.count, 0)]]
         kept += [made] if protocol.keep_images else []
         scorer.look(made, captions, seen)
     if kept:
@@ -100,4 +100,4 @@ def _make(
     arrays = {_name(place): np.ascontiguousarray(seen.of(place)) for place in scorer.places}
     told = {"weights": json.dumps(scorer.weights, sort_keys=True)}
     # Written last: a shard that is there is whole.
-    atomic.write_bytes(file, save({**arrays, FIRST: np.ascontiguousarray(first)}, told))
+    atomic.write_bytes(file, save({**arrays, FIRST: np.ascontiguousarray(np.concatenate(first))}, told))

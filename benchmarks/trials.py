@@ -62,11 +62,11 @@ def of_source(source: Source, protocol: Protocol, scorer: Scorer, shown: int, fo
 
 def _at_once(source: Source, protocol: Protocol, seed: int, scorer: Scorer, shown: int) -> tuple[Seen, np.ndarray]:
     """The features of all samples, and the first images."""
-    seen, first = Seen(), np.empty(0, np.uint8)
+    seen, first = Seen(), list[np.ndarray]()
     for made, captions in source.portions(protocol, seed):
-        first = first if seen.count else made[:shown].copy()
+        first.append(made[: max(shown - seen.count, 0)].copy())
         scorer.look(made, captions, seen)
-    return seen, first
+    return seen, np.concatenate(first)
 
 
 def selected(tried: list[dict[str, Score]], protocol: Protocol) -> dict[str, Any]:

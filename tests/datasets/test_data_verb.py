@@ -39,7 +39,7 @@ def suite(reference: str = "coco2014", split: str = "val", own: bool = False) ->
     prompts = Prompts(name="coco2014-30k", count=30_000)
     protocol = Protocol(name="p", samples=8, prompts=prompts, metrics={"fid": column, "again": column})
     teachers = {"t": SimpleNamespace(data="cifar10"), "published": SimpleNamespace(data=None)}
-    task = SimpleNamespace(prompts=PromptSource(file="mine.txt") if own else None)
+    task = SimpleNamespace(prompts=PromptSource(file="mine.txt") if own else None, real=None)
     return SimpleNamespace(teachers=teachers, tasks={"k": task}, protocols={"p": protocol})
 
 
