@@ -161,6 +161,6 @@ def test_everything_and_one_thing_can_be_listed(home: Path, capsys: pytest.Captu
     for name in ("mini", "aesthetic", "./own.npy", "ffhq64"):
         assert main(["data", name]) == 0
     assert main(["data", "cifar100"]) == 2
-    assert main(["data", "cifar10", "--prepare"]) == 2
+    assert main(["data", "ffhq64", "--prepare"]) == 2
     said = capsys.readouterr().err
     assert "did you mean 'cifar10'" in said and "name a suite" in said
