@@ -66,18 +66,23 @@ def statistics(
     ddof: int = 1,
 ) -> Path:
     """Mean and covariance of the features, as `sidbench score --reference` takes them."""
-    made = {
+    made = described(images, extractor, output, geometry)
+    key = "\n".join([made["family"], output, made["geometry"], made["images"], str(ddof)])
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
+    if not path.is_file():
+        write_statistics(path, moments(array, ddof), made)
+    return path
+
+
+def described(images: Images, extractor: Extractor, output: str, geometry: Geometry) -> dict[str, str]:
+    """What statistics are of: told in their file, and asked for when it is read."""
+    return {
         "family": family(extractor),
         "output": output,
         "geometry": geometry.identity,
         "images": images.digest,
         "source": images.source,
     }
-    key = "\n".join([made["family"], output, made["geometry"], made["images"], str(ddof)])
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
-    if not path.is_file():
-        write_statistics(path, moments(array, ddof), made)
-    return path
 
 
 def remember(images: Images, store: Store) -> None:

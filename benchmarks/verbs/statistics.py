@@ -37,7 +37,8 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.geometry import Geometry
     from benchmarks.images import open_images
     from benchmarks.imagescore import Settings, check_device, open_extractor
-    from benchmarks.store import family, write_statistics
+    from benchmarks.preparation import described
+    from benchmarks.store import write_statistics
     from sid.discovery import UnknownName
 
     if args.output.suffix != ".safetensors":
@@ -57,13 +58,7 @@ def run(args: argparse.Namespace) -> int:
     found = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
     for said in found.warnings():
         print(f"! {said}")
-    made = {
-        "family": family(extractor),
-        "output": output,
-        "geometry": geometry.identity,
-        "images": images.digest,
-        "source": images.source,
-    }
+    made = described(images, extractor, output, geometry)
     write_statistics(args.output, moments(found.features[args.features], args.ddof), made)
     print(f"{args.output}: {len(images):,} images, {made['family']}")
     return 0

@@ -55,13 +55,17 @@ def test_three_steps_and_a_resume_equal_six(tmp_path):
     assert torch.equal(toy.weights(whole), toy.weights(resumed))
 
 
-def test_a_recipes_bound_on_gradients_holds_for_every_player(tmp_path):
-    """Adam does not see the scale of a gradient, so that the bound is looked for where it acts."""
-    seen = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(rounds, "clipped", lambda player, norm: seen.append(norm) or clipped(player, norm))
-        toy.distil(SID, OPTIONS, tmp_path, clip_norm=0.5)
-    assert seen == [0.5, 0.5]
+def test_a_recipes_bound_on_gradients_holds_for_every_player(tmp_path, monkeypatch):
+    """Adam does not see the scale of a gradient, so that the bound is read off the players that were seated."""
+    seated, seats = [], rounds.seats
+
+    def seen(players, nets, engine):
+        seated.extend(players)
+        return seats(players, nets, engine)
+
+    monkeypatch.setattr(rounds, "seats", seen)
+    toy.distil(SID, OPTIONS, tmp_path, clip_norm=0.5)
+    assert [player.optimiser.clip_norm for player in seated] == [0.5, 0.5]
     player = Player("p", ("p",), lambda nets, batch: Terms({}), Optimiser(1e-3, clip_norm=10.0))
     assert clipped(player, None) is player and clipped(player, 0.5).optimiser == Optimiser(1e-3, clip_norm=0.5)
 
