@@ -51,6 +51,8 @@ def prepare(nets: Mapping[str, nn.Module], engine: Engine, dtype: torch.dtype) -
     half = settings.precision == "bf16"
     if half and dtype != torch.float32:
         raise Fault(f"engine precision bf16 keeps float32 weights: the recipe's dtype must be float32 (got {dtype})")
+    # float32 is float32: torch would give a GPU's convolutions ten bits of mantissa (TF32) unasked.
+    torch.backends.cudnn.allow_tf32 = False
     if half:
         _store_in_half(nets["teacher"])
     done: set[nn.Module] = set()
