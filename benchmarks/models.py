@@ -52,8 +52,6 @@ def _teacher(name: str, teacher: Teacher) -> Iterator[str]:
 
 
 def _released(described: Released) -> Iterator[str]:
-    if described.kind == "none":
-        return
     try:
         if described.file is not None:
             locate_file(str(described.repository), described.file, {})

@@ -31,12 +31,17 @@ class Released(Strict):
     title: str
     paper: str
     family: str = Field(description="the teacher family whose network it is")
-    kind: Literal["pipeline", "network", "lora", "edm", "none"] = Field(
-        description="a whole pipeline | one network's tensors over a base | adapters over a base | a published EDM "
-        "pickle | none: no loader fits its files, and the note says why"
+    kind: Literal["pipeline", "network", "lora", "edm"] = Field(
+        description="a whole pipeline | one network's tensors over a base | adapters over a base | an EDM pickle"
     )
     repository: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
-    file: str | None = Field(None, description="inside the repository; absent for a whole pipeline")
+    file: str | None = Field(
+        None, description="inside the repository, `*` for the only file that fits; absent for a whole pipeline"
+    )
+    key: str | None = Field(None, description="under which the file's dictionary holds the tensors")
+    prefix: str = Field("", description="before every tensor's name in the file")
+    names: Literal["diffusers", "pixart"] = Field("diffusers", description="whose names the tensors have")
+    wrapper: str | None = Field(None, description="the family's other process, if the network is entered through one")
     base: str | None = Field(None, description="the pipeline that gives what the file leaves out")
     process: Literal["own", "flow"] = Field("own", description="own: as the base's scheduler config says")
     prediction: Literal["own", "x0", "data-noise"] = Field("own", description="what the network says")
@@ -60,7 +65,7 @@ class Released(Strict):
 
     @model_validator(mode="after")
     def _whole(self) -> Released:
-        needed = {"pipeline": ("repository",), "edm": ("repository", "file"), "none": ("note",)}
+        needed = {"pipeline": ("repository",), "edm": ("repository", "file")}
         for key in needed.get(self.kind, ("repository", "file", "base")):
             if not getattr(self, key):
                 raise ValueError(f"kind {self.kind} needs {key}")
@@ -96,7 +101,9 @@ def describe(name: str) -> Released:
 
 
 def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
-    """A file of a repository: in the folder given for it, or in the Hugging Face cache."""
+    """A file of a repository: in the folder given for it, or in the Hugging Face cache. `*` finds the only one."""
+    if "*" in file:
+        return _only_file(repository, file, places)
     if repository in places:
         inside = Path(places[repository]) / file
         if not inside.is_file():
@@ -114,6 +121,27 @@ def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
         ) from None
 
 
+def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Path:
+    """The one file of that form, for repositories whose file names no text that was read gives."""
+    folder = places.get(repository)
+    if folder is None:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            folder = Path(snapshot_download(repository, local_files_only=True))
+        except LocalEntryNotFoundError:
+            raise Fault(
+                f"{repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
+                f"to fetch it: hf download {repository}"
+            ) from None
+    found = sorted(Path(folder).glob(pattern))
+    if len(found) != 1:
+        listed = ", ".join(file.name for file in found[:5]) or "none"
+        raise Fault(f"{folder} should hold one file {pattern} (of {repository}), and holds {listed}")
+    return found[0]
+
+
 def open_released(described: Released, places: Mapping[str, Path] | None = None, imports: Path | None = None) -> Opened:
     """The generator with what decodes and encodes for it. `places` are folders that stand for repositories.
 
@@ -122,8 +150,6 @@ def open_released(described: Released, places: Mapping[str, Path] | None = None,
     from benchmarks import released_networks as networks
 
     places = places or {}
-    if described.kind == "none":
-        raise Fault(f"{described.name} can't be opened: {described.note}")
     openers: dict[str, Any] = {
         "pipeline": networks.from_pipeline,
         "network": networks.from_network,

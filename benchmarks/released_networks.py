@@ -21,6 +21,7 @@ from sid.guidance import guided
 from sid.noise import Flow, Process
 from sid.teacher import Teacher
 from sid.teachers.latent import folder as folders
+from sid.teachers.latent.pixart_names import from_original
 
 TICKS = 1000  # what a rectified flow over SD's network is told: 1000 t
 
@@ -90,22 +91,38 @@ def from_network(described: Released, places: Mapping[str, Path], imports: Path 
     file = locate_file(described.repository, described.file, places)
     if file.suffix == ".pkl":
         file = _imported(file, imports) / "network.safetensors"
-    if file.suffix == ".safetensors":
-        tensors = load_file(file)
-    else:
-        try:
-            tensors = torch.load(file, map_location="cpu", weights_only=True)
-        except Exception as error:
-            why = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise Fault(f"{file} is no file of plain tensors: {why}") from None
+    tensors = load_file(file) if file.suffix == ".safetensors" else _torch_file(file)
+    tensors = _named(described, tensors, file)
     family, base = components.teachers()[described.family], place_of(described.base, places)
-    denoiser = family.load(base)
+    denoiser = family.load(base, **({"wrapper": described.wrapper} if described.wrapper else {}))
+    if described.names == "pixart":
+        tensors = from_original(tensors, inside(denoiser.network).pos_embed.pos_embed)
     if file.suffix == ".safetensors" and (file.parent / "config.json").is_file():
         # A network whose own config lies beside it may differ from the base's: LCM's has a guidance embedding.
         own = folders.read_json(file.parent / "config.json")
         denoiser = family.build({**denoiser.settings, "network": own})
     _fill(denoiser.network, tensors, file)
     return Opened(generator_of(described, denoiser), family, base)
+
+
+def _torch_file(file: Path) -> Any:
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise Fault(f"{file} is no file of plain tensors: {why}") from None
+
+
+def _named(described: Released, tensors: Any, file: Path) -> dict[str, Tensor]:
+    """The file's tensors, without what stands around and before them."""
+    if described.key is not None:
+        if not isinstance(tensors, Mapping) or described.key not in tensors:
+            raise Fault(f"{file} has no '{described.key}' (expected a dictionary with the tensors under it)")
+        tensors = tensors[described.key]
+    if not isinstance(tensors, Mapping):
+        raise Fault(f"{file} holds {type(tensors).__name__}, and names with tensors are expected")
+    start = described.prefix
+    return {str(name)[len(start) :]: value for name, value in tensors.items() if str(name).startswith(start)}
 
 
 def from_lora(described: Released, places: Mapping[str, Path], imports: Path | None) -> Opened:
@@ -142,7 +159,8 @@ def from_edm(described: Released, places: Mapping[str, Path], imports: Path | No
 
 
 def inside(adapter: Any) -> Any:
-    """The diffusers network in its adapter."""
+    """The diffusers network in its adapter, within the wrapper to another process if there is one."""
+    adapter = getattr(adapter, "inner", adapter)
     return getattr(adapter, "unet", None) or adapter.transformer
 
 

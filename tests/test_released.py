@@ -23,6 +23,7 @@ from sid.discovery import UnknownName
 from sid.fault import Fault
 from sid.guidance import guided as guide
 from sid.prompts import cache_prompts
+from sid.teachers.latent.pixart_names import from_original
 from tests.sid.teachers import tiny_pipelines as tiny
 
 PROMPT = "a red cube"
@@ -243,6 +244,30 @@ def test_a_published_edm_pickle(tmp_path: Path) -> None:
     assert torch.allclose(opened.generator([z], condition), theirs, atol=1e-6) and opened.source is None
 
 
+def test_pixarts_original_names(tmp_path: Path) -> None:
+    """SIM-DiT: averaged tensors under 'ema', x0 = 2.5 z - 2.5 eps(2.5 z / sqrt(7.25), 440), as its script reads."""
+    from tests.sid.teachers.test_pixart_names import original
+
+    described = describe("sim-dit")
+    assert described.repository and described.base
+    base = tiny.save("pixart", tmp_path)
+    positions = tiny.pixart().transformer.pos_embed.pos_embed
+    tensors = {**original(), "pos_embed": positions}
+    held = {f"module.model.{name}": value for name, value in tensors.items()} | {"module.u": torch.zeros(1001)}
+    torch.save({"ema": held}, tmp_path / "sim.pth")
+    opened = open_released(described, {described.repository: tmp_path, described.base: base})
+    condition = condition_of(opened.family, base, tmp_path)
+    ours = opened.generator(noise(), condition)
+    transformer = tiny.pixart().transformer
+    transformer.load_state_dict(from_original(tensors))
+    told = {"encoder_hidden_states": condition.text, "encoder_attention_mask": condition.mask}
+    size = {"resolution": None, "aspect_ratio": None}
+    z = noise()[0]
+    with torch.no_grad():
+        entered = transformer(2.5 * z / 7.25**0.5, timestep=torch.tensor([440]), added_cond_kwargs=size, **told)
+    assert near(ours, 2.5 * z - 2.5 * entered.sample[:, :4])
+
+
 def test_guidance_of_sampling_runs_both_branches(bases: dict[str, Path], tmp_path: Path) -> None:
     plain = describe("sdxl-turbo-1step")
     guided = Released.model_validate({**plain.model_dump(), "guidance": 2.0})
@@ -267,7 +292,13 @@ def test_what_cannot_be_opened_is_one_sentence(
         assert "\n" not in sentence and all(word in sentence for word in words), sentence
 
     lightning, base = {"ByteDance/SDXL-Lightning": tmp_path}, {SDXL: bases[SDXL], SD15: bases[SD15]}
-    refused("sim-dit", {}, "can't be opened", "original tensor names")
+    pixart = {"PixArt-alpha/PixArt-XL-2-512x512": tiny.save("pixart", tmp_path / "base"), "Fetchniche/SIM": tmp_path}
+    refused("sim-dit", {}, "not in the Hugging Face cache", "hf download Fetchniche/SIM")
+    refused("sim-dit", pixart, "should hold one file *.pt*", "holds none")
+    torch.save({"model": {}}, tmp_path / "sim.pth")
+    refused("sim-dit", pixart, "has no 'ema'")
+    torch.save({"ema": {"module.model.x_embedder.proj.bias": torch.zeros(16)}}, tmp_path / "sim.pth")
+    refused("sim-dit", pixart, "does not fit", "missing")
     refused("sdxl-lightning-4step", base, "not in the Hugging Face cache", "hf download ByteDance/SDXL-Lightning")
     refused("sdxl-lightning-4step", base | lightning, "has no sdxl_lightning_4step_unet.safetensors")
     tensors = load_file(bases[SDXL] / "unet" / WEIGHTS)

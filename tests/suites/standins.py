@@ -20,6 +20,7 @@ from tests.datasets.made_files import cifar, coco, png
 from tests.sid.teachers import tiny_pipelines as tiny
 from tests.sid.teachers.pickle_opcodes import module_tree, pickled
 from tests.sid.teachers.published_files import TINY
+from tests.sid.teachers.test_pixart_names import original
 
 COMMIT = "0" * 40
 TEXT_TIME: dict[str, Any] = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
@@ -95,13 +96,14 @@ def models(hub: Path, weights: Path) -> None:
 
     def place(name: str) -> Path:
         told = describe(name)
-        file = cached(hub, str(told.repository)) / str(told.file)
+        file = cached(hub, str(told.repository)) / str(told.file).replace("*", "x")
         file.parent.mkdir(parents=True, exist_ok=True)
         return file
 
     edm_pickle(place("sid-cifar10-cond"))
     place("sid-lsg-sd15-1.5").write_bytes(pickle.dumps({"ema": tiny.unet(16, 5).eval()}))
     save_file(tiny.adapters(tiny.unet(16, 5), "peft"), place("lcm-lora-sd15-4step"))
+    torch.save({"ema": {f"module.model.{name}": value for name, value in original().items()}}, place("sim-dit"))
     network = tiny.unet(40, 9, projection_class_embeddings_input_dim=72, **TEXT_TIME)
     save_file({name: value.half() for name, value in network.state_dict().items()}, place("sdxl-lightning-4step"))
 

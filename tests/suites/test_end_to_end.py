@@ -48,7 +48,12 @@ KEPT: dict[str, dict[str, dict[str, Any]]] = {
         "sdxl-turbo-1step": {},  # a whole pipeline
         "sdxl-lightning-4step": {},  # a network's tensors over a base
     },
-    "pixart-sim": {"teacher": TEACHER, "sim-dit": {}, "untrained": {}},
+    "pixart-sim": {
+        "teacher": TEACHER,
+        "sim-dit": {},
+        "untrained": {},
+        "sim-dit-released": {},  # a network's tensors under the original names
+    },
 }
 NEEDS_FILES = {"aesthetic", "image-reward"}  # metrics whose published parts have no form with made weights
 
