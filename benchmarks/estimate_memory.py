@@ -57,10 +57,10 @@ def footprint_of(method: Method, options: Any, network: Network, rank: int | Non
     """The networks that a method builds. `rank` is that of adapters which stand for the student."""
     nets = method.build(options).values()
     whole = network.parameters
-    frozen, trained, averaged = whole, list[int](), 0
+    base, trained, averaged = 0, list[int](), 0
     for net in nets:
         if isinstance(net, Student):
-            frozen += 0 if rank is None else whole  # the student's own frozen base
+            base += 0 if rank is None else whole
             trained.append(whole if rank is None else round(rank * network.adapters))
             averaged += whole
         elif isinstance(net, Copy):
@@ -70,7 +70,7 @@ def footprint_of(method: Method, options: Any, network: Network, rank: int | Non
         elif isinstance(net, Ema):
             averaged += whole
     # Which players keep no first moment stands in their optimisers, which need torch: none is taken off.
-    return Footprint(frozen, tuple(trained), (), averaged)
+    return Footprint(whole, tuple(trained), (), averaged, base)
 
 
 def saves(settings: EngineSettings) -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -31,7 +30,7 @@ from benchmarks.process import here
 from benchmarks.record import rates, recipe, sha256, write_record
 from benchmarks.scoring import Scorer
 from sid import atomic, generator, sampling
-from sid.engine_settings import EngineSettings
+from sid.engine_settings import EngineSettings, first_process
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.log import report
@@ -105,9 +104,10 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
         else:
             source = _control(job, protocol)
         samples = Path(params["state"]) / "samples"
+        if not first_process():
+            trials.help_out(source, protocol, scorer, samples, GRID)
+            return
         scored, steps = trials.of_source(source, protocol, scorer, GRID, samples), source.steps
-        if int(os.environ.get("RANK", 0)):
-            return  # its shards are made: the first process scores and writes
     scores = {
         "suite": plan.suite.name,
         "task": params["task"],
@@ -224,12 +224,18 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
         quiet=quiet,
         start=start,
         engine=EngineSettings(**params["engine"]),
+        everywhere=True,
     )
-    generator.save(trained.generator, job.folder, {"method": method.name, "digest": job.digest, **origin.facts})
+    if first_process():
+        _write_student(trained, job, method.name, origin)
+    return trained, source(trained.generator)
+
+
+def _write_student(trained: Trained, job: Job, method: str, origin: Origin) -> None:
+    generator.save(trained.generator, job.folder, {"method": method, "digest": job.digest, **origin.facts})
     _write_adapters(trained.generator, job)
     curve = "".join(json.dumps(row) + "\n" for row in trained.curve)
     atomic.write_text(job.folder / "curve.jsonl", curve)
-    return trained, source(trained.generator)
 
 
 def _write_adapters(student: Generator, job: Job) -> None:

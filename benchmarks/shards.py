@@ -29,11 +29,8 @@ def look(
     source: Source, protocol: Protocol, seed: int, scorer: Scorer, folder: Path, shown: int
 ) -> tuple[Seen, np.ndarray]:
     """The features of all samples of a seed, and the first images."""
+    make(source, protocol, seed, scorer, folder, shown)
     ranges = ranges_of(protocol)
-    for number in order(len(ranges)):
-        file = _file(folder, seed, number)
-        if _read(file, scorer) is None:
-            _make(source, protocol, seed, ranges[number], scorer, file, shown)
     seen, first = Seen(), np.empty(0, np.uint8)
     for number, indices in enumerate(ranges):
         kept = _read(_file(folder, seed, number), scorer)
@@ -44,6 +41,15 @@ def look(
         seen.captions += source.captions.of(indices) if source.captions is not None else []
         seen.count += len(indices)
     return seen, first
+
+
+def make(source: Source, protocol: Protocol, seed: int, scorer: Scorer, folder: Path, shown: int) -> None:
+    """The shards of a seed that are not there yet."""
+    ranges = ranges_of(protocol)
+    for number in order(len(ranges)):
+        file = _file(folder, seed, number)
+        if _read(file, scorer) is None:
+            _make(source, protocol, seed, ranges[number], scorer, file, shown)
 
 
 def ranges_of(protocol: Protocol) -> list[range]:

@@ -76,6 +76,7 @@ class Footprint:
     trained: tuple[int, ...]  # of each player
     momentless: tuple[int, ...]  # of the players whose beta1 is 0
     averaged: int  # of all averages
+    base: int = 0  # a student's own, under its adapters: it stays in full precision, as the averages of it do
 
     def bytes_each(self, settings: EngineSettings, processes: int, itemsize: int = 4) -> float:
         """Bytes of weights, gradients and optimisers on one of so many processes; activations come on top.
@@ -84,6 +85,6 @@ class Footprint:
         """
         frozen = self.frozen * (2 if settings.precision == "bf16" else itemsize)
         saved = 0 if settings.first_moment else sum(self.momentless)
-        kept = 3 * sum(self.trained) - saved + max(self.trained, default=0) + self.averaged
+        kept = 3 * sum(self.trained) - saved + max(self.trained, default=0) + self.averaged + self.base
         whole = frozen + kept * itemsize
         return whole / processes if settings.strategy == "fsdp2" else whole

@@ -32,9 +32,13 @@ def footprint(nets: Mapping[str, nn.Module], players: Iterable[Player], averages
 
     players = list(players)
     trained = [trained_parameters(nets, player.trains) for player in players]
-    adapters = {id(parameter) for parameters in trained for parameter in parameters}
+    moved = {id(parameter) for parameters in trained for parameter in parameters}
+    averages = list(averages)
+    still = {name: {id(part): part for part in net.parameters() if id(part) not in moved} for name, net in nets.items()}
+    teacher = still.pop("teacher")
+    others = {key: part for name, parts in still.items() if name not in averages for key, part in parts.items()}
     return Footprint(
-        frozen=count(parameter for parameter in nets["teacher"].parameters() if id(parameter) not in adapters),
+        frozen=count(teacher.values()),
         trained=tuple(map(count, trained)),
         momentless=tuple(
             count(parameters)
@@ -42,6 +46,7 @@ def footprint(nets: Mapping[str, nn.Module], players: Iterable[Player], averages
             if player.optimiser.betas[0] == 0
         ),
         averaged=sum(count(nets[name].parameters()) for name in averages),
+        base=count(part for key, part in others.items() if key not in teacher),
     )
 
 

@@ -188,13 +188,15 @@ def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
     assert "somebody/fine-tuned was not counted itself: sd15 stands for it" in told.unknown
 
 
+@pytest.mark.parametrize("rank", [None, 4], ids=["whole student", "adapted student"])
 @pytest.mark.parametrize("name", sorted(methods()))
-def test_the_footprint_is_that_of_the_networks_that_are_built(name: str) -> None:
-    """All but a GAN's head, which is told beside; and an adapted student's base, which the trainer does not count."""
+def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: int | None) -> None:
+    """All but a GAN's head, which is told beside."""
     from sid import execution
     from sid.lora import adapt, adapter_parameters
     from sid.method import Ema, Head
     from sid.nets import materialise
+    from sid.recipe import Adapters
     from tests import toy
 
     method, teacher = methods()[name], toy.teacher()
@@ -204,7 +206,8 @@ def test_the_footprint_is_that_of_the_networks_that_are_built(name: str) -> None
     adapt(adapted, 4, 1.0)
     described = method.build(options)
     bare = {net: kind for net, kind in described.items() if not isinstance(kind, Head)}
-    nets = materialise({**bare, "ema": Ema("generator", 1.0)}, teacher, 0)
+    student = None if rank is None else Adapters(rank, 1.0)
+    nets = materialise({**bare, "ema": Ema("generator", 1.0)}, teacher, 0, student=student)
     players = [player for player in method.players(options)]
     averages = ["ema", *(net for net, kind in described.items() if isinstance(kind, Ema))]
     trimmed = [
@@ -214,8 +217,10 @@ def test_the_footprint_is_that_of_the_networks_that_are_built(name: str) -> None
     built = execution.footprint(nets, trimmed, averages)
     per_rank = sum(part.numel() for part in adapter_parameters(adapted)) / 4
     network = Network("toy", 4, whole, per_rank, 1.0, 1.0, 0.0, toy.SHAPE)
-    told = footprint_of(method, options, network)
-    assert (told.frozen, sorted(told.trained), told.averaged) == (built.frozen, sorted(built.trained), built.averaged)
+    told = footprint_of(method, options, network, rank)
+    averaged = sum(part.numel() for net in averages for part in nets[net].parameters())
+    assert (told.frozen, sorted(told.trained), told.base) == (built.frozen, sorted(built.trained), built.base)
+    assert built.averaged == averaged and (rank is not None or told.averaged == averaged)
 
 
 def test_the_record_holds_the_published_sizes() -> None:

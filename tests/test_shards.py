@@ -79,6 +79,15 @@ def test_processes_share_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert [file.read_bytes() for file in ours] == [file.read_bytes() for file in theirs]
 
 
+def test_a_helper_makes_shards_and_scores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Scorer, "score", lambda *_: pytest.fail("the first process alone scores"))
+    for number, told in enumerate(({"shard": 5, "selection": {"trials": 2, "rule": "mean"}}, {}, {"shard": 20})):
+        asked, folder = protocol(**told), tmp_path / str(number)
+        trials.help_out(source(), asked, Scorer(asked, {}), folder, 6)
+        assert len(list(folder.glob("*/*.safetensors"))) == (8 if number == 0 else 0)
+    assert Colours.seen == 40
+
+
 def test_images_are_kept_where_they_are_asked_for(tmp_path: Path) -> None:
     scored = score(tmp_path, shard=8, keep_images=True)
     files = sorted((tmp_path / "seed-0").glob("*.zip"))

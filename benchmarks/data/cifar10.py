@@ -1,4 +1,4 @@
-"""CIFAR-10 (Krizhevsky 2009): the original archive of pickled batches, its folder, or the zip of EDM's tools."""
+"""CIFAR-10 (Krizhevsky 2009): the original archive or its folder, EDM's zip, or Hugging Face's parquet."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.datafile import DataFile, Missing, folders
+from benchmarks.datafile import DataFile
 from benchmarks.filedataset import FileDataset, opened
 from sid.fault import Fault
 
@@ -17,14 +17,16 @@ if TYPE_CHECKING:
     from benchmarks.images import Images
 
 TERMS = "no licence stated"
+PARQUET = "plain_text"  # the folder in uoft-cs/cifar10
 ZIP = DataFile("the images as EDM's zip", ("cifar10-32x32.zip", "cifar10.zip"), TERMS, "EDM's dataset_tool.py makes it")
 ARCHIVE = DataFile(
-    "the images as the original archive, its folder or EDM's zip",
-    ("cifar-10-python.tar.gz", "cifar-10-batches-py", *ZIP.names),
+    "the images as the original archive, its folder, EDM's zip or Hugging Face's folder of parquet files",
+    ("cifar-10-python.tar.gz", "cifar-10-batches-py", *ZIP.names, PARQUET),
     TERMS,
     "https://www.cs.toronto.edu/~kriz/cifar.html",
 )
 BATCHES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "heldout": ("test_batch",)}
+SHARDS = {"train": "train", "heldout": "test"}
 VALUES = 3 * 32 * 32
 
 
@@ -40,7 +42,7 @@ class Cifar10(FileDataset):
     def opened(self, split: str) -> Images:
         from benchmarks.images import Array
 
-        path = self._path()
+        path = self.locate(ARCHIVE)
         if path.suffix != ".zip":
             return Array(_split(path, split)[0], f"{path}, {split}")
         if split != "train":
@@ -48,25 +50,25 @@ class Cifar10(FileDataset):
         return opened(path)
 
     def labels(self, split: str) -> np.ndarray:
-        path = self._path()
+        path = self.locate(ARCHIVE)
         return _split(path, split)[1] if path.suffix != ".zip" else super().labels(split)
-
-    def _path(self) -> Path:
-        """The file that is there. Parquet is named, since it is what many have."""
-        try:
-            return self.locate(ARCHIVE)
-        except Missing as missing:
-            parquet = [file for folder in folders(self.name, self.given) for file in sorted(folder.glob("*.parquet"))]
-            if not parquet:
-                raise
-            raise Fault(
-                [f"{parquet[0]}: parquet is not read here (it would need pyarrow)", *missing.sentences]
-            ) from None
 
 
 @lru_cache(maxsize=4)
 def _split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 images [N, 3, 32, 32] and labels, batch by batch in the published order."""
+    """uint8 images [N, 3, 32, 32] and labels, in the files' own order."""
+    images, labels = _of_parquet(path, split) if path.name == PARQUET else _of_batches(path, split)
+    images.flags.writeable = labels.flags.writeable = False  # they are shared by all that ask
+    return images, labels
+
+
+def _of_parquet(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+    from benchmarks.parquet import files_of, images_and_labels
+
+    return images_and_labels(files_of(folder, SHARDS[split]), Cifar10.shape)
+
+
+def _of_batches(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
     contents = _batches(path)
@@ -79,7 +81,6 @@ def _split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
         except Fault as fault:
             raise Fault([f"{path}: {name}: {sentence}" for sentence in fault.sentences]) from None
     images, labels = (np.concatenate(of_all) for of_all in zip(*parts, strict=True))
-    images.flags.writeable = labels.flags.writeable = False  # they are shared by all that ask
     return images, labels
 
 

@@ -123,11 +123,38 @@ def test_labels_and_sizes_are_checked(home: Path) -> None:
         imagenet.source("trian")
 
 
-def test_parquet_is_named_and_not_read(home: Path) -> None:
-    (home / "cifar10").mkdir()
-    (home / "cifar10" / "train-00000-of-00001.parquet").write_bytes(b"PAR1")
-    with pytest.raises(Fault, match=r"train-00000-of-00001.parquet: parquet is not read here"):
-        components.datasets()["cifar10"].images("train")
+def test_hugging_faces_parquet_of_cifar(home: Path) -> None:
+    folder = home / "cifar10" / "plain_text"
+    pixels, labels = made.parquet(folder, "train", 2)
+    held, _ = made.parquet(folder, "test", 1)
+    cifar = components.datasets()["cifar10"]
+    assert np.array_equal(cifar.images("train"), pixels) and cifar.labels("train").tolist() == labels
+    assert np.array_equal(cifar.images("heldout"), held)
+    assert np.array_equal(open_dataset(f"cifar10@{folder}").images("train"), pixels), "given by its path too"
+
+
+def test_damaged_parquet_is_one_sentence(home: Path) -> None:
+    def refused(folder: Path, words: str) -> None:
+        with pytest.raises(Fault, match=words) as told:
+            open_dataset(f"cifar10@{folder}").images("train")
+        assert len(told.value.sentences) == 1 and "\n" not in told.value.sentences[0]
+
+    def folder(name: str) -> Path:
+        return home / name / "plain_text"
+
+    made.parquet(folder("a"), "test", 1)
+    refused(folder("a"), r"has no train-\*.parquet")
+    made.parquet(folder("b"), "train", 2)
+    (folder("b") / "train-00001-of-00002.parquet").unlink()
+    refused(folder("b"), "has 1 of 2 parquet files")
+    made.parquet(folder("c"), "train", 1)
+    file = folder("c") / "train-00000-of-00001.parquet"
+    file.write_bytes(file.read_bytes()[:-20])
+    refused(folder("c"), "can't be read as parquet")
+    made.parquet(folder("d"), "train", 1, label="kind")
+    refused(folder("d"), "has no column label")
+    made.parquet(folder("e"), "train", 1, side=16)
+    refused(folder("e"), r"row 0 has the shape \[3, 16, 16\], expected \[3, 32, 32\]")
 
 
 def test_coco_must_be_what_its_annotation_lists(home: Path) -> None:

@@ -12,7 +12,7 @@ from benchmarks.components import methods, teachers
 from sid.draws import Draws
 from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.prompts import PromptCache, PromptConditions, cache_prompts
-from sid.recipe import Recipe
+from sid.recipe import Adapters, Recipe
 from sid.trainer import Data, train
 from tests import toy
 from tests.sid.teachers import tiny_pipelines
@@ -25,9 +25,11 @@ CASES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "sd-dmd2": ("dmd2", "stable-diffusion", {"kappa": 1.75, "t_init": 999.0, "ratio": 1}),
     "sd-vsd": ("vsd", "stable-diffusion", {}),
     "sdxl-chain": ("sid-few-step", "sdxl", {}),
+    "sd-adapters": ("sid-lsg", "stable-diffusion", {}),
     "edm": ("sid", "edm", {}),
 }
-HALVED = "sdxl-chain"  # the case that is trained with every saving at once
+STUDENTS = {"sd-adapters": Adapters(2, 2.0)}  # of cases whose student is adapters
+HALVED = ("sdxl-chain", "sd-adapters")  # the cases that are trained with every saving at once
 HALF = EngineSettings("fsdp2", precision="bf16", checkpointing=True, split_backward=True, first_moment=False)
 
 
@@ -67,6 +69,6 @@ def distil(case: str, folder: Path, state: Path, engine: EngineSettings = FAITHF
     name, family, given = CASES[case]
     method = methods()[name]
     teacher, data = opened(family, folder)
-    recipe = Recipe(images=8, batch=4, ema_halflife=1.0, save_seconds=1e9, dtype=dtype)
+    recipe = Recipe(images=8, batch=4, ema_halflife=1.0, save_seconds=1e9, dtype=dtype, student=STUDENTS.get(case))
     options = method.options("", "", given)
     return toy.weights(train(method, options, teacher, data, recipe, state, quiet=True, engine=engine, everywhere=True))

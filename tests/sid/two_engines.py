@@ -166,7 +166,8 @@ def main(folder: Path) -> None:
         found[strategy, f"from {saved}"] = toy.weights(toy.distil(SID, options(SID), place, **told))
     for case in families.CASES:
         found[case] = families.distil(case, folder, folder / "sharded" / case, EngineSettings("fsdp2"))
-    found["half"] = families.distil(families.HALVED, folder, folder / "half", families.HALF, "float32")
+    for case in families.HALVED:
+        found["half", case] = families.distil(case, folder, folder / "half" / case, families.HALF, "float32")
     found["adapters"] = adapters_are_shards(folder / "adapters")
     found["at once"] = fault_of(folder / "full", 2**26)
     found["meanwhile"] = fault_of(folder / "full-thread", 0)
