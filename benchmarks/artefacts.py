@@ -15,13 +15,13 @@ from benchmarks.imageset import open_dataset
 from benchmarks.process import here
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
+from sid.data import Data
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.method import TeacherFacts
 from sid.prompts import PromptCache, PromptConditions
 from sid.teachers.edm import fill
-from sid.trainer import Data
 
 CAPTIONS = "captions"  # embedded, below a folder of latents
 

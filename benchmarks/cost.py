@@ -6,7 +6,7 @@ BACKWARD = 2  # a backward pass costs about two forward passes
 START = 500_000.0  # the start of a process, in passes of a miniature's network
 EXTRACTOR = START + 600 * 128 * (1 + BACKWARD)  # a network of the miniature's size
 PAGE = START
-TRANSFORMER = 10.0  # the miniature's text-to-image network, in passes of the digits' one
+TRANSFORMER = 28.0  # the miniature's text-to-image network, in passes of the digits' one
 
 
 def teacher(images: int, price: float = 1.0) -> float:

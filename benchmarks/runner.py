@@ -34,7 +34,6 @@ from sid.engine_settings import EngineSettings, first_process
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.log import report
-from sid.trainer import Data, Trained, train
 
 if TYPE_CHECKING:
     from benchmarks.config import Suite
@@ -42,6 +41,8 @@ if TYPE_CHECKING:
     from benchmarks.plan import Plan
     from benchmarks.protocol import Protocol
     from sid.condition import Conditions
+    from sid.data import Data
+    from sid.trainer import Trained
 
 GRID = 64  # samples kept for the report: the first sample indices, never chosen
 
@@ -187,6 +188,8 @@ def _source(
 
 def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Trained, Source]:
     """Trains the student and writes it with its curve."""
+    from sid.trainer import train  # and with it torch's checkpoints and shards: other jobs start without them
+
     params = job.params
     method = components.methods()[params["method"]]
     options = options_of(suite, params["task"], params["entry"])

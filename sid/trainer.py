@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sid import ema, execution, rounds
-from sid.condition import Condition, Conditions
+from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
 from sid.draws import Draws, sent
@@ -42,16 +42,6 @@ class Trained:
     seconds: float
     passes: float
     peak_memory: int
-
-
-@dataclass
-class Data:
-    """What the trainer hands to the players beside noise."""
-
-    conditions: Conditions
-    sample_shape: tuple[int, ...]
-    real: Callable[[Draws], tuple[Tensor, Condition]] | None = None  # draws -> (images, their condition)
-    pairs: Callable[[Draws], tuple[Tensor, Tensor, Condition]] | None = None  # draws -> (noise, image, condition)
 
 
 def train(

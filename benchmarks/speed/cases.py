@@ -14,10 +14,10 @@ from benchmarks.components import methods, teachers
 from benchmarks.speed.published_networks import CIFAR, CLIP, SD15, SDXL
 from benchmarks.speed.straightforward import Loop, MatchingLoop, Told
 from sid.condition import Condition, Unconditional
+from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.draws import Draws
 from sid.engine_settings import EngineSettings
-from sid.trainer import Data
 
 TOKENS, WORDS, PROMPTS = 77, 49408, 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "epsilon"}

@@ -11,9 +11,10 @@ from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
 from sid.passes import Turn, Turns, denoising
 
 if TYPE_CHECKING:
+    from sid.data import Data
     from sid.denoiser import Denoiser
     from sid.recipe import Recipe
-    from sid.trainer import Data, Trained
+    from sid.trainer import Trained
 
 
 @dataclass(frozen=True)

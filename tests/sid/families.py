@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from benchmarks.components import methods, teachers
+from sid.data import Data
 from sid.draws import Draws
 from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.prompts import PromptCache, PromptConditions, cache_prompts
 from sid.recipe import Adapters, Recipe
-from sid.trainer import Data, train
+from sid.trainer import train
 from tests import toy
 from tests.sid.teachers import tiny_pipelines
 from tests.sid.teachers.test_edm_networks import TINY

@@ -14,6 +14,7 @@ from torch import nn
 from benchmarks.components import methods, teachers
 from sid import execution, nets, sharding
 from sid.adam import Momentless, make_optimiser
+from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.engine import ROOM, Engine
 from sid.engine_settings import FAITHFUL, EngineSettings, Footprint
@@ -21,7 +22,7 @@ from sid.fault import Fault
 from sid.lora import adapt
 from sid.method import Optimiser
 from sid.recipe import Recipe
-from sid.trainer import Data, train
+from sid.trainer import train
 from tests import toy
 from tests.sid.teachers.test_edm_networks import TINY
 
