@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sid import sharding
-from sid.adam import make_optimiser
+from sid.adam import Adam
 from sid.draws import key
 from sid.engine import Engine
 from sid.method import Batch, Optimiser, Player, Progress, Terms
@@ -25,7 +25,7 @@ class Seat:
 
     player: Player
     parameters: list[nn.Parameter]
-    optimiser: torch.optim.Optimizer
+    optimiser: Adam
     roots: list[nn.Module]  # the sharded networks that it trains; none where networks are whole
     steps: int = 0
     seen: list[Terms] = field(default_factory=list)
@@ -52,7 +52,7 @@ def seats(players: Iterable[Player], nets: Mapping[str, nn.Module], engine: Engi
         for parameter in parameters:
             parameter.requires_grad_(True)
         entered = [root for path in player.trains for root in roots[path.partition(".")[0]]] if engine.sharded else []
-        optimiser = make_optimiser(player.optimiser, parameters, engine.settings.first_moment)
+        optimiser = Adam(parameters, player.optimiser, engine.settings.first_moment)
         taken.append(Seat(player, parameters, optimiser, entered))
     if engine.sharded:
         sharding.settle(dict.fromkeys(root for entered in roots.values() for root in entered))
@@ -129,8 +129,7 @@ def _step(seat: Seat, engine: Engine, progress: Progress, watch: bool) -> None:
         torch._foreach_clamp_max_(gradients, settings.clip_value)
     if settings.clip_norm is not None:
         torch._foreach_mul_(gradients, (settings.clip_norm / (engine.norm(gradients) + 1e-6)).clamp(max=1.0))
-    for group in seat.optimiser.param_groups:
-        group["lr"] = settings.lr * _rate(settings, seat.steps, progress.fraction)
+    seat.optimiser.rate = settings.lr * _rate(settings, seat.steps, progress.fraction)
     weights = [sharding.local(parameter.detach()) for parameter in seat.parameters] if watch else []
     before = [weight.clone() for weight in weights]
     seat.optimiser.step()

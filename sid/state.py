@@ -25,6 +25,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 from sid import atomic
+from sid.adam import Adam
 from sid.engine import Engine
 from sid.fault import Fault
 from sid.log import report
@@ -55,7 +56,7 @@ class TrainState:
         folder: Path,
         recipe: dict[str, Any],
         nets: nn.ModuleDict,
-        optimisers: Sequence[torch.optim.Optimizer],
+        optimisers: Sequence[Adam],
         engine: Engine,
     ):
         self.folder, self.recipe, self.nets, self.engine = folder, recipe, nets, engine
@@ -82,16 +83,15 @@ class TrainState:
                 "choose another folder or remove that one"
             )
 
-    def _slots(self) -> Iterator[tuple[str, torch.optim.Optimizer, nn.Parameter]]:
+    def _slots(self) -> Iterator[tuple[str, Adam, nn.Parameter]]:
         """Every (name, optimiser, parameter) whose state is kept; a second optimiser of a parameter is numbered."""
         names = {parameter: name for name, parameter in self.nets.named_parameters()}
         seen: set[str] = set()
         for number, optimiser in enumerate(self.optimisers):
-            for group in optimiser.param_groups:
-                for parameter in group["params"]:
-                    name = names[parameter]
-                    yield (f"{name}#{number}" if name in seen else name), optimiser, parameter
-                    seen.add(name)
+            for parameter in optimiser.parameters:
+                name = names[parameter]
+                yield (f"{name}#{number}" if name in seen else name), optimiser, parameter
+                seen.add(name)
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
         """What there is: a player that has not yet played has no optimiser state, and gets none by being saved."""

@@ -26,6 +26,7 @@ from sid import atomic
 ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).parent / "records" / "workflow.json"
 SEEDS = 250  # of the smoke suite: five jobs each
+STARTS = {"training": "benchmarks.runner, sid.trainer", "other": "benchmarks.runner"}  # what a job imports
 Clock = dict[str, float]
 
 
@@ -107,10 +108,15 @@ def share(suite: str) -> dict[str, Any]:
         folder = Path(name)
         wall = reproduce(folder, suite)["wall"]
         jobs = _spans(folder / ".snakemake" / "metadata")
-    start = middle([call(ROOT, sys.executable, "-c", "import benchmarks.runner") for _ in range(3)])["wall"]
+    starts = {
+        name: middle([call(ROOT, sys.executable, "-c", f"import {modules}") for _ in range(3)])["wall"]
+        for name, modules in STARTS.items()
+    }
+    plan = load_plan(suite)
+    training = len(plan.of("teacher")) + sum("method" in job.params for job in plan.of("run"))
     idle = wall * cores - sum(jobs)
-    lost = idle + start * len(jobs)
-    told = {"cores": cores, "wall": wall, "jobs": len(jobs), "idle": idle, "start of a job": start}
+    lost = idle + starts["training"] * training + starts["other"] * (len(jobs) - training)
+    told = {"cores": cores, "wall": wall, "jobs": len(jobs), "trainings": training, "idle": idle, "start": starts}
     return {"suite": suite, **told, "share": lost / (wall * cores)}
 
 

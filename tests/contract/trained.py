@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from sid.adam import Adam
 from sid.engine_settings import FAITHFUL, EngineSettings
 from sid.method import Batch, Ema, Method, Player, Progress, Terms
 from sid.recipe import Recipe
@@ -110,8 +111,8 @@ def a_gradient_reaches_only_whom_a_player_trains(method: Method, folder: Path) -
         playing.update(player=player.name, nets=nets)
         return player.loss(nets, batch)
 
-    def look(optimiser: torch.optim.Optimizer) -> None:
-        trained = {id(parameter) for group in optimiser.param_groups for parameter in group["params"]}
+    def look(optimiser: Adam) -> None:
+        trained = set(map(id, optimiser.parameters))
         assert not trained & set(map(id, own)), f"{playing['player']} trains the teacher"
         moved = 0.0
         for name, net in playing["nets"].items():
@@ -184,9 +185,9 @@ def every_gradient(
     """What each player's optimiser is given in float32 at its first steps, one per phase; no weight moves."""
     steps: list[list[Tensor]] = []
 
-    def look(optimiser: torch.optim.Optimizer) -> None:
-        parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
-        steps.append([whole(torch.zeros_like(p) if p.grad is None else p.grad).clone() for p in parameters])
+    def look(optimiser: Adam) -> None:
+        given = [torch.zeros_like(p) if p.grad is None else p.grad for p in optimiser.parameters]
+        steps.append([whole(gradient).clone() for gradient in given])
 
     options = toy_options(method)
     still = watched(method, perturbing(method, options, lambda player, nets, batch: player.loss(nets, batch)), True)

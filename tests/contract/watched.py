@@ -7,12 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
+from unittest.mock import patch
 
 import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from sid.adam import Adam
 from sid.method import Batch, Method, Player, Progress, Terms
 from sid.nets import trained_parameters
 from sid.sharding import whole
@@ -55,13 +56,16 @@ class Watched:
 
 
 @contextlib.contextmanager
-def before_each_step(look: Callable[[torch.optim.Optimizer], None]) -> Iterator[None]:
+def before_each_step(look: Callable[[Adam], None]) -> Iterator[None]:
     """`look` sees every optimiser with its final gradients, just before it steps."""
-    handle = register_optimizer_step_pre_hook(lambda optimiser, *_: look(optimiser))
-    try:
+    step = Adam.step
+
+    def seen(optimiser: Adam) -> None:
+        look(optimiser)
+        step(optimiser)
+
+    with patch.object(Adam, "step", seen):
         yield
-    finally:
-        handle.remove()
 
 
 def perturbing(method: Method, options: Any, around: Around) -> Around:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from torch import nn
 
 from benchmarks.components import methods, teachers
 from sid import execution, nets, sharding
-from sid.adam import Momentless, make_optimiser
+from sid.adam import Adam
 from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.engine import ROOM, Engine
@@ -26,6 +28,7 @@ from sid.trainer import train
 from tests import toy
 from tests.sid.teachers.test_edm_networks import TINY
 
+ROOT = Path(__file__).parents[2]
 SID, VSD, DMD2 = (methods()[name] for name in ("sid", "vsd", "dmd2"))
 
 
@@ -180,22 +183,60 @@ def test_channels_last_is_rounding(tmp_path: Path) -> None:
     assert (plain - other).abs().max() <= 2 * 3 * 1e-6  # three steps of Adam each way, at most
 
 
+def stepped(optimiser: Any, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
+    """Five steps on drawn gradients; in the third one parameter has none."""
+    for step in range(5):
+        random = torch.Generator().manual_seed(step)
+        for parameter in parameters:
+            parameter.grad = torch.randn(parameter.shape, generator=random)
+        if step == 2:
+            parameters[1].grad = None
+        optimiser.step()
+    return parameters
+
+
+def some() -> list[nn.Parameter]:
+    return [nn.Parameter(torch.ones(5, 3)), nn.Parameter(torch.full((7,), 0.5))]
+
+
+@pytest.mark.parametrize("decay", [0.0, 0.01])
+@pytest.mark.parametrize("beta", [0.0, 0.9])
+def test_adam_is_torchs_fused_one(decay: float, beta: float) -> None:
+    settings = Optimiser(1e-3, betas=(beta, 0.99), weight_decay=decay)
+    ours, theirs = some(), some()
+    kind = torch.optim.AdamW if decay else torch.optim.Adam
+    reference = kind(theirs, lr=1e-3, betas=(beta, 0.99), eps=settings.eps, weight_decay=decay, fused=True)
+    optimiser = Adam(ours, settings)
+    for mine, other in zip(stepped(optimiser, ours), stepped(reference, theirs), strict=True):
+        assert torch.equal(mine, other)
+        assert optimiser.state[mine].keys() == reference.state[other].keys()
+        assert all(torch.equal(value, reference.state[other][name]) for name, value in optimiser.state[mine].items())
+
+
 @pytest.mark.parametrize("decay", [0.0, 0.01])
 def test_adam_without_a_first_moment_is_adam(decay: float) -> None:
     settings = Optimiser(1e-3, weight_decay=decay)
-    ours, theirs = ([nn.Parameter(torch.ones(5, 3)), nn.Parameter(torch.zeros(7))] for _ in range(2))
-    one, other = make_optimiser(settings, ours, first_moment=False), make_optimiser(settings, theirs)
-    for step in range(5):
-        random = torch.Generator().manual_seed(step)
-        for mine, other_one in zip(ours, theirs, strict=True):
-            mine.grad = torch.randn(mine.shape, generator=random)
-            other_one.grad = mine.grad.clone()
-        one.step()
-        other.step()
-    assert isinstance(one, Momentless) and all("exp_avg" not in state for state in one.state.values())
-    for mine, other_one in zip(ours, theirs, strict=True):
-        torch.testing.assert_close(mine, other_one, rtol=1e-6, atol=1e-7)
-    assert not isinstance(make_optimiser(replace(settings, betas=(0.9, 0.999)), ours, first_moment=False), Momentless)
+    ours, theirs = some(), some()
+    one, other = Adam(ours, settings, first_moment=False), Adam(theirs, settings)
+    for mine, its in zip(stepped(one, ours), stepped(other, theirs), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-6, atol=1e-7)
+    assert all("exp_avg" not in state for state in one.state.values())
+    momentum = Adam(ours, replace(settings, betas=(0.9, 0.999)), first_moment=False)
+    assert momentum.keeps_first
+
+
+def test_a_training_does_not_import_the_compiler() -> None:
+    """It costs every start the better part of a second."""
+    code = (
+        "import sys, tempfile, pathlib\n"
+        "from tests import toy\n"
+        "from benchmarks.components import methods\n"
+        "sid = methods()['sid']\n"
+        "toy.distil(sid, sid.options('toy', 'digits'), pathlib.Path(tempfile.mkdtemp()), save_seconds=0.0)\n"
+        "assert 'torch._dynamo' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_without_a_first_moment_a_run_resumes(tmp_path: Path) -> None:
