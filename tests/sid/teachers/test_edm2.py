@@ -35,6 +35,35 @@ def denoiser():
     return denoiser.eval()
 
 
+# Millions of parameters by channels, of the ImageNet-512 models XS to XXL (2312.02696, table 2).
+SIZES = {128: 124.7, 192: 280.2, 256: 497.8, 320: 777.5, 384: 1119.3, 448: 1523.2}
+
+
+@pytest.mark.parametrize("channels", SIZES)
+def test_the_published_sizes(channels):
+    with torch.device("meta"):
+        built = Edm2().build({"img_resolution": 64, "img_channels": 4, "label_dim": 1000, "model_channels": channels})
+    assert sum(value.numel() for value in built.parameters()) / 1e6 == pytest.approx(SIZES[channels], abs=0.05)
+
+
+def test_the_published_names(denoiser):
+    """Of the publishers' module tree: one block of either kind, and what stands around the blocks."""
+    names = set(denoiser.network.state_dict())
+    around = {"unet.out_gain", "unet.out_conv.weight", "unet.emb_noise.weight", "unet.emb_label.weight"}
+    around |= {f"{place}_fourier.{kind}" for place in ("unet.emb", "logvar") for kind in ("freqs", "phases")}
+    block = {"emb_gain", *(f"{layer}.weight" for layer in ("conv_res0", "emb_linear", "conv_res1"))}
+    down = {
+        f"unet.enc.8x8_block0.{name}" for name in {*block, "conv_skip.weight", "attn_qkv.weight", "attn_proj.weight"}
+    }
+    up = {f"unet.dec.16x16_up.{name}" for name in block}
+    assert around | down | up | {"logvar_linear.weight", "unet.enc.16x16_conv.weight"} <= names
+    sides = {name.split(".")[2] for name in names if name.startswith(("unet.enc", "unet.dec"))}
+    assert sides == {
+        *("16x16_conv", "16x16_block0", "8x8_down", "8x8_block0"),
+        *("8x8_in0", "8x8_in1", "8x8_block1", "16x16_up", "16x16_block1"),
+    }
+
+
 def unit(*shape: int) -> torch.Tensor:
     return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
 
