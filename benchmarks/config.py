@@ -186,7 +186,7 @@ def load_suite(name_or_path: str) -> Suite:
     from benchmarks.checks import suite_faults
 
     given = source.resolve("suite", str(name_or_path))
-    missing = _add_protocols(given)
+    missing = _extend_protocols(given) + _add_protocols(given)
     try:
         suite = Suite.model_validate(given.content)
     except ValidationError as error:
@@ -241,6 +241,23 @@ def _sound_item(model: type[Strict], item: Any) -> Strict | None:
         return model.model_validate({key: value for key, value in item.items() if str(key) not in wrong})
     except ValidationError:
         return None
+
+
+def _extend_protocols(given: source.Source) -> list[tuple[Location, str]]:
+    """A suite's own protocol may begin as another one: what it says stands over what that one says."""
+    found: list[tuple[Location, str]] = []
+    own = given.content.get("protocols")
+    if not isinstance(own, dict):
+        return found
+    for name, said in own.items():
+        if isinstance(said, dict) and isinstance(said.get("extends"), str):
+            try:
+                base = source.resolve("protocol", said["extends"])
+            except Fault as fault:
+                found += [(("protocols", str(name), "extends"), sentence) for sentence in fault.sentences]
+            else:
+                own[name] = source.laid_over(base, {"name": name, **said}, given.file)
+    return found
 
 
 def _add_protocols(given: source.Source) -> list[tuple[Location, str]]:

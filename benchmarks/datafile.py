@@ -37,7 +37,7 @@ class Missing(Fault):
     def __init__(self, owner: str, file: DataFile, searched: list[Path]):
         folders = ", ".join(str(folder) for folder in searched)
         super().__init__(
-            f"{owner} lacks {file.purpose} ({file.words}); looked in {folders}; get it from {file.source} and put it "
+            f"{owner} lacks {file.purpose} ({file.words}); looked in {folders}; how to get it: {file.source}; put it "
             f"into the folder that ${FOLDER} names"
         )
 
@@ -60,6 +60,11 @@ def places(owner: str, file: DataFile, explicit: Path | None = None) -> Iterator
     if explicit is not None and explicit.name in {Path(name).name for name in file.names}:
         yield explicit
     yield from (folder / name for folder in folders(owner, explicit) for name in file.names)
+
+
+def placed(path: Path) -> Path:
+    """A path as it was given, or what has its name in a data folder where nothing lies at the path itself."""
+    return next((place for place in (path, *(root / path.name for root in roots())) if place.exists()), path)
 
 
 def find(owner: str, file: DataFile, explicit: Path | None = None) -> Path | None:

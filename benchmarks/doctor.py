@@ -136,7 +136,8 @@ def models(named: str | None = None) -> Found:
     if named is None:
         return
     suite = load_suite(named)
-    wanted = [teacher.source for teacher in suite.teachers.values() if teacher.source]
+    opened = {suite.tasks[task].teacher for task, _, entry in suite.rows if not entry.released}
+    wanted = [teacher.source for name, teacher in suite.teachers.items() if teacher.source and name in opened]
     described = [describe(entry.released) for *_, entry in suite.rows if entry.released]
     wanted += [part for one in described for part in (one.repository, one.base) if part]
     wanted = list(dict.fromkeys(wanted))
@@ -144,7 +145,7 @@ def models(named: str | None = None) -> Found:
     lacking = [
         one for one in wanted if not (Path(one).exists() or (held / f"models--{one.replace('/', '--')}").is_dir())
     ]
-    yield from _present("published models", len(wanted), lacking, named, "hf download NAME, or give its folder")
+    yield from _present("published models", len(wanted), lacking, named, "`sidbench plan {}` tells how to get each")
 
 
 def data(named: str | None = None) -> Found:

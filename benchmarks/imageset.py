@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks import components
+from benchmarks.datafile import placed
 from benchmarks.dataset import Dataset
 from benchmarks.filedataset import LABELS, FileDataset, opened
 from sid.discovery import UnknownName
@@ -29,9 +30,14 @@ def open_dataset(name: str) -> Dataset:
         if not isinstance(dataset, FileDataset):
             raise Fault(f"the data set {before} is made here: it lies at no path")
         return dataset.at(Path(path))
-    if "/" in name or Path(name).exists():
-        return image_set(Path(name))
+    if is_path(name):
+        return image_set(placed(Path(name)))
     raise UnknownName("data set", name, known)
+
+
+def is_path(name: str) -> bool:
+    """Whether a data set is named by where it lies, and not by what it is."""
+    return name.partition("@")[0] not in components.datasets() and ("/" in name or Path(name).exists())
 
 
 def stated(name: str) -> Mapping[str, int]:

@@ -50,6 +50,7 @@ class Metric(Component, ABC):
 
     direction: ClassVar[str]  # "lower" | "higher" is better
     features: ClassVar[tuple[str, ...]]  # extractor outputs it reads, e.g. ("inception.pool3",); () is any one
+    of_family: ClassVar[bool] = False  # its name promises those features: a protocol can't put others under it
     reference: ClassVar[bool] = True  # compares with a reference set
     from_statistics: ClassVar[bool] = False  # mean and covariance of the reference are enough
     weights: ClassVar[tuple[Weight, ...]] = ()  # files it reads itself; those of its extractors are theirs

@@ -8,16 +8,21 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks import datafile, prompt_lists
+from benchmarks import components, datafile, prompt_lists, source
 from benchmarks.datafile import DataFile
 from benchmarks.filedataset import FileDataset
-from benchmarks.imageset import open_dataset
+from benchmarks.imageset import is_path, open_dataset
+from benchmarks.pairs import open_pairs
+from sid.discovery import UnknownName
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.config import Suite
     from benchmarks.dataset import Dataset
     from benchmarks.protocol import Column, PromptSource
+
+ANY = "the suite's file, which says what lies there"
+HOW = "yours to choose, as the paper says: a folder of images with NAME.txt beside NAME.jpg, or webdataset tars"
 
 
 @dataclass
@@ -31,8 +36,15 @@ class Needed:
     file: str | None = None  # of prompts that are no published list
     sha256: str = ""  # of prompts, as the suite states it
 
+    paired: bool = False  # each image with its caption
+
     def dataset(self) -> Dataset:
         return open_dataset(self.name)
+
+    @property
+    def nowhere(self) -> bool:
+        """Whether it is images at a path where nothing lies."""
+        return self.kind == "data set" and is_path(self.name) and not datafile.placed(Path(self.name)).exists()
 
     @property
     def owner(self) -> str:
@@ -43,6 +55,11 @@ class Needed:
     def files(self) -> tuple[DataFile, ...]:
         if self.kind == "prompts":
             return (prompt_lists.described(self.name, self.file).file,)
+        if self.nowhere:
+            what = "real images with captions" if self.paired else "images"
+            return (
+                DataFile(what, (Path(self.name).name,), "its publishers' own licence", HOW if self.paired else ANY),
+            )
         dataset = self.dataset()
         return dataset.files if isinstance(dataset, FileDataset) else ()
 
@@ -50,6 +67,8 @@ class Needed:
     def given(self) -> Path | None:
         if self.kind == "prompts":
             return Path(self.file) if self.file else None
+        if self.nowhere:
+            return None
         dataset = self.dataset()
         return dataset.given if isinstance(dataset, FileDataset) else None
 
@@ -67,10 +86,16 @@ class Needed:
 
     def verify(self) -> Iterator[str]:
         """Every fault of what is there, a sentence each: prompts are read, archives opened, images counted."""
-        readers: list[Callable[[], object]] = [partial(self.dataset().source, split) for split in self.splits]
+        readers: list[Callable[[], object]]
         if self.kind == "prompts":
             given = Path(self.file) if self.file else None
             readers = [partial(prompt_lists.read, self.name, given, self.sha256)]
+        elif self.nowhere:
+            return
+        elif self.paired:
+            readers = [partial(open_pairs, datafile.placed(Path(self.name)))]
+        else:
+            readers = [partial(self.dataset().source, split) for split in self.splits]
         for reader in readers:
             try:
                 reader()
@@ -113,7 +138,7 @@ def of_suite(suite: Suite) -> list[Needed]:
     for name, task in suite.tasks.items():
         prompts(task.prompts, f"task {name}")
         if task.real is not None:
-            need("data set", task.real.pairs, f"task {name}", "all")
+            need("data set", task.real.pairs, f"task {name}", "all").paired = True
     for name, protocol in suite.protocols.items():
         prompts(protocol.prompts, f"protocol {name}")
         for title, column in protocol.metrics.items():
@@ -143,6 +168,10 @@ def named(name: str) -> list[Needed]:
     """One data set (also by its path) or one list of prompts."""
     if name in prompt_lists.LISTS:
         return [Needed(name, "prompts")]
+    if "@" not in name and not is_path(name) and name not in (known := components.datasets()):
+        raise UnknownName(
+            "suite, data set or list of prompts", name, [*source.names("suite"), *known, *prompt_lists.LISTS]
+        )
     dataset = open_dataset(name)
     return [Needed(name, "data set", splits=list(dataset.splits[:1]))]
 
@@ -165,13 +194,9 @@ def faults(suite: Suite) -> list[str]:
     """What stands against running the suite as far as its data goes: missing files and damaged ones, all at once."""
     told = []
     for need in of_suite(suite):
-        try:
-            if need.kind == "data set" and not isinstance(need.dataset(), FileDataset):
-                continue  # it is made here
-        except Fault as fault:  # a path where nothing lies
-            told += fault.sentences
-            continue
+        if need.kind == "data set" and not need.nowhere and not isinstance(need.dataset(), FileDataset):
+            continue  # it is made here
         folders = datafile.folders(need.owner, need.given)
         told += [datafile.Missing(need.name, file, folders).sentences[0] for file in need.missing]
         told += need.verify()
-    return told
+    return list(dict.fromkeys(told))

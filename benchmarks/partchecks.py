@@ -131,6 +131,9 @@ def _column_faults(at: Location, column: Column) -> Found:
         yield from data_faults((*at, "reference", "data"), column.reference.data, column.reference.split)
     if column.metric in components.metrics():
         metric = components.metrics()[column.metric]
+        if metric.of_family and column.features not in metric.features:
+            said = f"{column.metric} is a number of {metric.features[0]}"
+            yield (*at, "features"), f"{said} (got {column.features}); the metric frechet takes any features"
         if metric.reference and column.reference is None:
             yield at, f"{column.metric} compares with a reference: name its data and split"
         for option, value in column.options.items():

@@ -11,6 +11,7 @@ from tqdm import tqdm
 
 from benchmarks import components, prompting
 from benchmarks.artefacts import CAPTIONS, Origin, data_of, described_in, open_teacher, real_images
+from benchmarks.datafile import placed
 from benchmarks.imageset import open_dataset
 from benchmarks.models import PICKLED, place_of
 from benchmarks.process import here
@@ -126,7 +127,7 @@ def _encode(job: Job) -> None:
 
     params = job.params
     family: Any = components.teachers()[params["family"]]
-    pairs, side = open_pairs(params["pairs"]), params["resolution"]
+    pairs, side = open_pairs(placed(Path(params["pairs"]))), params["resolution"]
     told = family.time_ids(side, side)
     device = here()
     encoder = family.text_encoder(params["source"]).to(device)

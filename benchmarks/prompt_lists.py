@@ -164,7 +164,11 @@ def _restored(prompts: list[str], known: PromptList) -> list[str] | None:
     if path is None:
         return None
     written: dict[str, str] = {}
-    for caption in read_annotation(path).every:
+    try:
+        captions = read_annotation(path).every
+    except Fault:
+        return None  # who needs the annotation says what is wrong with it; here the list's own fault is told
+    for caption in captions:
         written.setdefault(caption.strip(), caption)
     return [written.get(prompt.strip(), prompt) for prompt in prompts]
 

@@ -7,7 +7,8 @@ measurement of a method is that group's word, under that group's protocol.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal
@@ -145,10 +146,40 @@ def read(file: Path) -> tuple[list[Published], list[str]]:
 def check(file: Path, folder: Path = FOLDER) -> tuple[list[Published], list[str]]:
     """As `read`, for a file that is to join those of the folder: what contradicts them is told too."""
     rows, wrong = read(file)
-    held = [
-        row for other in sorted(folder.glob("*.yaml")) if other.resolve() != file.resolve() for row in read(other)[0]
-    ]
-    return rows, wrong + [f"{source.shown(file)}: {sentence}" for sentence in _contradictions([*held, *rows])]
+    others = {other: read(other)[0] for other in sorted(folder.glob("*.yaml")) if other.resolve() != file.resolve()}
+    mine = {cell for row in rows if row.role == "cell" for cell in row.cells}
+    held = []
+    for other, told in others.items():
+        clashing = [row for row in told if row.role == "cell" and mine & {*row.cells}]
+        held += [row for row in told if row not in clashing]
+        for row in clashing:
+            cells = ", ".join("/".join(cell) for cell in row.cells if cell in mine)
+            told_there = f"{source.shown(other)} already ({KINDS[row.source_kind]})"
+            wrong.append(f"{cells} stands in {told_there}: make one role: again")
+    wrong += [*_contradictions([*held, *rows]), *_strangers(rows)]
+    return rows, [sentence if str(file) in sentence else f"{source.shown(file)}: {sentence}" for sentence in wrong]
+
+
+def _strangers(rows: list[Published]) -> Iterator[str]:
+    """Cells of columns that the task's protocol has not, and of tasks that are near a shipped one and none of them.
+
+    A task that is like no other is one of the user's own suite.
+    """
+    from benchmarks.config import load_suite
+    from benchmarks.strict import unknown
+
+    tasks: dict[str, set[str]] = {}
+    for suite in map(load_suite, source.names("suite")):
+        for name, task in suite.tasks.items():
+            tasks.setdefault(name, set()).update(suite.protocols[task.protocol].metrics)
+    for row in rows:
+        if row.role != "cell":
+            continue
+        if row.task not in tasks:
+            if get_close_matches(row.task, tasks):
+                yield unknown("task", row.task, tasks)
+        elif row.metric not in tasks[row.task]:
+            yield unknown(f"metric of {row.task}", row.metric, tasks[row.task])
 
 
 def _contradictions(rows: list[Published]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +41,12 @@ class Run:
         """The metric's value, or None where the run has none."""
         found = self.scores.get("metrics", {}).get(metric)
         return None if found is None else float(found["value"])
+
+    def trial_spread(self, metric: str) -> float:
+        """The sample standard deviation over the protocol's trials; 0 where it has one, or takes not their mean."""
+        score = self.scores.get("metrics", {}).get(metric, {}).get("details", {})
+        trials = score.get("trials", ()) if score.get("rule") == "mean" else ()
+        return statistics.stdev(trials) if len(trials) > 1 else 0.0
 
     def unavailable(self, metric: str) -> str:
         """Why the run has no such value."""

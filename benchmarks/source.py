@@ -107,6 +107,12 @@ def resolve(kind: str, name: str) -> Source:
     return merged
 
 
+def laid_over(base: Source, content: dict[str, Any], origin: Path) -> dict[str, Any]:
+    """What a file with that content would be if it extended the base."""
+    _merge(base, base.content, content, origin, ())
+    return base.content
+
+
 def _lineage(kind: str, file: Path, below: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
     """The files that one is made of, itself last; of several parents the later one wins."""
     if any(file.resolve() == seen.resolve() for seen in below):

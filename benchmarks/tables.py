@@ -140,7 +140,9 @@ def build(
                 cell = (task.name, line.entry, column.name)
                 printed, own = (published or {}).get(cell), (reference or {}).get(cell)
                 values = {run.seed: value for run in found if (value := run.value(column.name)) is not None}
-                verdict = _excuse(line, column, found) or judge(values, _target(printed, own), column.tolerance)
+                trials = max((run.trial_spread(column.name) for run in found), default=0.0)
+                target = _target(printed, own)
+                verdict = _excuse(line, column, found) or judge(values, target, column.tolerance, trials)
                 rows.append(Row(task, line, column, found, values, verdict, printed, own))
     return rows
 

@@ -19,7 +19,8 @@ ROUNDING = 1e-9  # of the compared values: 2.415 - 2.41 is not exactly 0.005 in 
 RULE = (
     "A cell is reproduced when its mean over the seeds deviates from the value it is compared with by at most the "
     "largest of three allowances: half a unit of that value's last printed digit, twice the sample standard deviation "
-    "over the seeds, and the tolerance that the protocol states. It is close at up to three times that allowance, and "
+    "over the seeds (or over the protocol's trials, where they are further apart), and the tolerance that the protocol "
+    "states. It is close at up to three times that allowance, and "
     "off beyond. The value is the published one where there is one, else the project's own reference run; a published "
     "number that is not in the authors' own words can make a cell close, never reproduced. A cell that lacks one of "
     "its seeds, or was made by another recipe than the suite now states, shows its number and gets no verdict."
@@ -64,16 +65,19 @@ def spread(values: Collection[float]) -> float | None:
     return statistics.stdev(values) if len(values) > 1 else None
 
 
-def allowance(target: Target, values: Collection[float], tolerance: float) -> float:
-    """The largest deviation that still counts as reproduced. `tolerance` is a share of the target's value."""
+def allowance(target: Target, values: Collection[float], tolerance: float, trials: float = 0.0) -> float:
+    """The largest deviation that still counts as reproduced. `tolerance` is a share of the target's value.
+
+    `trials` is the deviation over one seed's trials: what drawing the images anew does, and all that one seed can tell.
+    """
     return max(
         0.5 * 10.0**-target.decimals,
-        SEED_DEVIATIONS * (spread(values) or 0.0),
+        SEED_DEVIATIONS * max(spread(values) or 0.0, trials),
         tolerance * abs(target.value),
     )
 
 
-def judge(values: Mapping[int, float], target: Target | None, tolerance: float) -> Judgement:
+def judge(values: Mapping[int, float], target: Target | None, tolerance: float, trials: float = 0.0) -> Judgement:
     """The rule, for a cell whose seeds are all there."""
     broken = [seed for seed, value in values.items() if not math.isfinite(value)]
     if broken:
@@ -81,7 +85,7 @@ def judge(values: Mapping[int, float], target: Target | None, tolerance: float) 
     if target is None:
         return Judgement(NO_TARGET)
     deviation = statistics.fmean(values.values()) - target.value
-    allowed = allowance(target, values.values(), tolerance)
+    allowed = allowance(target, values.values(), tolerance, trials)
     slack = ROUNDING * max(1.0, abs(target.value))
     if abs(deviation) <= allowed + slack:
         if target.authors:

@@ -103,8 +103,10 @@ def test_missing_models_of_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         "v": SimpleNamespace(source=None),
     }
     entries = {"e": SimpleNamespace(released="sdxl-turbo-1step"), "m": SimpleNamespace(released=None)}
-    rows = [("task", name, entry) for name, entry in entries.items()]
-    monkeypatch.setattr(config, "load_suite", lambda name: SimpleNamespace(teachers=teachers, rows=rows))
+    rows = [(name, name, entry) for name, entry in entries.items()] + [("u", "m", entries["m"])]
+    tasks = {"e": SimpleNamespace(teacher="x"), "m": SimpleNamespace(teacher="t"), "u": SimpleNamespace(teacher="u")}
+    suite = SimpleNamespace(teachers={**teachers, "x": SimpleNamespace(source="not/opened")}, rows=rows, tasks=tasks)
+    monkeypatch.setattr(config, "load_suite", lambda name: suite)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     (tmp_path / "hub" / "models--own--er").mkdir(parents=True)
     (found,) = doctor.models("any")

@@ -123,7 +123,7 @@ def test_a_users_file_is_checked_beside_the_shipped_ones(tmp_path: Path, capsys:
     )
     assert main(["published", "--check", str(bad)]) == 2
     said = capsys.readouterr().err
-    assert "rows.0.value: must be a number" in said and "cifar10-uncond/sid-1.2/fid is given twice" in said
+    assert "rows.0.value: must be a number" in said and "cifar10-uncond/sid-1.2/fid stands in" in said
     assert main(["published", "--check", str(tmp_path / "none.yaml")]) == 2
 
 
@@ -158,3 +158,16 @@ def test_controls_of_our_own_are_no_holes() -> None:
     found = verb.cells("mini")
     assert ("digits-cond", "teacher", "fd") in found
     assert not [cell for cell in found if cell[1] in ("untrained", "heldout")]
+
+
+def test_a_file_to_be_added_is_held_against_the_others_and_the_suites(tmp_path: Path) -> None:
+    good = "entry: sid-1.2, value: 1.9, decimals: 1"
+    rows = [f"task: cifar10-uncond, metric: fid, {good}", f"task: cifar10-uncnd, metric: fid, {good}"]
+    rows.append(f"task: cifar10-uncond, metric: fidd, {good}")
+    _, wrong = printed.check(written(tmp_path, *rows))
+    assert len(wrong) == 3 and all("x.yaml: " in sentence for sentence in wrong)
+    assert any("cifar10-uncond/sid-1.2/fid stands in" in sentence and "sid-readme" in sentence for sentence in wrong), (
+        wrong
+    )
+    assert any("unknown task 'cifar10-uncnd'; did you mean 'cifar10-uncond'?" in sentence for sentence in wrong)
+    assert any("unknown metric of cifar10-uncond 'fidd'; did you mean 'fid'?" in sentence for sentence in wrong)

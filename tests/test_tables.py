@@ -62,6 +62,18 @@ def test_rule(values: list[float], target: Target, tolerance: float, word: str) 
     assert judge(dict(enumerate(values)), target, tolerance).word == word
 
 
+def test_one_seeds_trials_tell_what_drawing_anew_does() -> None:
+    score = {"value": 1.925, "details": {"trials": [1.915, 1.935], "rule": "mean"}}
+    run = runs.Run(Path(), "t", "e", 0, scores={"metrics": {"fid": score}})
+    spread = run.trial_spread("fid")
+    assert spread == pytest.approx(0.02 / 2**0.5) and run.trial_spread("is") == 0.0
+    assert judge({0: 1.925}, Target(1.923, 3), 0.0).word == OFF
+    assert judge({0: 1.925}, Target(1.923, 3), 0.0, spread).word == REPRODUCED
+    assert judge({0: 1.925}, Target(1.860, 3), 0.0, spread).word == CLOSE
+    score["details"]["rule"] = "minimum"
+    assert run.trial_spread("fid") == 0.0, "the smallest of three says nothing of a mean"
+
+
 def test_negative_zero_is_no_number_to_print() -> None:
     assert fixed(-0.001, 2) == "0.00"
     assert fixed(-0.001, 2, signed=True) == "0.00"

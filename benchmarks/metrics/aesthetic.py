@@ -52,6 +52,7 @@ class Aesthetic(Metric):
     verified = "weights"
     direction = "higher"
     features = ("clip-vit-l-14.image",)
+    of_family = True
     reference = False
     weights = tuple(HEADS.values())
     variants: ClassVar = {name: {"head": name} for name in HEADS}

@@ -21,6 +21,7 @@ class Cmmd(Metric):
     verified = "layout"
     direction = "lower"
     features = ("clip-vit-l-14-336.image",)
+    of_family = True
     variants: ClassVar = {"published": {"sigma": 10.0, "scale": 1000.0, "unbiased": False}}
 
     def compute(

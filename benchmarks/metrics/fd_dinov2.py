@@ -14,4 +14,5 @@ class FdDinov2(Frechet):
     version = 1
     paper = "Stein et al., Exposing flaws of generative model evaluation metrics, arXiv 2306.04675"
     features = ("dinov2.cls",)
+    of_family = True
     variants: ClassVar = {"edm2": {"ddof": 1}}

@@ -13,6 +13,7 @@ class Fid(Frechet):
     name = "fid"
     version = 1
     features = ("inception-tf.pool3",)
+    of_family = True
     variants: ClassVar = {
         "edm-fid50k": {"ddof": 1},  # EDM fid.py, sid_generate.py
         "sid-metrics": {"ddof": 0},  # StyleGAN metrics, SiD sid_metrics.py on both sides

@@ -13,4 +13,5 @@ class FidAntialias(Frechet):
     name = "fid-antialias"
     version = 1
     features = ("inception-antialias.pool3",)
+    of_family = True
     variants: ClassVar = {"torchmetrics": {"ddof": 1}}

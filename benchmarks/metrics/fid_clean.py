@@ -14,4 +14,5 @@ class FidClean(Frechet):
     version = 1
     paper = "Parmar et al., On Aliased Resizing and Surprising Subtleties in GAN Evaluation, arXiv 2104.11222"
     features = ("inception-clean.pool3",)
+    of_family = True
     variants: ClassVar = {"clean-fid": {"ddof": 1}}

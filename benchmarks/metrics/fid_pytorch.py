@@ -13,4 +13,5 @@ class FidPytorch(Frechet):
     name = "fid-pytorch"
     version = 1
     features = ("inception-torch.pool3",)
+    of_family = True
     variants: ClassVar = {"pytorch-fid": {"ddof": 1}}

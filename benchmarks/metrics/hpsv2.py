@@ -21,6 +21,7 @@ class Hpsv2(Metric):
     verified = "layout"
     direction = "higher"
     features = ("clip-vit-h-14-hps-2.1.image", "clip-vit-h-14-hps-2.1.text")
+    of_family = True
     reference = False
     variants: ClassVar = {
         "score": {"scale": 1.0},  # the package's score(): v2.0, raw cosine

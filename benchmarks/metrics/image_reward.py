@@ -26,6 +26,7 @@ class ImageReward(Metric):
     verified = "layout"
     direction = "higher"
     features = ("image-reward.reward",)
+    of_family = True
     reference = False
     variants: ClassVar = {"v1.0": {}}
 

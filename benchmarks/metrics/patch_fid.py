@@ -14,4 +14,5 @@ class PatchFid(Frechet):
     version = 1
     paper = "Lin et al., SDXL-Lightning, arXiv 2402.13929"
     features = ("inception-patch.pool3",)
+    of_family = True
     variants: ClassVar = {"dmd2-sdxl": {"ddof": 1}}

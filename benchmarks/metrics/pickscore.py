@@ -21,6 +21,7 @@ class PickScore(Metric):
     verified = "layout"
     direction = "higher"
     features = ("clip-vit-h-14-pick.image", "clip-vit-h-14-pick.text")
+    of_family = True
     reference = False
     variants: ClassVar = {"cosine": {"scale": 1.0}, "logit": {"scale": 100.0}}
 

@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import models, needs
+    from benchmarks import preflight
     from benchmarks.plan import load_plan
     from sid.fault import Fault
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{job.kind:<10} {job.digest}  {job.id}")
             for path in job.outputs if args.outputs else ():
                 print(f"{'':<24} {path}")
-        for sentence in needs.faults(plan.suite) + models.missing(plan.suite):
+        for sentence in preflight.faults(plan.suite) + preflight.unavailable(plan.suite):
             print(f"missing: {sentence}")
         return 0
     _estimate(plan, args)
@@ -46,7 +46,7 @@ def run(args: argparse.Namespace) -> int:
 def _estimate(plan: Plan, args: argparse.Namespace) -> None:
     import json
 
-    from benchmarks import devices, estimate, estimate_table, models, needs
+    from benchmarks import devices, estimate, estimate_table, preflight
 
     device = devices.chosen(args.gpu, args.results)
     gpus = args.gpus or estimate.gpus_of(plan.suite)
@@ -55,7 +55,7 @@ def _estimate(plan: Plan, args: argparse.Namespace) -> None:
         estimate.estimate(plan, gpus),
         device,
         gpus,
-        needs.faults(plan.suite) + models.missing(plan.suite),
+        preflight.faults(plan.suite) + preflight.unavailable(plan.suite),
     )
     if args.json:
         print(json.dumps(estimate_table.as_json(*told), indent=1))

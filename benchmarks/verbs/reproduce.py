@@ -33,10 +33,28 @@ def run(args: argparse.Namespace) -> int:
         workflow.unlock(args.suite, args.results)
         if PLAIN & {flag.split("=")[0] for flag in args.flags}:
             return subprocess.run(words).returncode
+        _look(plan)
         status = _watched(plan, words)
     if status == 0:
         _show(plan)
     return status
+
+
+def _look(plan: Plan) -> None:
+    """Before anything is made: stops as Snakemake would, says what will stay empty, and what no longer need be."""
+    from benchmarks import preflight
+    from sid.fault import Fault
+
+    again = preflight.completable(plan)
+    if not again and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
+        return
+    if faults := preflight.faults(plan.suite):
+        raise Fault(faults)
+    for sentence in preflight.unavailable(plan.suite):
+        print(f"missing: {sentence}", flush=True)
+    for job in again:
+        print(f"{job.id}: scored again, since the weights that it lacked are here", flush=True)
+        (job.folder / "scores.json").unlink()
 
 
 def _watched(plan: Plan, words: list[str]) -> int:

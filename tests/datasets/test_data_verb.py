@@ -164,3 +164,29 @@ def test_everything_and_one_thing_can_be_listed(home: Path, capsys: pytest.Captu
     assert main(["data", "ffhq64", "--prepare"]) == 2
     said = capsys.readouterr().err
     assert "did you mean 'cifar10'" in said and "name a suite" in said
+
+
+def test_pictures_without_captions_are_told_before_anything_runs(home: Path) -> None:
+    folder = home / "a" / "pictures"
+    folder.mkdir(parents=True)
+    for number in range(4):
+        (folder / f"{number}.png").write_bytes(made.png(number))
+    (folder / "0.txt").write_text("a caption")
+    told = suite()
+    told.tasks["k"].real = SimpleNamespace(pairs="data/pictures")
+    (need,) = (need for need in needs.of_suite(told) if need.name == "data/pictures")
+    assert not need.missing, "it lies in a data folder, where its name is looked for"
+    (sentence,) = need.verify()
+    assert "3 of 4 images have no caption" in sentence
+    told.tasks["k"].real = SimpleNamespace(pairs="data/nothing")
+    assert any("data/nothing lacks real images with captions" in sentence for sentence in needs.faults(told))
+
+
+def test_a_wrong_annotation_does_not_hide_the_list_of_captions(home: Path) -> None:
+    (home / "a" / "prompts").mkdir(parents=True)
+    (home / "a" / "prompts" / "captions.txt").write_text("\n".join(f"caption {n}" for n in range(30_000)))
+    (home / "a" / "coco2014" / "annotations").mkdir(parents=True)
+    (home / "a" / "coco2014" / "annotations" / "captions_val2014.json").write_text("{}")
+    told = needs.faults(suite())
+    assert any("captions.txt" in sentence and "stripped" in sentence for sentence in told), told
+    assert len(told) == len(set(told))
