@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import shutil
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from sid.fault import Fault
+
+FULL = 2**20  # bytes: with fewer free a disk counts as full
 
 
 def write_bytes(path: Path, data: bytes) -> None:
@@ -82,5 +85,16 @@ def writable(folder: Path) -> Iterator[None]:
 
 def unwritable(folder: Path, error: BaseException) -> Fault:
     """Why nothing can be written there, and that what stands there is whole."""
-    why = error.strerror if isinstance(error, OSError) and error.strerror else str(error).partition("\n")[0]
+    if isinstance(error, OSError) and error.strerror:
+        why = error.strerror
+    elif _full(folder):  # torch's own writer swallows the reason
+        why = os.strerror(errno.ENOSPC)
+    else:
+        why = str(error).partition("\n")[0]
     return Fault(f"{folder} can't be written ({why}); what was saved before is whole, the same command goes on from it")
+
+
+def _full(folder: Path) -> bool:
+    """Whether the disk below has no room left that a write could still use."""
+    place = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
+    return shutil.disk_usage(place).free < FULL

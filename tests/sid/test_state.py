@@ -177,3 +177,16 @@ def test_a_state_before_a_players_first_turn_changes_nothing(tmp_path: Path) -> 
             train(late, OPTIONS, toy.teacher(), toy.data(), recipe, place, (stop,), quiet=True)
         resumed = train(late, OPTIONS, toy.teacher(), toy.data(), recipe, place, quiet=True)
         assert torch.equal(never, toy.weights(resumed))
+
+
+@pytest.mark.parametrize(("free", "why"), [(0, "No space left on device"), (2**40, "unexpected pos 704 vs 598")])
+def test_a_full_disk_is_named_where_torch_does_not(
+    free: int, why: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from types import SimpleNamespace
+
+    from sid import atomic
+
+    monkeypatch.setattr(atomic.shutil, "disk_usage", lambda place: SimpleNamespace(free=free))
+    fault = atomic.unwritable(tmp_path / "not" / "there", RuntimeError("unexpected pos 704 vs 598\nat ..."))
+    assert f"({why})" in fault.sentences[0]
