@@ -55,9 +55,9 @@ def cached(hub: Path, repository: str) -> Path:
     return snapshot
 
 
-def pipeline(name: str, folder: Path) -> None:
-    """A tiny pipeline whose autoencoder shrinks by 64."""
-    made = tiny.MAKERS[name]()
+def pipeline(name: str, folder: Path, **config: Any) -> None:
+    """A tiny pipeline whose autoencoder shrinks by 64; `config` is its network's."""
+    made: Any = tiny.MAKERS[name](**config)
     torch.manual_seed(5)
     channels = (4, 4, 4, 4, 4, 4, 8)
     made.register_modules(
@@ -93,6 +93,7 @@ def models(hub: Path, weights: Path) -> None:
     pipeline("sdxl", cached(hub, SDXL))
     pipeline("pixart", cached(hub, PIXART))
     pipeline("sdxl", cached(hub, "stabilityai/sdxl-turbo"))
+    pipeline("stable-diffusion", cached(hub, "SimianLuo/LCM_Dreamshaper_v7"), time_cond_proj_dim=8)
 
     def place(name: str) -> Path:
         told = describe(name)
@@ -103,9 +104,10 @@ def models(hub: Path, weights: Path) -> None:
     edm_pickle(place("sid-cifar10-cond"))
     place("sid-lsg-sd15-1.5").write_bytes(pickle.dumps({"ema": tiny.unet(16, 5).eval()}))
     save_file(tiny.adapters(tiny.unet(16, 5), "peft"), place("lcm-lora-sd15-4step"))
+    larger = tiny.unet(40, 9, projection_class_embeddings_input_dim=72, **TEXT_TIME)
+    save_file(tiny.adapters(larger, "peft"), place("dmd2-sdxl-4step-lora"))
     torch.save({"ema": {f"module.model.{name}": value for name, value in original().items()}}, place("sim-dit"))
-    network = tiny.unet(40, 9, projection_class_embeddings_input_dim=72, **TEXT_TIME)
-    save_file({name: value.half() for name, value in network.state_dict().items()}, place("sdxl-lightning-4step"))
+    save_file({name: value.half() for name, value in larger.state_dict().items()}, place("sdxl-lightning-4step"))
 
 
 def data(folder: Path, count: int) -> list[str]:

@@ -32,6 +32,7 @@ KEPT: dict[str, dict[str, dict[str, Any]]] = {
         "teacher": TEACHER,  # an EDM pickle
         "sid-1.2": {"budget": BUDGET},
         "sida-1.0": {"budget": BUDGET, "options": {"generator_from": 0, "adversarial_from": 4}},  # real images
+        "dmd": {"budget": BUDGET, "options": {"distance": "l2"}},  # the teacher's pairs
         "sid-cifar10-cond": {},  # a published pickle
     },
     "sd15-coco": {
@@ -41,12 +42,14 @@ KEPT: dict[str, dict[str, dict[str, Any]]] = {
         "vsd": {},  # a critic of adapters
         "sid-lsg-sd15-1.5": {},  # a pickled U-Net over a base
         "lcm-lora-sd15-4step": {},  # adapters over a base
+        "lcm-dreamshaper-4step": {},  # a whole pipeline
     },
     "sdxl-10k": {
         "teacher": TEACHER,
         "dmd2": {"budget": BUDGET, "options": {"ratio": 1}},  # real latents, a head on the critic
         "sdxl-turbo-1step": {},  # a whole pipeline
         "sdxl-lightning-4step": {},  # a network's tensors over a base
+        "dmd2-sdxl-4step-lora": {},  # adapters over a base
     },
     "pixart-sim": {
         "teacher": TEACHER,
@@ -65,6 +68,8 @@ def rehearsal(captions: Path) -> dict[str, Any]:
     for name, kept in KEPT.items():
         left_out = {entry: None for entry in whole.entries_of(name) if entry not in kept}
         tasks[name] = {"entries": {**left_out, **kept}, "budget": SHORT, "machine": {"gpus": 0}}
+        if whole.tasks[name].pairs is not None:
+            tasks[name]["pairs"] = {"count": 16, "steps": 2}
     used = {whole.tasks[name].teacher for name in KEPT}
     protocols = {}
     for name in dict.fromkeys(whole.tasks[task].protocol for task in KEPT):
@@ -122,7 +127,7 @@ def snakemake(here: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     told = [*words, "--config", "suite=rehearsal.yaml"]
     pipe = subprocess.PIPE
     return subprocess.run(
-        told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=900
+        told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=480
     )
 
 
