@@ -64,16 +64,22 @@ def state(kind):
     return lambda wildcards: job(kind, wildcards).params["state"]
 
 
+def given(kind, value):
+    """What each job of a kind is given; plain where all get the same: Snakemake calls every function for every job."""
+    values = {value(one.resources) for one in PLAN.of(kind)}
+    return values.pop() if len(values) == 1 else lambda wildcards: value(job(kind, wildcards).resources)
+
+
 def memory(kind):
-    return lambda wildcards: job(kind, wildcards).resources["mem_mb"]
+    return given(kind, lambda resources: resources["mem_mb"])
 
 
 def minutes(kind):
-    return lambda wildcards: job(kind, wildcards).resources["runtime"]
+    return given(kind, lambda resources: resources["runtime"])
 
 
 def gpus(kind):
-    return lambda wildcards: job(kind, wildcards).resources.get("gpu", 0)
+    return given(kind, lambda resources: resources.get("gpu", 0))
 
 
 def nodes(kind):
@@ -82,12 +88,12 @@ def nodes(kind):
 
 def gres(kind):
     """GPUs per node, as SLURM counts them."""
-    return lambda wildcards: f"gpu:{job(kind, wildcards).resources['gpu']}" if gpus(kind)(wildcards) else ""
+    return lambda wildcards: f"gpu:{gpu}" if (gpu := job(kind, wildcards).resources.get("gpu", 0)) else ""
 
 
 def cores(kind):
     """A GPU's process wants some for what is drawn, decoded and launched."""
-    return lambda wildcards: max(1, 4 * job(kind, wildcards).resources.get("gpu", 0))
+    return given(kind, lambda resources: max(1, 4 * resources.get("gpu", 0)))
 
 
 def first(kind):
