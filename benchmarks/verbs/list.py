@@ -1,4 +1,4 @@
-"""What there is: components with version, paper and how far each was verified, suites and protocols."""
+"""What there is: components with version, paper and how far each was verified; generators, suites and protocols."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks import components, source
 from sid.fault import Fault
 
-HELP = "list methods, teachers, data sets, extractors, metrics, suites, protocols"
+HELP = "list methods, teachers, data sets, extractors, metrics, published generators, suites, protocols"
 EXAMPLE = "sidbench list methods"
 
 COMPONENTS: dict[str, Callable[[], Mapping[str, Any]]] = {
@@ -19,7 +19,7 @@ COMPONENTS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "extractors": components.extractors,
     "metrics": components.metrics,
 }
-KINDS = (*COMPONENTS, "suites", "protocols")
+KINDS = (*COMPONENTS, "released", "suites", "protocols")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,19 +32,35 @@ def run(args: argparse.Namespace) -> int:
 
         raise Fault(unknown("kind", args.kind, KINDS))
     for kind in KINDS if args.kind is None else (args.kind,):
-        rows = _components(COMPONENTS[kind]()) if kind in COMPONENTS else _files(kind)
+        if kind in COMPONENTS:
+            rows = _components(COMPONENTS[kind]())
+        else:
+            rows = _released() if kind == "released" else _files(kind)
         print(_table(kind, rows))
     return 0
 
 
 def _components(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """name, version, verified, where it applies or which way is better, paper."""
+    """name, version, verified, where it applies, paper; of teachers the licence of what is published."""
+    if found and all(hasattr(component, "licence") for component in found.values()):
+        return [
+            ("name", "version", "verified", "licence", "paper"),
+            *((name, str(one.version), one.verified, one.licence, one.paper) for name, one in found.items()),
+        ]
     rows: list[tuple[str, ...]] = [("name", "version", "verified", "tasks", "paper")]
     for name, component in found.items():
         tasks = ", ".join(getattr(component, "defaults", ())) or "any"
         rows.append((name, str(component.version), component.verified, tasks, component.paper))
     if all(row[3] == "any" for row in rows[1:]) and found and not hasattr(next(iter(found.values())), "defaults"):
         return [(*row[:3], row[4]) for row in rows]
+    return rows
+
+
+def _released() -> list[tuple[str, ...]]:
+    from benchmarks.released import released
+
+    rows: list[tuple[str, ...]] = [("name", "steps", "verified", "licence", "paper")]
+    rows += [(name, str(told.steps), told.verified, told.licence, told.paper) for name, told in released().items()]
     return rows
 
 
