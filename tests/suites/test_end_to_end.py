@@ -127,7 +127,7 @@ def snakemake(here: Path, *flags: str) -> subprocess.CompletedProcess[str]:
     told = [*words, "--config", "suite=rehearsal.yaml"]
     pipe = subprocess.PIPE
     return subprocess.run(
-        told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=480
+        told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=900
     )
 
 
