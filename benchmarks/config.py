@@ -109,9 +109,10 @@ class Machine(Strict):
     memory_gb: Count | None = Field(None, description="main memory per node; absent: enough for a miniature")
     hours: Count | None = Field(None, description="what a scheduler may take away afterwards; absent: by the work")
 
-    def resources(self, training: bool) -> dict[str, int]:
-        """For the scheduler. Only a training uses more than one GPU."""
-        told = {"gpu": self.gpus if training else min(self.gpus, 1), "nodes": self.nodes if training else 1}
+    def resources(self, training: bool = False, shards: bool = False) -> dict[str, int]:
+        """For the scheduler: only a training uses several nodes, only that and a sampling in shards several GPUs."""
+        several = training or shards
+        told = {"gpu": self.gpus if several else min(self.gpus, 1), "nodes": self.nodes if training else 1}
         told |= {"mem_mb": 1024 * self.memory_gb} if self.memory_gb else {}
         return told | ({"runtime": 60 * self.hours} if self.hours else {})
 

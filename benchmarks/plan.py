@@ -141,7 +141,7 @@ class Plan:
         versions = {"prompts": PROMPTS_VERSION}
         for data in {asked.data, section["world"]} - {None}:
             versions |= stated(str(data))
-        machine = self.suite.tasks[task].machine.resources(training=False)
+        machine = self.suite.tasks[task].machine.resources()
         return self._shared("prompts", section, versions, work=cost.START, machine=machine)
 
     def latents(self, task: str) -> Job:
@@ -151,7 +151,7 @@ class Plan:
         assert real is not None, "checked with the suite"
         section = {"family": teacher.family, "source": teacher.source, "resolution": teacher.resolution}
         section |= {"pairs": real.pairs, "dtype": real.dtype}
-        machine = settings.machine.resources(training=False)
+        machine = settings.machine.resources()
         return self._shared("latents", section, {"latents": LATENTS_VERSION}, work=cost.START, machine=machine)
 
     def extractor(self, name: str, seed: int = 0) -> Job:
@@ -177,7 +177,7 @@ class Plan:
             needs.append(self.prompts(task, asked, asked.dtype))
             params["prompts_folder"] = str(needs[-1].folder)
         work = cost.START + cost.samples(settings.count, 2 * settings.steps)
-        machine = self.suite.tasks[task].machine.resources(training=False)
+        machine = self.suite.tasks[task].machine.resources()
         told = {"needs": needs, "params": params, "machine": machine}
         return self._shared("pairs", section, dict(teacher.versions), work=work, **told)
 
@@ -247,7 +247,8 @@ class Plan:
         read = tuple(path for job in inputs for path in job.outputs if not path.endswith(told))
         made = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
         params = {**section, **rest}
-        resources = cost.resources(work) | settings.machine.resources(training=entry.method is not None)
+        shards = self.suite.protocols[settings.protocol].in_shards
+        resources = cost.resources(work) | settings.machine.resources(entry.method is not None, shards)
         run = Job("run", "/".join(place[1:]), key, versions, read, made, params, resources, work)
         return self._add(run)
 

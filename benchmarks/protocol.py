@@ -115,6 +115,11 @@ class Protocol(Strict):
     metrics: dict[Name, Column] = Field(min_length=1)
     front: Front | None = Field(None, description="drawn by series of entries; decides no score")
 
+    @property
+    def in_shards(self) -> bool:
+        """Whether its samples are made in several shards, which processes can make together."""
+        return self.shard is not None and self.shard < self.samples
+
     @model_validator(mode="after")
     def _front_of_two_columns(self) -> Protocol:
         if self.front is None:

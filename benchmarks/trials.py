@@ -49,7 +49,7 @@ def of_source(source: Source, protocol: Protocol, scorer: Scorer, shown: int, fo
     tried, first, count = [], np.empty(0, np.uint8), 0
     for trial in range(protocol.selection.trials):
         seed = protocol.seed + trial
-        if shared(protocol):
+        if protocol.in_shards:
             seen, images = shards.look(source, protocol, seed, scorer, folder, shown)
         else:
             seen, images = _at_once(source, protocol, seed, scorer, shown)
@@ -62,14 +62,9 @@ def of_source(source: Source, protocol: Protocol, scorer: Scorer, shown: int, fo
 
 def help_out(source: Source, protocol: Protocol, scorer: Scorer, folder: Path, shown: int) -> None:
     """What a process does beside the first, which alone scores: its share of the shards, if there are any."""
-    if shared(protocol):
+    if protocol.in_shards:
         for trial in range(protocol.selection.trials):
             shards.make(source, protocol, protocol.seed + trial, scorer, folder, shown)
-
-
-def shared(protocol: Protocol) -> bool:
-    """Whether its samples are made in shards, which several processes can make together."""
-    return protocol.shard is not None and protocol.shard < protocol.samples
 
 
 def _at_once(source: Source, protocol: Protocol, seed: int, scorer: Scorer, shown: int) -> tuple[Seen, np.ndarray]:

@@ -68,6 +68,15 @@ def test_every_published_generator_is_scored() -> None:
     assert used == set(released())
 
 
+def test_what_samples_in_shards_uses_all_of_its_gpus() -> None:
+    """Trainings, controls and published generators alike; prompts and pairs get one."""
+    plan = load_plan("paper")
+    asked = {job.id: job.resources["gpu"] for job in plan.of("run")}
+    assert {asked[f"sd15-coco/{entry}/0"] for entry in ("sid-lsg-1.5", "teacher", "instaflow-0.9b")} == {4}
+    assert asked["sdxl-10k/sdxl-turbo-1step/0"] == 8 and all(asked.values())
+    assert {job.resources["gpu"] for kind in ("prompts", "pairs", "latents") for job in plan.of(kind)} == {1}
+
+
 def test_controls_stand_in_every_table_of_a_training() -> None:
     for part in PAPERS[:-1]:
         suite = load_suite(part)
