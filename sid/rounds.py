@@ -63,9 +63,12 @@ def set_modes(nets: Mapping[str, nn.Module], seat: Seat) -> None:
     """Only what this player trains asks for gradients; only its train_mode nets drop out."""
     trained = set(map(id, seat.parameters))
     for name, net in nets.items():
-        net.train(name in seat.player.train_mode)
+        drops = name in seat.player.train_mode
+        if net.training is not drops:
+            net.train(drops)
         for parameter in net.parameters():
-            parameter.requires_grad_(id(parameter) in trained)
+            if parameter.requires_grad is not (wanted := id(parameter) in trained):
+                parameter.requires_grad_(wanted)
 
 
 def total_loss(terms: Terms, size: int) -> Tensor:
