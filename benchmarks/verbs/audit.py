@@ -91,16 +91,19 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
 
 def _folders(images: Path, reference: Path | None, folder: Path) -> tuple[Path, Path]:
     """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
+    from benchmarks.damaged import refuse
     from benchmarks.images import Part, open_images
 
-    first = open_images(images)
+    sets = [open_images(path) for path in (images, reference) if path is not None]
+    refuse(*sets)  # now, and all of them: the audit takes minutes
+    first = sets[0]
     if reference is None:
         if len(first) < 4:
             raise Fault(f"{images} holds {len(first)} images: two halves need at least 4")
         half = len(first) // 2
         halves = Part(first, range(half)), Part(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
-    second = open_images(reference)
+    second = sets[1]
     one = images if images.is_dir() else _copied(first, folder / "images")
     two = reference if reference.is_dir() else _copied(second, folder / "reference")
     return one, two
