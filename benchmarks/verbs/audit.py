@@ -77,13 +77,15 @@ def _subject(args: argparse.Namespace, folder: Path) -> Subject:
 
 def _state(args: argparse.Namespace) -> tuple[dict, str]:
     """The network's tensors and how they are told."""
+    from benchmarks import components
     from benchmarks.inception.extractor import WEIGHT
     from benchmarks.inception.network import random_state
-    from benchmarks.weights import find, tensors, verify
+    from benchmarks.weights import find, tensors
 
     path = None if args.random_weights is not None else find(WEIGHT, args.weights)
     if path is not None:
-        return tensors(path), f"weights {verify(WEIGHT, path)[:12]}"
+        opened = components.extractors()["inception-tf"].open(path)  # refuses another network's file
+        return tensors(path), f"weights {opened.identity[:12]}"
     seed = args.random_weights or 0
     asked = "" if args.random_weights is not None else " since no weights were found"
     return random_state(seed), f"random weights, seed {seed}{asked}"
