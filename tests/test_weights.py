@@ -161,7 +161,7 @@ def test_tensors_are_refused_in_our_own_words(empty):
 def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_is_read(capsys):
     assert main(["weights", "released"]) == 0
     told = capsys.readouterr().out.splitlines()
-    assert "published teachers and generators: `sidbench doctor released` tells which are missing" in told[-1]
+    assert "published teachers and generators: `sidbench plan released` names the missing ones" in told[-1]
     assert main(["weights", "sdxl"]) == 0
     told = capsys.readouterr().out
     assert "sac+logos+ava1-l14-linearMSE: missing" in told and "ava+logos-l14" not in told

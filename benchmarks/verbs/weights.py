@@ -71,7 +71,7 @@ def _models(names: list[str]) -> Iterator[str]:
     for name in names:
         if _is_suite(name) and (wanted := published(name)):
             told = f"{len(wanted)} published teachers and generators"
-            yield f"{name} also reads {told}: `sidbench doctor {name}` tells which are missing"
+            yield f"{name} also reads {told}: `sidbench plan {name}` names the missing ones, `doctor` counts them"
 
 
 def needed(names: list[str]) -> dict[Weight, list[str]]:
