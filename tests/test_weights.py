@@ -8,6 +8,8 @@ import yaml
 
 from benchmarks import weights
 from benchmarks.cli import main
+from benchmarks.preflight import lacking
+from benchmarks.protocolscore import read
 from benchmarks.verbs.weights import needed
 from benchmarks.weights import Weight
 from sid.fault import Fault
@@ -165,6 +167,8 @@ def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_
     assert main(["weights", "sdxl"]) == 0
     told = capsys.readouterr().out
     assert "sac+logos+ava1-l14-linearMSE: missing" in told and "ava+logos-l14" not in told
+    (column,) = [one for one in read("sdxl-10k").metrics.values() if one.metric == "aesthetic"]
+    assert [weight.name for weight in lacking(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
     assert main(["weights", "smoke"]) == 0
     assert "doctor" not in capsys.readouterr().out
 
