@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
+from benchmarks import tars
 from benchmarks.images import Folder, Images, Zip, open_images
 from sid.fault import Fault
 
@@ -38,7 +39,7 @@ def members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Name and content of the plain files of a tar (compressed or not), in its order."""
     try:
         with tarfile.open(path) as archive:
-            for member in archive:
+            for member in tars.members(archive):
                 if member.isfile():
                     _refuse_escapes([member.name], path)
                     content = archive.extractfile(member)
@@ -72,7 +73,7 @@ def _refuse_truncated(path: Path) -> None:
     if tar and start != ZIP_START:
         try:
             with tarfile.open(path) as archive:
-                end = max((member.offset_data + member.size for member in archive), default=0)
+                end = max((member.offset_data + member.size for member in tars.members(archive)), default=0)
             if start[:2] != GZIP_START and end > path.stat().st_size:
                 raise EOFError("the last file breaks off")
         except DAMAGED as error:

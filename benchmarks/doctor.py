@@ -129,23 +129,29 @@ def weights(named: str | None = None) -> Found:
 
 def models(named: str | None = None) -> Found:
     """Published teachers and generators of a suite: a folder, a file, or a repository in the Hugging Face cache."""
-    from benchmarks.config import load_suite
-    from benchmarks.released import describe
     from benchmarks.weights import hub_cache
 
     if named is None:
         return
-    suite = load_suite(named)
-    opened = {suite.tasks[task].teacher for task, _, entry in suite.rows if not entry.released}
-    wanted = [teacher.source for name, teacher in suite.teachers.items() if teacher.source and name in opened]
-    described = [describe(entry.released) for *_, entry in suite.rows if entry.released]
-    wanted += [part for one in described for part in (one.repository, one.base) if part]
-    wanted = list(dict.fromkeys(wanted))
+    wanted = published(named)
     held = hub_cache()
     lacking = [
         one for one in wanted if not (Path(one).exists() or (held / f"models--{one.replace('/', '--')}").is_dir())
     ]
     yield from _present("published models", len(wanted), lacking, named, "`sidbench plan {}` tells how to get each")
+
+
+def published(named: str) -> list[str]:
+    """Teachers and generators of others that a suite reads: folders, files, repositories."""
+    from benchmarks.config import load_suite
+    from benchmarks.released import describe
+
+    suite = load_suite(named)
+    opened = {suite.tasks[task].teacher for task, _, entry in suite.rows if not entry.released}
+    wanted = [teacher.source for name, teacher in suite.teachers.items() if teacher.source and name in opened]
+    described = [describe(entry.released) for *_, entry in suite.rows if entry.released]
+    wanted += [part for one in described for part in (one.repository, one.base) if part]
+    return list(dict.fromkeys(wanted))
 
 
 def data(named: str | None = None) -> Found:

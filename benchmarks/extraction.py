@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks import damaged
 from benchmarks.geometry import AS_IS, Geometry
 from benchmarks.images import Array, Images, decode
 from sid.fault import Fault
@@ -19,8 +20,6 @@ from sid.fault import Fault
 if TYPE_CHECKING:
     from benchmarks.extractor import Extractor
     from benchmarks.store import Store
-
-SHOWN = 20  # faults that are told one by one
 
 
 @dataclass
@@ -57,9 +56,13 @@ def extract(
     workers: int = 0,
     store: Store | None = None,
     captions: Sequence[str] | None = None,
+    refused: dict[str, str] | None = None,
 ) -> Extracted:
-    """The wanted outputs of each extractor; `workers` 0 takes the cores there are, `captions` feed those of pairs."""
-    digest = images.digest if store else ""
+    """The wanted outputs of each extractor; `workers` 0 takes the cores there are, `captions` feed those of pairs.
+
+    An extractor that can't read these images is told in `refused`, and the others go on; without it, that is a Fault.
+    """
+    digest = _digest(images) if store else ""
     found = Extracted({}, images.names, digest)
     missing: dict[str, list[str]] = {}
     for name, outputs in wanted.items():
@@ -71,19 +74,9 @@ def extract(
             missing[name] = lacking
     if not missing:
         if store:
-            found.modes, found.sizes = store.seen(digest)
+            _look(images, geometry, batch, workers, store, found)
         return found
-    arrays: dict[str, np.ndarray] = {}
-    with tqdm(total=len(images), desc=images.source, unit="img", leave=False, disable=None) as bar:
-        for indices, pixels in _batches(images, geometry, batch, workers, found):
-            for name, outputs in missing.items():
-                said = captions[indices] if captions is not None else None
-                for output, part in _features(extractors[name], pixels, outputs, said).items():
-                    key = f"{name}.{output}"
-                    if key not in arrays:
-                        arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
-                    arrays[key][indices] = part
-            bar.update(len(pixels))
+    arrays = _pass(_batches(images, geometry, batch, workers, found), images, missing, extractors, captions, refused)
     _refuse_infinite(arrays, images.names)
     found.features |= arrays
     if store:
@@ -94,6 +87,58 @@ def extract(
             kept = {output: arrays[f"{name}.{output}"] for output in outputs}
             store.write(digest, geometry, extractors[name], kept)
     return found
+
+
+def _pass(
+    batches: Iterator[tuple[slice, list[np.ndarray]]],
+    images: Images,
+    missing: dict[str, list[str]],
+    extractors: Mapping[str, Extractor],
+    captions: Sequence[str] | None,
+    refused: dict[str, str] | None,
+) -> dict[str, np.ndarray]:
+    """Every batch through every extractor; one that refuses an image leaves `missing`, and its arrays with it."""
+    arrays: dict[str, np.ndarray] = {}
+    with tqdm(total=len(images), desc=images.source, unit="img", leave=False, disable=None) as bar:
+        for indices, pixels in batches:
+            said = captions[indices] if captions is not None else None
+            for name, outputs in list(missing.items()):
+                try:
+                    parts = _features(extractors[name], pixels, outputs, said)
+                except Fault as fault:
+                    if refused is None:
+                        raise
+                    refused[name] = " ".join(fault.sentences)
+                    del missing[name]
+                    arrays = {key: array for key, array in arrays.items() if key.rpartition(".")[0] != name}
+                    continue
+                for output, part in parts.items():
+                    key = f"{name}.{output}"
+                    if key not in arrays:
+                        arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
+                    arrays[key][indices] = part
+            bar.update(len(pixels))
+    return arrays
+
+
+def _look(images: Images, geometry: Geometry, batch: int, workers: int, store: Store, found: Extracted) -> None:
+    """What was seen of images whose features are all stored; they are decoded again where that was lost."""
+    seen = store.seen(found.digest)
+    if seen is not None:
+        found.modes, found.sizes = seen
+        return
+    for _ in _batches(images, geometry, batch, workers, found):
+        pass
+    store.write_seen(found.digest, found.modes, found.sizes)
+
+
+def _digest(images: Images) -> str:
+    """Hashing reads every image before the pass does: where one fails, those that can't be decoded are told too."""
+    try:
+        return images.digest
+    except Fault:
+        damaged.refuse(images)
+        raise
 
 
 def _features(
@@ -127,7 +172,8 @@ def _batches(
 ) -> Iterator[tuple[slice, list[np.ndarray]]]:
     """Decoded batches in order; after the first unreadable image the rest is only checked, then all are told."""
     if isinstance(images, Array) and geometry == AS_IS:  # nothing to decode: no threads, no copies
-        found.modes["RGB"], found.sizes[images.pixels.shape[:1:-1]] = len(images), len(images)
+        found.modes["L" if images.pixels.shape[1] == 1 else "RGB"] = len(images)
+        found.sizes[images.pixels.shape[:1:-1]] = len(images)
         for first in range(0, len(images), batch):
             part = images.pixels[first : first + batch]
             yield slice(first, first + len(part)), list(part)
@@ -149,20 +195,14 @@ def _batches(
             yield slice(index + 1 - len(pixels), index + 1), pixels
             pixels = []
     if faults:
-        more = [f"and {len(faults) - SHOWN} more images of {images.source}"] if len(faults) > SHOWN else []
-        raise Fault([*faults[:SHOWN], *more])
+        raise Fault(damaged.shown(faults, images.source))
 
 
 def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iterator[Future]:
     """Futures of decoded images, at most two batches ahead of the reader."""
 
     def one(index: int) -> tuple[np.ndarray, str, tuple[int, int]]:
-        name = images.names[index]
-        try:
-            content = images.read(index)
-        except Exception as error:  # a damaged archive member; each archive library has its own errors
-            raise Fault(f"{name} can't be read from {images.source}: {error}") from error
-        pixels, mode = decode(content, name)
+        pixels, mode = decode(images.content(index), images.names[index])
         return geometry(pixels), mode, (pixels.shape[2], pixels.shape[1])
 
     threads = workers or len(os.sched_getaffinity(0))

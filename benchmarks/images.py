@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import io
+import lzma
 import os
 import re
 import tarfile
 import zipfile
+import zlib
 from abc import ABC, abstractmethod
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from benchmarks import arrayfile, bitdepth, tars
 from sid.fault import Fault
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
+DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
 PACKED_LIMIT = 4 * 2**30  # bytes of a compressed tar that are held in memory, since it can't be read in any order
 
 
@@ -35,12 +39,19 @@ class Images(ABC):
     def read(self, index: int) -> bytes | np.ndarray:
         """A file's bytes, or uint8 pixels [C, H, W] where the source holds arrays."""
 
+    def content(self, index: int) -> bytes | np.ndarray:
+        """As `read`; an image that can't be read is named, for each archive library has its own errors."""
+        try:
+            return self.read(index)
+        except Exception as error:
+            raise Fault(f"{self.names[index]} can't be read from {self.source}: {error}") from error
+
     @cached_property
     def hashes(self) -> list[bytes]:
         """One digest of the content per image."""
         found = []
         for index in range(len(self)):
-            content = self.read(index)
+            content = self.content(index)
             data = content if isinstance(content, bytes) else str(content.shape).encode() + content.tobytes()
             found.append(hashlib.sha256(data).digest())
         return found
@@ -80,8 +91,11 @@ class Folder(Images):
     def __init__(self, path: Path):
         super().__init__(str(path))
         self.path = path
-        found = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS and file.is_file()]
-        self.names = natural([file.relative_to(path).as_posix() for file in found])
+        named = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
+        if lost := natural([str(file) for file in named if file.is_symlink() and not file.exists()]):
+            more = f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""
+            raise Fault(f"{', '.join(lost[:3])}{more}: a link to a file that is not there")
+        self.names = natural([file.relative_to(path).as_posix() for file in named if file.is_file()])
 
     def read(self, index: int) -> bytes:
         return (self.path / self.names[index]).read_bytes()
@@ -109,7 +123,7 @@ class Tar(Images):
         compressed = not _is_plain_tar(path)
         total = 0
         with tarfile.open(path) as archive:
-            for member in archive:
+            for member in tars.members(archive):
                 if not member.isfile() or not image_name(member.name):
                     continue
                 self.places[member.name] = (member.offset_data, member.size)
@@ -151,7 +165,7 @@ def open_images(path: Path | str) -> Images:
         raise Fault(f"there are no images at {path}: it does not exist")
     try:
         images = _open(path)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError, ValueError, OSError) as error:
+    except DAMAGED as error:
         raise Fault(f"{path} can't be read: {error}") from error
     if not len(images):
         raise Fault(f"{path} holds no images: none of {', '.join(EXTENSIONS)}")
@@ -172,13 +186,13 @@ def _open(path: Path) -> Images:
 
 def _array(path: Path) -> np.ndarray:
     """The one array of the file, or the one called `images` or `arr_0`; never a pickled object."""
-    loaded = np.load(path, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    names = [name for name in ("images", "arr_0") if name in loaded.files] or loaded.files
+    if not arrayfile.is_npz(path):
+        return arrayfile.single(path)
+    held = arrayfile.names(path)
+    names = [name for name in ("images", "arr_0") if name in held] or held
     if len(names) != 1 and names[:1] != ["images"]:
-        raise Fault(f"{path} holds {', '.join(names)}: call the images 'images'")
-    return loaded[names[0]]
+        raise Fault(f"{path} holds {', '.join(names) or 'no array'}: call the images 'images'")
+    return arrayfile.array(path, names[0])
 
 
 def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
@@ -200,18 +214,22 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """uint8 pixels [3, H, W] and the mode they came in; Fault names what can't be read without a guess."""
     if isinstance(content, np.ndarray):
         return np.broadcast_to(content, (3, *content.shape[1:])), "L" if len(content) == 1 else "RGB"
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
-            if mode.startswith(("I", "F")):
-                raise Fault(f"{name} has {mode} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
+            deep = bitdepth.bits(image, content)
+            if mode.startswith(("I", "F")) or deep > 8:
+                told = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
+                raise Fault(f"{name} has {told} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
             pixels = np.asarray(image if mode == "RGB" else image.convert("RGB"))
     except Fault:
         raise
+    except UnidentifiedImageError as error:
+        raise Fault(f"{name} can't be decoded: it is no image that Pillow knows") from error
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
-        told = str(error).replace(f"{io.BytesIO.__name__}", "file").splitlines()[0][:120]
+        told = (str(error).splitlines() or [""])[0][:120]
         raise Fault(f"{name} can't be decoded: {type(error).__name__}: {told}") from error
     return pixels.transpose(2, 0, 1), mode
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import components
+from benchmarks import arrayfile, components
 from benchmarks.asked import Asked
 from benchmarks.extraction import Extracted, extract
 from benchmarks.frechet import Moments
@@ -53,6 +54,7 @@ class Result:
     weights: dict[str, str] = field(default_factory=dict)  # extractor -> sha256 or "random-<seed>"
     read: dict[str, str] = field(default_factory=dict)  # metric -> the features it was asked to be computed on
     digests: dict[str, str] = field(default_factory=dict)  # sha256 of the images, the reference and the captions
+    sizes: Counter = field(default_factory=Counter)  # (width, height) of the images as they came
 
 
 def score(
@@ -70,26 +72,39 @@ def score(
     result = Result(images=len(images), read={label: ", ".join(one.features) for label, one in wanted.items()})
     _lacking(wanted, captions, reference, result)
     opened = _open(wanted, settings, result)
-    usable = {label: asked for label, asked in wanted.items() if label not in result.unavailable}
+    usable = _usable(wanted, result)
     if not usable:
         return result
-    extracted = _extract(images, _needs(usable), opened, settings, captions)
+    refused: dict[str, str] = {}
+    extracted = _extract(images, _needs(usable), opened, settings, captions, refused)
+    usable = _without(usable, refused, "", result)
     texts = _texts(usable, opened, captions)
     result.warnings += [f"images: {said}" for said in [*extracted.warnings(), *_duplicates(images)]]
-    result.digests["images"] = images.digest
+    result.sizes, result.digests["images"] = extracted.sizes, images.digest
     if captions is not None:
         result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
     comparing = {label: asked for label, asked in usable.items() if asked.metric.reference}
     compared = _reference(reference, comparing, opened, settings, result, extracted) if comparing else {}
-    for label, asked in usable.items():
-        if label in result.unavailable:
-            continue
-        held = {key: compared[key] for key in asked.features} if asked.metric.reference else None
+    for label, asked in _usable(usable, result).items():
         try:
-            result.scores[label] = asked.metric.compute(_given(asked, extracted, texts), held, **asked.options)
+            given = _given(asked, extracted, texts)
+            result.scores[label] = asked.metric.compute(given, compared.get(label), **asked.options)
         except Fault as fault:
             result.unavailable[label] = " ".join(fault.sentences)
     return result
+
+
+def _usable(wanted: Mapping[str, Asked], result: Result) -> dict[str, Asked]:
+    """Those that nothing is known against yet."""
+    return {label: asked for label, asked in wanted.items() if label not in result.unavailable}
+
+
+def _without(wanted: Mapping[str, Asked], refused: Mapping[str, str], where: str, result: Result) -> dict[str, Asked]:
+    """Those whose networks could read every image; the others are unavailable for the network's reason."""
+    for label, asked in wanted.items():
+        if reasons := [refused[name] for name in asked.extractors if name in refused]:
+            result.unavailable[label] = where + " ".join(reasons)
+    return {label: asked for label, asked in wanted.items() if not refused.keys() & set(asked.extractors)}
 
 
 def _given(asked: Asked, extracted: Extracted, texts: Texts) -> dict[str, np.ndarray]:
@@ -171,9 +186,10 @@ def _extract(
     opened: Mapping[str, Extractor],
     settings: Settings,
     captions: Sequence[str] | None = None,
+    refused: dict[str, str] | None = None,
 ) -> Extracted:
     options = settings.geometry, settings.batch, settings.workers, settings.store
-    return extract(images, needs, opened, *options, captions)
+    return extract(images, needs, opened, *options, captions, refused)
 
 
 def _texts(wanted: Mapping[str, Asked], opened: Mapping[str, Extractor], captions: Sequence[str] | None) -> Texts:
@@ -191,31 +207,51 @@ def _reference(
     settings: Settings,
     result: Result,
     extracted: Extracted,
-) -> dict[str, Any]:
-    """What the images are compared with: features of other images, or statistics of one family."""
+) -> dict[str, dict[str, Any]]:
+    """label -> what the images are compared with: statistics where the file has them, features of its images else."""
     assert reference is not None  # told by _lacking
-    if isinstance(reference, Path) and (statistics := _statistics(reference, settings, opened)):
+    compared: dict[str, dict[str, Any]] = {}
+    if isinstance(reference, Path) and (statistics := _statistics(reference, wanted, settings, opened)):
         key, moments = statistics
-        for label, asked in wanted.items():
-            if asked.features != (key,):
-                result.unavailable[label] = f"{label} reads {', '.join(asked.features)}; {reference} holds {key}"
-            elif not asked.metric.from_statistics:
-                result.unavailable[label] = f"{label} needs the reference's features; {reference} holds statistics only"
+        by_moments = {label for label, one in wanted.items() if one.metric.from_statistics and one.features == (key,)}
+        compared = {label: {key: moments} for label in by_moments}
         result.reference = moments.known_count
-        return {key: moments}
+        wanted = {label: asked for label, asked in wanted.items() if label not in by_moments}
+        if not _holds_images(reference):
+            for label, asked in wanted.items():
+                lacks = f"{label} needs the reference's features; {reference} holds statistics only"
+                other = f"{label} reads {', '.join(asked.features)}; {reference} holds {key}"
+                result.unavailable[label] = lacks if asked.features == (key,) else other
+            return compared
+    return compared | _features(reference, wanted, opened, settings, result, extracted) if wanted else compared
+
+
+def _features(
+    reference: Path | Images,
+    wanted: Mapping[str, Asked],
+    opened: Mapping[str, Extractor],
+    settings: Settings,
+    result: Result,
+    extracted: Extracted,
+) -> dict[str, dict[str, Any]]:
+    """label -> features of the reference's images, and what was seen of them."""
     compared = reference if isinstance(reference, Images) else open_images(reference)
     result.reference = len(compared)
-    found = _extract(compared, _needs(wanted), opened, settings)
+    refused: dict[str, str] = {}
+    found = _extract(compared, _needs(wanted), opened, settings, refused=refused)
     result.warnings += [f"reference: {said}" for said in [*found.warnings(), *_duplicates(compared)]]
     result.digests["reference"] = compared.digest
     if set(found.sizes) != set(extracted.sizes):
         ours, theirs = (_sizes(part) for part in (extracted, found))
         result.warnings.append(f"images are {ours}, the reference {theirs}: the resize differs, and so does the score")
-    return dict(found.features)
+    readable = _without(wanted, refused, "reference: ", result)
+    return {label: {key: found.features[key] for key in asked.features} for label, asked in readable.items()}
 
 
-def _statistics(path: Path, settings: Settings, opened: Mapping[str, Extractor]) -> tuple[str, Moments] | None:
-    """(feature, moments) where the file holds statistics; None where it holds images."""
+def _statistics(
+    path: Path, wanted: Mapping[str, Asked], settings: Settings, opened: Mapping[str, Extractor]
+) -> tuple[str, Moments] | None:
+    """(feature, moments) where the file holds statistics that a metric may read; None where it holds images."""
     from benchmarks.store import family, foreign_statistics, read_file, read_statistics
 
     if path.suffix == ".safetensors":
@@ -225,14 +261,18 @@ def _statistics(path: Path, settings: Settings, opened: Mapping[str, Extractor])
         if extractor in opened:
             expected["family"] = family(opened[extractor])
         return f"{extractor}.{output}", read_statistics(path, expected)
-    if path.suffix == ".npz" and path.is_file():
-        with np.load(path, allow_pickle=False) as loaded:
-            if not {"mu", "sigma"} & set(loaded.files):
-                return None
+    if path.suffix == ".npz" and path.is_file() and {"mu", "sigma"} & set(arrayfile.names(path)):
+        if _holds_images(path) and not any(asked.metric.from_statistics for asked in wanted.values()):
+            return None
         extractor, moments = foreign_statistics(path, settings.family)
         pick("extractor", dict(components.extractors()), extractor)
         return f"{extractor}.pool3", moments
     return None
+
+
+def _holds_images(path: Path) -> bool:
+    """Published batches hold images beside their mean and covariance."""
+    return path.suffix == ".npz" and bool({"images", "arr_0"} & set(arrayfile.names(path)))
 
 
 def _sizes(extracted: Extracted) -> str:

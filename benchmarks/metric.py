@@ -57,6 +57,11 @@ class Metric(Component, ABC):
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published protocol variants: name -> options
     variant_extractors: ClassVar[Mapping[str, str]] = {}  # and the network of those that were published with another
 
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> tuple[Weight, ...]:
+        """Those of its weights that it reads with these options."""
+        return cls.weights
+
     @abstractmethod
     def compute(
         self,

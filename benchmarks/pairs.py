@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from benchmarks import tars
 from benchmarks.archives import open_whole
 from benchmarks.images import Folder, Images, image_name, natural
 from sid.fault import Fault
@@ -98,7 +99,7 @@ class Shards(Images):
         size = path.stat().st_size
         try:
             with tarfile.open(path, "r:") as archive:
-                for member in archive:
+                for member in tars.members(archive):
                     if not member.isfile():
                         continue
                     if member.offset_data + member.size > size:

@@ -47,8 +47,9 @@ def unavailable(suite: Suite) -> list[str]:
 
 def lacking(column: Column) -> Iterator[Weight]:
     """The weights that a column's metric and network read and that are nowhere."""
-    parts = (components.metrics()[column.metric], components.extractors().get(column.extractor))
-    yield from (weight for part in parts if part is not None for weight in part.weights if find(weight) is None)
+    read = components.metrics()[column.metric].files(column.options)
+    network = components.extractors().get(column.extractor)
+    yield from (weight for weight in (*read, *(network.weights if network else ())) if find(weight) is None)
 
 
 def completable(plan: Plan) -> list[Job]:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from benchmarks import components, geometry, source
+from benchmarks import components, geometry, references, source
 from benchmarks.asked import Asked, ask
-from benchmarks.images import Images
+from benchmarks.images import Images, decode
 from benchmarks.imagescore import Result, Settings, score
 from benchmarks.protocol import Column, Protocol
 from benchmarks.strict import faults
@@ -38,16 +39,33 @@ def score_by(
     """The protocol's columns (or the chosen ones) on its number of images, one pass per crop and resize."""
     wanted = columns(protocol, chosen)
     images = images.first(protocol.samples)
+    first = decode(images.content(0), images.names[0])[0]
+    _size(protocol, wanted, Counter([first.shape[:0:-1]]))  # before the pass: it may take hours
     whole = Result(images=len(images), read=dict.fromkeys(wanted, ""))  # in the protocol's order
     for one in dict.fromkeys(protocol.metrics[name].geometry for name in wanted):
         group = {name: asked for name, asked in wanted.items() if protocol.metrics[name].geometry == one}
         passed = geometry.Geometry(one.crop, one.side, one.filter)
         merge(whole, score(images, group, reference, captions, replace(settings, geometry=passed)))
+    whole.warnings += _size(protocol, wanted, whole.sizes)
+    if reference is not None:
+        whole.warnings += references.notes(protocol, wanted, reference, whole)
     whole.warnings = list(dict.fromkeys(whole.warnings))
     if protocol.selection.trials > 1:
         trials, rule = protocol.selection.trials, protocol.selection.rule
         whole.warnings.append(f"{protocol.name} reports the {rule} of {trials} trials: this is one of them")
     return whole
+
+
+def _size(protocol: Protocol, wanted: Iterable[str], sizes: Counter) -> list[str]:
+    """Images of another size than the protocol's models make: refused where they are scored as they are, else told."""
+    side = protocol.rules.size
+    others = sorted(f"{width} x {height}" for width, height in sizes if (width, height) != (side, side))
+    if side is None or not others:
+        return []
+    told = f"{protocol.name} scores images of {side} x {side}, these are {', '.join(others[:3])}"
+    if as_is := [name for name in wanted if not protocol.metrics[name].geometry.side]:
+        raise Fault(f"{told}: {' and '.join(as_is)} would be another score")
+    return [f"{told}, resized as it says"]
 
 
 def columns(protocol: Protocol, chosen: Sequence[str] = ()) -> dict[str, Asked]:
@@ -83,4 +101,5 @@ def merge(whole: Result, part: Result) -> None:
     whole.weights |= part.weights
     whole.read |= part.read
     whole.digests |= part.digests
+    whole.sizes |= part.sizes
     whole.reference = part.reference if part.reference is not None else whole.reference

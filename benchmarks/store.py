@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from benchmarks import arrayfile
 from benchmarks.frechet import UNKNOWN, Moments
 from benchmarks.geometry import Geometry
 from sid import atomic
@@ -18,6 +19,8 @@ from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.extractor import Extractor
+
+ASYMMETRY = 1e-5  # of the largest entry: what float32 arithmetic leaves
 
 
 class Store:
@@ -56,11 +59,19 @@ class Store:
             data = save({"features": np.ascontiguousarray(array)}, {"sidbench": json.dumps(made, sort_keys=True)})
             atomic.write_bytes(self._path(digest, geometry, extractor, output), data)
 
-    def seen(self, digest: str) -> tuple[Counter, Counter]:
-        """Modes and sizes of an image set whose features were stored: what they warn of is as true without a pass."""
+    def seen(self, digest: str) -> tuple[Counter, Counter] | None:
+        """Modes and sizes of an image set whose features were stored: what they warn of is as true without a pass.
+
+        None where nothing was kept; a damaged file is as none.
+        """
         path = self.folder / f"{digest[:16]}.json"
-        kept = json.loads(path.read_text()) if path.is_file() else {"modes": {}, "sizes": []}
-        return Counter(kept["modes"]), Counter({(width, height): count for width, height, count in kept["sizes"]})
+        try:
+            kept = json.loads(path.read_bytes())
+            modes = Counter({str(mode): int(count) for mode, count in kept["modes"].items()})
+            sizes = Counter({(int(width), int(height)): int(count) for width, height, count in kept["sizes"]})
+        except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return (modes, sizes) if modes and sizes else None
 
     def write_seen(self, digest: str, modes: Counter, sizes: Counter) -> None:
         """Beside the features."""
@@ -95,9 +106,8 @@ def read_statistics(path: Path, expected: Mapping[str, str]) -> Moments:
     for name, value in expected.items():
         if header.get(name) != value:
             raise Fault(f"{path} has {name} '{header.get(name)}', the images '{value}': their distance means nothing")
-    moments = Moments(
-        arrays["mean"], arrays["covariance"], int(header["count"]), int(header["ddof"]), arrays.get("features")
-    )
+    mean, covariance = _checked(path, arrays["mean"], arrays["covariance"])
+    moments = Moments(mean, covariance, int(header["count"]), int(header["ddof"]), arrays.get("features"))
     moments._cholesky = arrays.get("root")
     return moments
 
@@ -116,17 +126,30 @@ def read_file(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
 def foreign_statistics(path: Path, declared: str | None) -> tuple[str, Moments]:
     """mu and sigma of another tool's npz; its family stands nowhere in it, so the user must declare it."""
-    with np.load(path, allow_pickle=False) as loaded:
-        missing = {"mu", "sigma"} - set(loaded.files)
-        if missing:
-            raise Fault(f"{path} lacks {' and '.join(sorted(missing))}: it is no file of statistics")
-        mean, covariance = loaded["mu"].astype(np.float64), loaded["sigma"].astype(np.float64)
+    if missing := {"mu", "sigma"} - set(arrayfile.names(path)):
+        raise Fault(f"{path} lacks {' and '.join(sorted(missing))}: it is no file of statistics")
+    given = arrayfile.array(path, "mu"), arrayfile.array(path, "sigma")
     if not declared:
         raise Fault(
             f"{path} does not say by which resize it was made: declare it with --reference-family, "
             "for example inception-tf for EDM's files or inception-clean for clean-fid's"
         )
-    if covariance.shape != (len(mean), len(mean)):
-        raise Fault(f"{path}: a mean of {len(mean)} and a covariance of {list(covariance.shape)} don't belong together")
     # Its N stands nowhere either; the published sets have more images than dimensions.
-    return declared, Moments(mean, covariance, UNKNOWN)
+    return declared, Moments(*_checked(path, *given), UNKNOWN)
+
+
+def _checked(path: Path, mean: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A finite mean and a finite symmetric matrix of its size, in float64; a distance to anything else is no number."""
+    shapes = f"a mean of shape {list(mean.shape)} and a covariance of {list(covariance.shape)}"
+    if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not len(mean):
+        raise Fault(f"{path}: {shapes} don't belong together")
+    if mean.dtype.kind not in "fiu" or covariance.dtype.kind not in "fiu":
+        raise Fault(f"{path} holds {mean.dtype} and {covariance.dtype}, not the numbers of statistics")
+    mean, covariance = mean.astype(np.float64), covariance.astype(np.float64)
+    for name, part in (("mean", mean), ("covariance", covariance)):
+        if not np.isfinite(part).all():
+            raise Fault(f"{path}: the {name} has NaN or infinity")
+    skew = float(np.abs(covariance - covariance.T).max())
+    if skew > ASYMMETRY * float(np.abs(covariance).max()):
+        raise Fault(f"{path}: the covariance is not symmetric, S and its transpose differ by {skew:.3g}")
+    return mean, covariance

@@ -19,6 +19,14 @@ if TYPE_CHECKING:
 
 FOLDER = "SIDBENCH_WEIGHTS"
 PINS = "pins.json"
+# What many repositories call their file: it may be anybody's, unless it lies in a folder of its own.
+SHARED_NAMES = (
+    "model.safetensors",
+    "pytorch_model.bin",
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "vocab.txt",
+)
 
 
 @dataclass(frozen=True)
@@ -30,7 +38,7 @@ class Weight:
     files: tuple[str, ...]  # the names it goes by
     licence: str
     source: str  # where a person gets it
-    sha256: str = ""  # full, or the known prefix; empty: pinned on first use
+    sha256: str = ""  # full, or the known prefix; where it is not full, it is pinned on first use
     size: int = 0  # bytes, 0 where not known for certain
     hub: str = ""  # Hugging Face repository
 
@@ -69,7 +77,7 @@ def find(weight: Weight, explicit: Path | None = None) -> Path | None:
 
 
 def locate(weight: Weight, explicit: Path | None = None) -> Path:
-    """The file with its sha256 checked (or pinned on first use); Missing or Fault otherwise."""
+    """The file with its sha256 checked; Missing or Fault otherwise. Who has loaded it calls `pin`."""
     path = find(weight, explicit)
     if path is None:
         raise Missing(weight)
@@ -78,15 +86,30 @@ def locate(weight: Weight, explicit: Path | None = None) -> Path:
 
 
 def verify(weight: Weight, path: Path) -> str:
-    """The file's sha256, refused where it is not the known one or not the one seen first."""
+    """The file's sha256, refused where it is not the published one or not the one that was loaded first."""
     found = sha256(path)
-    known = weight.sha256 or _pins().get(weight.name, "")
-    if known and not found.startswith(known):
-        how = "published" if weight.sha256 else "pinned on first use"
-        raise Fault(f"{weight.name}: {path} has sha256 {found}, {how}: {known}; the file is damaged or another one")
-    if not known:
-        _pin(weight.name, found)
+    if weight.sha256 and not found.startswith(weight.sha256):
+        raise Fault(
+            f"{weight.name}: {path} has sha256 {found}, published: {weight.sha256}; "
+            f"the file is damaged or another one: get it with: {weight.get}"
+        )
+    known = _pins().get(weight.name, found) if len(weight.sha256) < 64 else found
+    if known != found:
+        raise Fault(
+            f"{weight.name}: {path} has sha256 {found}, pinned on first use in {pins_file()}: {known}; "
+            f"the file is damaged or another one: put the first one back, or, if this is the right one, "
+            f"take '{weight.name}' out of {pins_file()}"
+        )
     return found
+
+
+def pin(weight: Weight, path: Path) -> None:
+    """After it was loaded: from now on only this file goes by the name. A damaged one must never be pinned."""
+    if len(weight.sha256) == 64 or weight.name in _pins():
+        return
+    digest = sha256(path)
+    print(f"sidbench: {weight.name}: sha256 {digest} pinned on first use in {pins_file()}")
+    atomic.write_json(pins_file(), {**_pins(), weight.name: digest})
 
 
 def places(weight: Weight) -> Iterator[Path]:
@@ -98,12 +121,14 @@ def places(weight: Weight) -> Iterator[Path]:
             yield from (Path(folder) / name for name in names)
         yield from (cache / name for cache in caches() for name in weight.files)
         return
-    # Many repositories call their file the same: each has a folder of its own.
+    own = [name for name in names if name not in SHARED_NAMES]
     if folder:
         yield from (Path(folder) / weight.name / name for name in names)
+        yield from (Path(folder) / name for name in own)
     snapshots = hub_cache() / f"models--{weight.hub.replace('/', '--')}" / "snapshots"
     revisions = sorted(snapshots.iterdir()) if snapshots.is_dir() else [snapshots / "*"]
     yield from (revision / name for revision in revisions for name in weight.files)
+    yield from (cache / name for cache in preference_caches() for name in own)
 
 
 def searched(weight: Weight) -> str:
@@ -124,10 +149,15 @@ def caches() -> list[Path]:
     return [
         torch_home / "hub" / "checkpoints",
         Path.home() / ".cache" / "clip",
-        Path(os.environ.get("HPS_ROOT", Path.home() / ".cache" / "hpsv2")),
-        Path.home() / ".cache" / "ImageReward",
+        *preference_caches(),
         Path(tempfile.gettempdir()),
     ]
+
+
+def preference_caches() -> list[Path]:
+    """Where the packages hpsv2 and ImageReward download their own files to."""
+    home = Path.home() / ".cache"
+    return [Path(os.environ.get("HPS_ROOT", home / "hpsv2")), home / "ImageReward"]
 
 
 def sha256(path: Path) -> str:
@@ -154,7 +184,9 @@ def tensors(path: Path) -> dict[str, Tensor]:
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # the readers raise a dozen kinds; each means the file can't be read as tensors
-        raise Fault(f"{path} can't be read as tensors: {str(error).splitlines()[0][:200]}") from error
+        # torch's own words are advice to load it unsafely.
+        objects = "it holds Python objects, which are never loaded" if "Unsupported global" in str(error) else ""
+        raise Fault(f"{path} can't be read as tensors: {objects or 'it is damaged, or no file of tensors'}") from error
     state = state.get("state_dict", state) if isinstance(state, dict) else state
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise Fault(f"{path} holds no table of named tensors")
@@ -170,9 +202,12 @@ def pins_file() -> Path:
 
 def _pins() -> dict[str, str]:
     path = pins_file()
-    return json.loads(path.read_text()) if path.is_file() else {}
-
-
-def _pin(name: str, digest: str) -> None:
-    print(f"sidbench: {name}: sha256 {digest} pinned on first use in {pins_file()}")
-    atomic.write_json(pins_file(), {**_pins(), name: digest})
+    if not path.is_file():
+        return {}
+    try:
+        pins = json.loads(path.read_bytes())
+    except ValueError:
+        pins = None
+    if not isinstance(pins, dict):
+        raise Fault(f"{path} is damaged: it is no table of names and sha256; take it away, and files are pinned anew")
+    return pins

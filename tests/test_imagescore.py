@@ -220,3 +220,46 @@ def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_store
     assert Colours.seen == seen and again.warnings == first.warnings
     for told in ("converted to RGB from L", "images of 2 sizes are mixed", "and 1 other size, the reference 16 x 16"):
         assert any(told in line for line in first.warnings), told
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{", '{"modes": {"RGB": "x"}, "sizes": [3]}'])
+def test_what_was_seen_is_seen_again_where_its_file_is_lost_or_damaged(tmp_path, content):
+    settings = Settings(store=Store(tmp_path / "store"))
+    mixed = folder(tmp_path / "mixed", [*IMAGES, made(1, 20, 20)[0]])
+    first = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    seen = Colours.seen
+    files = list((tmp_path / "store").glob("*.json"))
+    assert len(files) == 2
+    for file in files:
+        file.unlink() if content is None else file.write_text(content)
+    again = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    assert again.warnings == first.warnings and Colours.seen == seen, "decoded again, not computed again"
+    assert all(len(file.read_text()) > 20 for file in files)
+
+
+@pytest.mark.parametrize("small", ["images", "reference"])
+def test_a_network_that_can_not_read_the_images_costs_its_own_metrics_only(monkeypatch, small):
+    class Patches(Colours):
+        name = "inception-patch"
+
+        def open(self, weights, device="cpu"):
+            return Patches()
+
+        def prepare(self, images):
+            if images.shape[-1] < 20:
+                raise Fault("an image of 16 x 16 has no patch of 20 x 20")
+            return super().prepare(images)
+
+    known = {**components.extractors(), "inception-patch": Patches()}
+    monkeypatch.setattr(components, "extractors", lambda: known)
+    large = made(60, 24, 24, seed=2)
+    sides = (IMAGES, large) if small == "images" else (large, REFERENCE)
+    result = scored(["fid", "patch-fid", "kid"], *sides)
+    assert list(result.scores) == ["fid", "kid"]
+    where = "reference: " if small == "reference" else ""
+    assert result.unavailable == {"patch-fid": f"{where}an image of 16 x 16 has no patch of 20 x 20"}
+    plain = scored(["fid", "kid"], *sides)
+    assert {name: one.value for name, one in plain.scores.items()} == {
+        name: one.value for name, one in result.scores.items()
+    }
+    assert set(scored(["fid", "patch-fid"], large, large).scores) == {"fid", "patch-fid"}

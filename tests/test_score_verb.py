@@ -45,6 +45,9 @@ def test_the_verb_prints_a_line_a_metric_and_says_random_weights_on_each(tmp_pat
     ("arguments", "told"),
     [
         (["--metrics", "fud"], "did you mean 'fid'"),
+        (["--metrics", ","], "--metrics names no metric (got ',')"),
+        (["--metrics", ""], "--metrics names no metric (got '')"),
+        (["--metrics", ",", "--protocol", "sid-fid50k"], "--metrics names no metric (got ',')"),
         (["--options", "fid.dof=0"], "did you mean 'ddof'"),
         (["--options", "kid.subsets=3"], "unknown metric in --options 'kid'"),
         (["--variant", "sid-metric"], "did you mean 'sid-metrics'"),
@@ -128,6 +131,45 @@ def test_captions_that_are_not_the_protocols_are_refused(tmp_path, capsys, tower
         assert told in capsys.readouterr().err
     assert main([*command, protocol_file(tmp_path, samples="many")]) == 2
     assert "mine.yaml: samples:" in capsys.readouterr().err
+
+
+def test_images_of_another_size_than_the_protocols_are_refused_or_told(tmp_path, capsys):
+    """Refused where they would be scored as they are; told where the protocol resizes them anyway."""
+    path, other = (folder(tmp_path / name, part) for name, part in (("a", IMAGES), ("b", made(60, 16, 20))))
+    command = ["--results", str(tmp_path), "score", str(path), "--reference", str(path), "--protocol"]
+    sized = protocol_file(tmp_path, rules={"size": 32})
+    assert main([*command, sized]) == 2
+    assert "mine scores images of 32 x 32, these are 16 x 16: whole would be another score" in capsys.readouterr().err
+    assert main([*command, sized, "--metrics", "fid"]) == 0
+    assert "! mine scores images of 32 x 32, these are 16 x 16, resized as it says" in capsys.readouterr().out
+    right = protocol_file(tmp_path, rules={"size": 16})
+    assert main([*command, right, "--metrics", "whole"]) == 0
+    assert "mine scores images of" not in capsys.readouterr().out
+    mixed = folder(tmp_path / "mixed", [*IMAGES[:59], made(1, 16, 20)[0]])
+    assert main([*command[:3], str(mixed), *command[4:], right]) == 2
+    assert main([*command[:3], str(other), *command[4:], right]) == 2
+    assert "these are 20 x 16: whole would be another score" in capsys.readouterr().err
+
+
+def test_a_reference_that_is_not_the_protocols_data_set_is_told(tmp_path, capsys):
+    path = folder(tmp_path / "images", IMAGES)
+    reference, moved = (folder(tmp_path / name, part) for name, part in (("b", REFERENCE), ("c", REFERENCE[::-1])))
+
+    def said(given, data):
+        column = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": data, "split": "all"}}
+        command = ["--results", str(tmp_path), "score", str(path), "--reference", str(given), "--protocol"]
+        assert main([*command, protocol_file(tmp_path, metrics={"fid": column})]) == 0
+        return [line for line in capsys.readouterr().out.splitlines() if "compares with" in line]
+
+    assert said(reference, str(reference)) == []
+    (told,) = said(path, str(reference))
+    assert f"mine compares with {reference}, all, 64 images; {path} has 60: the score is no score of mine" in told
+    assert "is not the same byte for byte" in said(moved, str(reference))[0]
+    assert "which is not here: whether" in said(reference, str(tmp_path / "gone"))[0]
+    target = tmp_path / "reference.safetensors"
+    assert main(["statistics", str(reference), "--output", str(target)]) == 0
+    capsys.readouterr()
+    assert said(target, str(reference)) == [] and "byte for byte" in said(target, str(moved))[0]
 
 
 def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):

@@ -1,5 +1,6 @@
 """Weight files: found in order, pinned, refused when they differ, never downloaded."""
 
+import hashlib
 import json
 
 import pytest
@@ -7,6 +8,8 @@ import yaml
 
 from benchmarks import weights
 from benchmarks.cli import main
+from benchmarks.preflight import lacking
+from benchmarks.protocolscore import read
 from benchmarks.verbs.weights import needed
 from benchmarks.weights import Weight
 from sid.fault import Fault
@@ -53,13 +56,35 @@ def test_files_of_hub_repositories_that_share_a_name_are_kept_apart(empty):
 def test_a_file_without_a_published_sha256_is_pinned_on_first_use(empty, capsys):
     file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
     file.write_bytes(b"first")
-    weights.locate(ONE)
+    weights.pin(ONE, weights.locate(ONE))
     assert "pinned on first use" in capsys.readouterr().out
-    assert list(json.loads((empty / "SIDBENCH_WEIGHTS" / "pins.json").read_text())) == ["one"]
-    weights.locate(ONE)
+    pins = empty / "SIDBENCH_WEIGHTS" / "pins.json"
+    assert list(json.loads(pins.read_text())) == ["one"]
+    weights.pin(ONE, weights.locate(ONE))
+    assert capsys.readouterr().out == ""
     file.write_bytes(b"another")
-    with pytest.raises(Fault, match="damaged or another one"):
+    with pytest.raises(Fault, match="damaged or another one") as raised:
         weights.locate(ONE)
+    assert f"take 'one' out of {pins}" in str(raised.value), "what to do where the new one is right"
+    pins.write_text("{")
+    with pytest.raises(Fault, match=r"pins\.json is damaged"):
+        weights.locate(ONE)
+
+
+def test_a_file_that_does_not_load_is_never_pinned(empty):
+    """Pinned before it was read, a damaged file would be the only one accepted ever after."""
+    from benchmarks.components import extractors
+
+    folder = empty / "SIDBENCH_WEIGHTS"
+    (folder / "dinov2_vitl14_pretrain.pth").write_bytes(b"damaged")
+    for name in ("dinov2", "image-reward"):
+        weight = extractors()[name].weights[0]
+        (folder / weight.name).mkdir()
+        (folder / weight.name / weight.files[0]).write_bytes(b"damaged")
+        with pytest.raises(Fault):
+            extractors()[name].open(None)
+    assert main(["weights", "dinov2", "image-reward", "--verify"]) == 0, "a sha256 that is told is no use of it"
+    assert not (folder / "pins.json").exists()
 
 
 def test_a_known_sha256_or_its_prefix_is_checked(empty):
@@ -70,6 +95,82 @@ def test_a_known_sha256_or_its_prefix_is_checked(empty):
     file.write_bytes(b"x")
     with pytest.raises(Fault, match="published: e3b0c442"):
         weights.locate(prefix)
+
+
+def test_a_file_known_by_a_prefix_is_pinned_in_full(empty):
+    """Eight digits can be met by another file on purpose."""
+    file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
+    file.write_bytes(b"")
+    prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3")
+    weights.pin(prefix, weights.locate(prefix))
+    assert len(json.loads((empty / "SIDBENCH_WEIGHTS" / "pins.json").read_text())["one"]) == 64
+    number = next(n for n in range(9999) if hashlib.sha256(str(n).encode()).hexdigest().startswith("e3"))
+    file.write_text(str(number))
+    with pytest.raises(Fault, match="pinned on first use in"):
+        weights.locate(prefix)
+    full = Weight("two", "a test", ("one.pth",), "MIT", "", sha256=weights.sha256(file))
+    weights.pin(full, weights.locate(full))
+    assert "two" not in json.loads((empty / "SIDBENCH_WEIGHTS" / "pins.json").read_text())
+
+
+def test_a_name_of_its_own_is_found_without_a_folder_of_its_own(empty, monkeypatch):
+    """HPS_v2.1_compressed.pt can be nobody else's; hpsv2 and ImageReward keep theirs where they always did."""
+    from benchmarks.components import extractors
+
+    hps, reward = (extractors()[name].weights[0] for name in ("clip-vit-h-14-hps-2.1", "image-reward"))
+    monkeypatch.delenv("HPS_ROOT", raising=False)
+    homes = {hps: empty / "HOME" / ".cache" / "hpsv2", reward: empty / "HOME" / ".cache" / "ImageReward"}
+    for weight, home in homes.items():
+        assert weights.find(weight) is None and str(home) in weights.searched(weight)
+        for place in (home, empty / "SIDBENCH_WEIGHTS", empty / "SIDBENCH_WEIGHTS" / weight.name):
+            place.mkdir(parents=True, exist_ok=True)
+            (place / weight.files[0]).write_bytes(b"theirs")
+            assert weights.find(weight) == place / weight.files[0]
+    (empty / "elsewhere").mkdir()
+    (empty / "elsewhere" / hps.files[0]).write_bytes(b"moved")
+    for place in (homes[hps], empty / "SIDBENCH_WEIGHTS", empty / "SIDBENCH_WEIGHTS" / hps.name):
+        (place / hps.files[0]).unlink()
+    monkeypatch.setenv("HPS_ROOT", str(empty / "elsewhere"))
+    assert weights.find(hps).read_bytes() == b"moved"
+
+
+def test_the_verb_tells_every_wrong_file(empty, capsys):
+    wrong = ("sac+logos+ava1-l14-linearMSE", "ava+logos-l14-reluMSE")
+    for name in wrong:
+        (empty / "SIDBENCH_WEIGHTS" / f"{name}.pth").write_bytes(b"damaged")
+    assert main(["weights", "aesthetic", "--verify"]) == 2
+    told = capsys.readouterr()
+    assert told.out.count("wrong, see below") == 2 and "2 of 4 missing" in told.out
+    assert [line.split()[1] for line in told.err.splitlines()] == [f"{name}:" for name in wrong]
+
+
+def test_tensors_are_refused_in_our_own_words(empty):
+    import torch
+
+    torch.save({"a": ONE}, empty / "objects.pth")
+    (empty / "garbage.pth").write_bytes(b"garbage")
+    (empty / "garbage.safetensors").write_bytes(b"garbage")
+    for name, told in (
+        ("objects.pth", "it holds Python objects, which are never loaded"),
+        ("garbage.pth", "it is damaged, or no file of tensors"),
+        ("garbage.safetensors", "it is damaged, or no file of tensors"),
+    ):
+        with pytest.raises(Fault, match=told) as raised:
+            weights.tensors(empty / name)
+        assert "weights_only" not in str(raised.value) and "trust" not in str(raised.value)
+
+
+def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_is_read(capsys):
+    assert main(["weights", "released"]) == 0
+    told = capsys.readouterr().out.splitlines()
+    assert "published teachers and generators: `sidbench plan released` names the missing ones" in told[-1]
+    assert main(["weights", "sdxl"]) == 0
+    told = capsys.readouterr().out
+    assert "sac+logos+ava1-l14-linearMSE: missing" in told and "ava+logos-l14" not in told
+    (column,) = [one for one in read("sdxl-10k").metrics.values() if one.metric == "aesthetic"]
+    assert [weight.name for weight in lacking(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
+    assert main(["weights", "smoke"]) == 0
+    assert "doctor" not in capsys.readouterr().out
 
 
 def test_a_prefix_is_no_sha256_and_an_unset_folder_is_told(monkeypatch):

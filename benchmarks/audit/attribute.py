@@ -50,12 +50,8 @@ def attribute(name: str, value: float, recipe: Recipe, bench: Bench, baseline: R
 def closest(residue: float, recipe: Recipe, bench: Bench) -> str:
     """The one further change that comes nearest to an unexplained residue: a hint, not a proof."""
     start = bench.value(recipe)
-    tried = {
-        f"{factor}: {value}": bench.value(recipe.changed(factor, value)) - start
-        for factor in bench.factors
-        for value in ALTERNATIVES[factor]
-        if value != getattr(recipe, factor)
-    }
+    changes = {cause: bench.outcome(changed) for cause, changed in _changes(bench, recipe)}
+    tried = {cause: found - start for cause, found in changes.items() if not isinstance(found, str)}
     best = min(tried, key=lambda cause: abs(tried[cause] - residue))
     if abs(tried[best] - residue) < 0.1 * abs(residue):
         return f"it behaves as if {best} ({tried[best]:+.4g} of the residue {residue:+.4g})"
@@ -63,15 +59,26 @@ def closest(residue: float, recipe: Recipe, bench: Bench) -> str:
 
 
 def sensitivity(bench: Bench, baseline: Recipe, label: str) -> list[Row]:
-    """Every factor's every other value, alone."""
+    """Every factor's every other value, alone; a few images do not allow all of them."""
     start = bench.value(baseline)
     rows = []
-    for factor in bench.factors:
-        for value in ALTERNATIVES[factor]:
-            if value != getattr(baseline, factor):
-                found = bench.value(baseline.changed(factor, value))
-                rows.append(Row(f"{factor}: {value}", found, found - start, verdict="", label=label))
+    for cause, changed in _changes(bench, baseline):
+        found = bench.outcome(changed)
+        if isinstance(found, str):
+            rows.append(Row(cause, None, verdict="unavailable", note=found, label=label))
+        else:
+            rows.append(Row(cause, found, found - start, verdict="", label=label))
     return rows
+
+
+def _changes(bench: Bench, recipe: Recipe) -> list[tuple[str, Recipe]]:
+    """The recipe with one factor changed, for every other value of every factor."""
+    return [
+        (f"{factor}: {value}", recipe.changed(factor, value))
+        for factor in bench.factors
+        for value in ALTERNATIVES[factor]
+        if value != getattr(recipe, factor)
+    ]
 
 
 def scale(*values: float) -> float:

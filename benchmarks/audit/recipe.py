@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks import frechet
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -72,9 +73,18 @@ class Bench:
             made_with = recipe if recipe.reference == "same resize" else replace(recipe, resize=recipe.reference)
             second = self.features(1, made_with)
             if recipe.samples == "half":
+                if len(first) < 4:
+                    raise Fault(f"half of {len(first)} images is fewer than the two that a distance needs")
                 first = first[: len(first) // 2]
             self._values[recipe] = distance(first, second, recipe)
         return self._values[recipe]
+
+    def outcome(self, recipe: Recipe) -> float | str:
+        """The same, or why these images have none by that recipe."""
+        try:
+            return self.value(recipe)
+        except Fault as fault:
+            return " ".join(fault.sentences)
 
     def features(self, index: int, recipe: Recipe) -> np.ndarray:
         """Of set 0 (images) or 1 (reference)."""

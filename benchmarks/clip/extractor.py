@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchmarks.extractor import Extractor
 from benchmarks.inception.extractor import colour
 from benchmarks.precision import full_precision
-from benchmarks.weights import Weight, locate, tensors, verify
+from benchmarks.weights import Weight, locate, pin, tensors, verify
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class ClipExtractor(Extractor):
         except RuntimeError as error:
             told = str(error).splitlines()[1].strip()[:200]
             raise Fault(f"{path} is no {self.architecture}: {told}") from error
+        pin(self.weights[0], path)
         return self._opened(network, identity, device)
 
     def random(self, seed: int, device: str = "cpu") -> ClipExtractor:
@@ -126,6 +127,16 @@ def _tokenizer() -> Any:
 
 
 def _network(architecture: str, quick_gelu: bool, device: str) -> Any:
+    """Without weights; open_clip warns of that on the root logger, though they are loaded or made right after."""
+    import logging
+
     import open_clip
 
-    return open_clip.create_model(architecture, load_weights=False, force_quick_gelu=quick_gelu, device=device)
+    def other(record: logging.LogRecord) -> bool:
+        return "initialized randomly" not in record.getMessage()
+
+    logging.getLogger().addFilter(other)
+    try:
+        return open_clip.create_model(architecture, load_weights=False, force_quick_gelu=quick_gelu, device=device)
+    finally:
+        logging.getLogger().removeFilter(other)

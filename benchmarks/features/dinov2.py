@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from benchmarks.extractor import Extractor
 from benchmarks.inception.extractor import colour
 from benchmarks.precision import full_precision
-from benchmarks.weights import Weight, locate, tensors, verify
+from benchmarks.weights import Weight, locate, pin, tensors, verify
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ class Dinov2(Extractor):
             network.load_state_dict(at_224(tensors(path)))
         except (RuntimeError, KeyError) as error:
             raise Fault(f"{path} is no DINOv2 of the published layout: {str(error)[:200]}") from error
+        pin(WEIGHT, path)
         return self._opened(network, identity, device)
 
     def random(self, seed: int, device: str = "cpu") -> Dinov2:

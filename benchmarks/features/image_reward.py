@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.clip.extractor import ClipExtractor
 from benchmarks.precision import full_precision
-from benchmarks.weights import Weight, locate, tensors, verify
+from benchmarks.weights import Weight, locate, pin, tensors, verify
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -60,6 +60,8 @@ class ImageRewardNet(ClipExtractor):
         opened = copy.copy(self)
         opened.network, opened.identity, opened.device = network.to(device).eval(), identity, device
         opened.tokens = BertTokenizer(str(vocabulary))
+        pin(WEIGHT, path)
+        pin(VOCABULARY, vocabulary)
         return opened
 
     def random(self, seed: int, device: str = "cpu") -> ImageRewardNet:

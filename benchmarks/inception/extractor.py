@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.extractor import Extractor
 from benchmarks.precision import full_precision
-from benchmarks.weights import Weight, locate, tensors, verify
+from benchmarks.weights import Weight, locate, pin, tensors, verify
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -45,7 +45,9 @@ class InceptionExtractor(Extractor):
     def open(self, weights: Path | None, device: str = "cpu") -> InceptionExtractor:
         path = locate(WEIGHT, weights)
         identity = verify(WEIGHT, path)
-        return self._opened(_network(str(path), identity, device), identity, device)
+        network = _network(str(path), identity, device)
+        pin(WEIGHT, path)
+        return self._opened(network, identity, device)
 
     def random(self, seed: int, device: str = "cpu") -> InceptionExtractor:
         """The network of `benchmarks.inception.network.random_state`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -56,6 +56,11 @@ class Aesthetic(Metric):
     reference = False
     weights = tuple(HEADS.values())
     variants: ClassVar = {name: {"head": name} for name in HEADS}
+
+    @classmethod
+    def files(cls, options: Mapping[str, Any]) -> tuple[Weight, ...]:
+        head = cls.option("head", options)
+        return (HEADS[head],) if head in HEADS else cls.weights
 
     def compute(
         self,

@@ -11,6 +11,8 @@ from benchmarks import alignment
 from benchmarks.metric import Metric, Score
 from sid.fault import Fault
 
+ROWS = 512  # images whose cosines with every caption are held at a time
+
 
 class RPrecision(Metric):
     """The candidates are the distinct captions of the images that are scored together."""
@@ -31,6 +33,8 @@ class RPrecision(Metric):
         distinct, own = np.unique(captions, axis=0, return_inverse=True)
         if len(distinct) < 2:
             raise Fault(f"{self.name} needs at least two different captions")
-        nearest = (alignment.unit(images, self.name) @ alignment.unit(distinct, self.name).T).argmax(axis=1)
+        candidates, pictures = (alignment.unit(part, self.name) for part in (distinct, images))
+        starts = range(0, len(pictures), ROWS)
+        nearest = np.concatenate([(pictures[first : first + ROWS] @ candidates.T).argmax(axis=1) for first in starts])
         found = float((nearest == own.ravel()).mean())
         return Score(found, {"model": model, "candidates": len(distinct), "count": len(images)})

@@ -77,13 +77,15 @@ def _subject(args: argparse.Namespace, folder: Path) -> Subject:
 
 def _state(args: argparse.Namespace) -> tuple[dict, str]:
     """The network's tensors and how they are told."""
+    from benchmarks import components
     from benchmarks.inception.extractor import WEIGHT
     from benchmarks.inception.network import random_state
-    from benchmarks.weights import find, tensors, verify
+    from benchmarks.weights import find, tensors
 
     path = None if args.random_weights is not None else find(WEIGHT, args.weights)
     if path is not None:
-        return tensors(path), f"weights {verify(WEIGHT, path)[:12]}"
+        opened = components.extractors()["inception-tf"].open(path)  # refuses another network's file
+        return tensors(path), f"weights {opened.identity[:12]}"
     seed = args.random_weights or 0
     asked = "" if args.random_weights is not None else " since no weights were found"
     return random_state(seed), f"random weights, seed {seed}{asked}"
@@ -91,16 +93,19 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
 
 def _folders(images: Path, reference: Path | None, folder: Path) -> tuple[Path, Path]:
     """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
+    from benchmarks.damaged import refuse
     from benchmarks.images import Part, open_images
 
-    first = open_images(images)
+    sets = [open_images(path) for path in (images, reference) if path is not None]
+    refuse(*sets)  # now, and all of them: the audit takes minutes
+    first = sets[0]
     if reference is None:
         if len(first) < 4:
             raise Fault(f"{images} holds {len(first)} images: two halves need at least 4")
         half = len(first) // 2
         halves = Part(first, range(half)), Part(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
-    second = open_images(reference)
+    second = sets[1]
     one = images if images.is_dir() else _copied(first, folder / "images")
     two = reference if reference.is_dir() else _copied(second, folder / "reference")
     return one, two

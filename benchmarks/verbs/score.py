@@ -59,8 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if protocol:
         if captions is not None:
             check_captions(protocol, digest, len(captions))
-        columns = [name.strip() for name in (args.metrics or "").split(",") if name.strip()]
-        result = score_by(protocol, images, args.reference, captions, settings, columns)
+        result = score_by(protocol, images, args.reference, captions, settings, _names(args.metrics))
     else:
         images = images.first(args.samples) if args.samples is not None else images
         result = score(images, wanted, args.reference, captions, settings)
@@ -83,6 +82,14 @@ def _protocol(args: argparse.Namespace) -> Protocol | None:
     return protocol
 
 
+def _names(listed: str | None) -> list[str]:
+    """Of metrics or columns; none where the list was left out, which is no empty list."""
+    names = [name.strip() for name in (listed or "").split(",") if name.strip()]
+    if listed is not None and not names:
+        raise Fault(f"--metrics names no metric (got '{listed}'); `sidbench list metrics` tells them")
+    return names
+
+
 def _wanted(args: argparse.Namespace) -> dict[str, Asked]:
     """metric -> what is asked: the variant's options, then those given by hand; mistyped ones are told together."""
     from benchmarks import components
@@ -90,7 +97,7 @@ def _wanted(args: argparse.Namespace) -> dict[str, Asked]:
     from sid.discovery import UnknownName, pick
 
     known = dict(components.metrics())
-    names = [name.strip() for name in (args.metrics or "fid").split(",") if name.strip()]
+    names = _names(args.metrics) or ["fid"]
     metrics = {name: pick("metric", known, name) for name in names}
     if args.variant and not any(args.variant in metric.variants for metric in metrics.values()):
         raise UnknownName("variant", args.variant, {one for metric in metrics.values() for one in metric.variants})

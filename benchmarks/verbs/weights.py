@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.protocol import Protocol
@@ -21,10 +24,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.weights import FOLDER, find, searched, verify
+    from benchmarks.weights import FOLDER, find, searched
 
     found = needed(args.names)
-    missing = 0
+    missing, faults = 0, list[str]()
     for weight, users in found.items():
         path = find(weight)
         missing += path is None
@@ -32,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
         print(f"{weight.name}: {'present' if path else 'missing'}")
         print(f"  for       {weight.purpose} ({', '.join(users)})")
         print(f"  file      {' or '.join(weight.files)}, {size}, {weight.licence}")
-        print(f"  sha256    {verify(weight, path) if path and args.verify else weight.pinned}")
+        print(f"  sha256    {_checked(weight, path, faults) if path and args.verify else weight.pinned}")
         if path:
             print(f"  found     {path}")
         else:
@@ -40,9 +43,35 @@ def run(args: argparse.Namespace) -> int:
             print(f"  get       {weight.get}")
     if not found:
         print(f"{' and '.join(args.names)}: no published weights are needed")
-        return 0
-    print(f"{missing} of {len(found)} missing; ${FOLDER} names the folder to put them in; nothing is ever downloaded")
+    else:
+        where = f"${FOLDER} names the folder to put them in, as `get` says"
+        print(f"{missing} of {len(found)} missing; {where}; nothing is ever downloaded")
+    for line in _models(args.names):
+        print(line)
+    if faults:
+        raise Fault(faults)
     return 0
+
+
+def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
+    """The sha256 of a present file; what is wrong with it joins the others."""
+    from benchmarks.weights import verify
+
+    try:
+        return verify(weight, path)
+    except Fault as fault:
+        faults += fault.sentences
+        return "wrong, see below"
+
+
+def _models(names: list[str]) -> Iterator[str]:
+    """These are the networks of scores: where a suite's teachers and generators are told."""
+    from benchmarks.doctor import published
+
+    for name in names:
+        if _is_suite(name) and (wanted := published(name)):
+            told = f"{len(wanted)} published teachers and generators"
+            yield f"{name} also reads {told}: `sidbench plan {name}` names the missing ones, `doctor` counts them"
 
 
 def needed(names: list[str]) -> dict[Weight, list[str]]:
@@ -73,7 +102,7 @@ def _weights(name: str) -> Iterator[Weight]:
         yield from _of_extractors(key.rpartition(".")[0] for key in metrics[name].features)
     elif name in source.names("protocol"):
         yield from _of_columns(read(name))
-    elif name in source.names("suite") or name.endswith((".yaml", ".yml")):
+    elif _is_suite(name):
         suite = load_suite(name)
         for protocol in dict.fromkeys(task.protocol for task in suite.tasks.values()):
             yield from _of_columns(suite.protocols[protocol])
@@ -82,12 +111,19 @@ def _weights(name: str) -> Iterator[Weight]:
         raise UnknownName("metric, extractor, protocol or suite", name, known)
 
 
+def _is_suite(name: str) -> bool:
+    from benchmarks import components, source
+
+    others = (*components.extractors(), *components.metrics(), *source.names("protocol"))
+    return name not in others and (name in source.names("suite") or name.endswith((".yaml", ".yml")))
+
+
 def _of_columns(protocol: Protocol) -> Iterator[Weight]:
     """What a protocol's metrics and their extractors read."""
     from benchmarks import components
 
     for column in protocol.metrics.values():
-        yield from components.metrics()[column.metric].weights
+        yield from components.metrics()[column.metric].files(column.options)
         yield from _of_extractors([column.extractor])
 
 

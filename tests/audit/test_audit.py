@@ -37,6 +37,18 @@ def test_every_factor_is_changed_alone():
     assert rows["eps: 1e-06"] < 0 and abs(rows["root: sqrtm"]) < 1e-9 and rows["samples: half"] > 0
 
 
+@pytest.mark.parametrize("count", [2, 3])
+def test_a_factor_that_so_few_images_do_not_allow_is_left_out_with_its_reason(count):
+    few = FeatureBench(X[:count], Y[:count])
+    rows = {row.implementation: row for row in sensitivity(few, Recipe(), "made")}
+    half = rows.pop("samples: half")
+    assert (half.value, half.verdict) == (None, "unavailable") and half.note.startswith(f"half of {count} images")
+    assert all(row.value is not None for row in rows.values())
+    assert "half of" in write.text([run.Table("Title", "unit", [half])])
+    strange = attribute("peer", few.value(Recipe()) * 1.7, Recipe(), few, Recipe(), "made")
+    assert strange.verdict == "unexplained", "the search for a cause goes on without it"
+
+
 def rows_covariance():
     from benchmarks import frechet
 

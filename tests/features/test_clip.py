@@ -104,3 +104,21 @@ def test_a_file_of_another_network_is_refused(monkeypatch, tmp_path):
     torch.save({"visual.proj": torch.zeros(2)}, tmp_path / "other.pt")
     with pytest.raises(Fault, match="is no ViT-B-32"):
         extractors()["clip-vit-b-32"].open(tmp_path / "other.pt")
+
+
+def test_open_clips_warning_of_a_network_without_weights_is_not_shown(monkeypatch, caplog):
+    """It is told on the root logger of everybody, though the weights are loaded right after."""
+    import logging
+
+    import open_clip
+
+    def create(*args, **options):
+        logging.warning("No pretrained weights loaded for model 'ViT-B-32'. Model initialized randomly.")
+        logging.warning("something else")
+        return tiny()
+
+    monkeypatch.setattr(open_clip, "create_model", create)
+    clip._network("ViT-B-32", False, "cpu")
+    assert [record.getMessage() for record in caplog.records] == ["something else"]
+    logging.warning("initialized randomly")
+    assert len(caplog.records) == 2
