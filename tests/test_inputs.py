@@ -71,7 +71,7 @@ def test_a_suite_is_planned_without_its_data_and_told_what_is_missing(
 ) -> None:
     assert main(["plan", suite("cifar10"), "--jobs"]) == 0
     said = capsys.readouterr().out
-    assert "run " in said and said.count("missing: ") == 2
+    assert "run " in said and said.count("missing: ") == 3
     assert "cifar10 lacks the images" in said and "hpsv2 lacks" in said
 
 

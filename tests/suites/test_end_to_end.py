@@ -162,7 +162,7 @@ def test_every_run_says_what_made_it(made: Path) -> None:
             assert scores["random_weights"] == 0 and set(scores["unavailable"]) <= NEEDS_FILES, scores
             assert set(record["weights"].values()) & {"random-0"} and record["digest"] == scores["digest"]
             with np.load(folder / "samples.npz") as held:
-                side = {"sdxl-turbo-1step": 512}.get(entry, sizes[task])
+                side = {"sdxl-turbo-1step": 512, "lcm-dreamshaper-4step": 768}.get(entry, sizes[task])
                 assert held["images"].shape == (COUNT, 3, side, side)
                 assert ("captions" in held.files) == (task != "cifar10-cond")
             if (folder / "generator.json").is_file():
