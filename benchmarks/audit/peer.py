@@ -40,6 +40,7 @@ class Call:
     recipe: Recipe = OURS
     compatible: Mapping[str, Any] | None = None  # options of our metric that follow the peer's own rule
     twin: Callable[..., Any] | None = None  # or this project's arithmetic on the peer's own random draws
+    note: str = ""  # what of it is not the peer's own, on its row
 
 
 class Peer(Component):

@@ -204,6 +204,7 @@ def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] =
                 continue
             value, seen = outcome.value
             row = attribute(name, value, call.recipe, bench, start, label)
+            row.note = f"{row.note} {call.note}".strip()
             if seen != (len(sets[0]), len(sets[1])):
                 row.note = f"it read {seen[0]} and {seen[1]} images of {len(sets[0])} and {len(sets[1])}. {row.note}"
             table.rows.append(row)

@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="for audit.md, .csv and .html (default: RESULTS/audit)"
     )
+    parser.add_argument(
+        "--samples", type=int, metavar="N", help="the first N images of each set (default: all; they are held decoded)"
+    )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of made images (default: 0)")
 
 
@@ -69,8 +72,8 @@ def _subject(args: argparse.Namespace, folder: Path) -> Subject:
         reference = synthetic.write(folder / "reference", SYNTHETIC, args.seed + 1, blur=0.0)
         said.append("synthetic images")
     else:
-        images, reference = _folders(args.images, args.reference, folder)
-        said.append(str(args.images))
+        images, reference = _folders(args.images, args.reference, folder, args.samples)
+        said.append(str(args.images) + (f", the first {args.samples} images" if args.samples is not None else ""))
     state, weights = _state(args)
     return Subject(images, reference, state, ", ".join([*said, weights]), said[0])
 
@@ -91,12 +94,16 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
     return random_state(seed), f"random weights, seed {seed}{asked}"
 
 
-def _folders(images: Path, reference: Path | None, folder: Path) -> tuple[Path, Path]:
+def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
     """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
     from benchmarks.damaged import refuse
     from benchmarks.images import Part, open_images
 
+    if samples is not None and samples < 4:
+        raise Fault(f"--samples must be at least 4 (got {samples})")
     sets = [open_images(path) for path in (images, reference) if path is not None]
+    if samples is not None:
+        sets = [one.first(samples) for one in sets]
     refuse(*sets)  # now, and all of them: the audit takes minutes
     first = sets[0]
     if reference is None:
@@ -106,8 +113,8 @@ def _folders(images: Path, reference: Path | None, folder: Path) -> tuple[Path, 
         halves = Part(first, range(half)), Part(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
     second = sets[1]
-    one = images if images.is_dir() else _copied(first, folder / "images")
-    two = reference if reference.is_dir() else _copied(second, folder / "reference")
+    one = images if images.is_dir() and samples is None else _copied(first, folder / "images")
+    two = reference if reference.is_dir() and samples is None else _copied(second, folder / "reference")
     return one, two
 
 

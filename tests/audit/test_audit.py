@@ -10,6 +10,7 @@ from benchmarks.audit import peer, run, write
 from benchmarks.audit.attribute import Row, attribute, sensitivity
 from benchmarks.audit.recipe import FeatureBench, Recipe, distance
 from benchmarks.cli import main
+from sid.fault import Fault
 
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((80, 24)) * 1.3, RNG.standard_normal((80, 24))
@@ -126,6 +127,20 @@ def test_mistakes_are_sentences(tmp_path, capsys):
     assert "name both or neither" in capsys.readouterr().err
 
 
+def test_only_the_first_images_are_taken_where_that_is_asked(tmp_path):
+    from benchmarks.audit import synthetic
+    from benchmarks.verbs.audit import _folders
+
+    images, reference = (synthetic.write(tmp_path / name, 6, seed, blur=0.0) for seed, name in enumerate("ab"))
+    made = tmp_path / "made"
+    made.mkdir()
+    for folder in _folders(images, reference, made, 4):
+        assert folder.parent == made and len(list(folder.iterdir())) == 4
+    assert main(["audit", str(images), "--samples", "3"]) == 2
+    with pytest.raises(Fault, match="holds 6 images, 7 were asked for"):
+        _folders(images, reference, made, 7)
+
+
 @pytest.mark.slow
 def test_the_whole_audit_explains_every_implementation(tmp_path, monkeypatch, capsys):
     from benchmarks.verbs import audit as verb
@@ -136,4 +151,5 @@ def test_the_whole_audit_explains_every_implementation(tmp_path, monkeypatch, ca
     assert "unexplained" not in told
     whole = [line for line in told.splitlines() if "random weights, seed 3" in line]
     assert len(whole) > 20
+    assert sum("in the place of NVIDIA's TorchScript file" in line for line in told.splitlines()) >= 2
     assert all((tmp_path / "audit" / f"audit.{kind}").stat().st_size > 3000 for kind in ("md", "csv", "html"))

@@ -17,6 +17,7 @@ MODES = {
     "legacy_tensorflow": Recipe(precision="float32 mean", root="sqrtm"),
     "legacy_pytorch": Recipe(resize="bilinear", normalisation="v/127.5-1", precision="float32 mean", root="sqrtm"),
 }
+TWIN = "Its loader and arithmetic; in the place of NVIDIA's TorchScript file stands our network with the same weights."
 
 
 class CleanFid(Peer):
@@ -82,4 +83,6 @@ class CleanFid(Peer):
 
             return run
 
-        return {mode: Call(with_mode(mode), recipe) for mode, recipe in MODES.items()}
+        # The legacy_pytorch mode has its network in Python; the others load NVIDIA's TorchScript file.
+        own = {mode: "" if mode == "legacy_pytorch" else TWIN for mode in MODES}
+        return {mode: Call(with_mode(mode), recipe, note=own[mode]) for mode, recipe in MODES.items()}
