@@ -36,7 +36,7 @@ def update(optimiser: Optimiser, gradient: list[float], fraction: float = 0.0, s
     batch = type("One", (), {"size": 1})()
     rounds.play(seat, {"net": net}, [batch], Engine(), Progress(0, round(1000 * fraction), 1000), seed=0)
     assert net["p"].grad is not None
-    return net["p"].grad, seat.optimiser.param_groups[0]["lr"]
+    return net["p"].grad, seat.optimiser.rate
 
 
 def test_gradients_are_cleaned_then_clipped() -> None:
