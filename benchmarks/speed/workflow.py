@@ -121,13 +121,16 @@ def share(suite: str) -> dict[str, Any]:
 
 
 def _spans(metadata: Path) -> list[float]:
-    """Seconds of every job, as Snakemake noted them beside its outputs."""
-    spans = set()
+    """Seconds of every job, as Snakemake noted them for each of its outputs; a job has one log."""
+    begun: dict[tuple[str, ...], float] = {}
+    ended: dict[tuple[str, ...], float] = {}
     for file in metadata.iterdir():
         told = json.loads(file.read_text())
         if told.get("starttime") and told.get("endtime"):
-            spans.add((told["rule"], tuple(told.get("log") or ()), told["starttime"], told["endtime"]))
-    return [end - begin for _, _, begin, end in spans]
+            job = (told["rule"], *(told.get("log") or ()))
+            begun[job] = min(told["starttime"], begun.get(job, told["starttime"]))
+            ended[job] = max(told["endtime"], ended.get(job, told["endtime"]))
+    return [ended[job] - begun[job] for job in begun]
 
 
 if __name__ == "__main__":
