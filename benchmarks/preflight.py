@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import components, models, needs
 from benchmarks.published import published
-from benchmarks.weights import find
+from benchmarks.weights import find, missed
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -36,8 +36,9 @@ def unavailable(suite: Suite) -> list[str]:
     empty: dict[str, dict[str, None]] = {}
     for task in suite.tasks.values():
         for name, column in suite.protocols[task.protocol].metrics.items():
-            for weight in lacking(column):
-                empty.setdefault(weight.name, {})[f"{name} of {task.protocol}"] = None
+            for weight in read_by(column):
+                if find(weight) is None:
+                    empty.setdefault(weight.name, {})[f"{name} of {task.protocol}"] = None
     return [
         f"the weights {weight}: without them {', '.join(columns)} will be unavailable (sidbench weights {suite.name} "
         "tells where they are looked for and how to get them)"
@@ -45,11 +46,11 @@ def unavailable(suite: Suite) -> list[str]:
     ]
 
 
-def lacking(column: Column) -> Iterator[Weight]:
-    """The weights that a column's metric and network read and that are nowhere."""
-    read = components.metrics()[column.metric].files(column.options)
+def read_by(column: Column) -> Iterator[Weight]:
+    """The weights that a column's metric, with its options, and its network read."""
+    yield from components.metrics()[column.metric].files(column.options)
     network = components.extractors().get(column.extractor)
-    yield from (weight for weight in (*read, *(network.weights if network else ())) if find(weight) is None)
+    yield from network.weights if network is not None else ()
 
 
 def completable(plan: Plan) -> list[Job]:
@@ -59,21 +60,20 @@ def completable(plan: Plan) -> list[Job]:
     """
     if plan.suite.random_weights is not None:
         return []
-    return [job for job in plan.of("run") if any(map(_come, _empty(job, plan)))]
+    return [job for job in plan.of("run") if any(_come(column, reason) for column, reason in _empty(job, plan))]
 
 
-def _empty(job: Job, plan: Plan) -> Iterator[Column]:
-    """The columns that a finished run could not compute."""
+def _empty(job: Job, plan: Plan) -> Iterator[tuple[Column, str]]:
+    """The columns that a finished run could not compute, and why."""
     try:
         told = json.loads((job.folder / "scores.json").read_text(encoding="utf-8")).get("unavailable", {})
     except (OSError, ValueError, AttributeError):
         return
     columns = plan.suite.protocols[job.params["protocol"]].metrics
-    yield from (columns[name] for name in told if name in columns)
+    yield from ((columns[name], str(reason)) for name, reason in told.items() if name in columns)
 
 
-def _come(column: Column) -> bool:
-    """Whether weights could be what it lacked, and are there."""
-    extractor = components.extractors().get(column.extractor)
-    reads = components.metrics()[column.metric].weights or (extractor is not None and extractor.weights)
-    return bool(reads) and not any(lacking(column))
+def _come(column: Column, reason: str) -> bool:
+    """Whether the file that it lacked is there now, and every other. Any other reason would only be found again."""
+    read = list(read_by(column))
+    return any(missed(weight, reason) for weight in read) and all(find(weight) is not None for weight in read)

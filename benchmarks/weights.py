@@ -62,9 +62,18 @@ class Missing(Fault):
     def __init__(self, weight: Weight):
         size = f"{weight.size:,} bytes, " if weight.size else ""
         super().__init__(
-            f"{weight.name} ({weight.purpose}) is missing: {weight.files[0]}, {size}{weight.licence}, "
+            f"{_lack(weight)}: {weight.files[0]}, {size}{weight.licence}, "
             f"sha256 {weight.pinned}; looked in {searched(weight)}; get it with: {weight.get}"
         )
+
+
+def missed(weight: Weight, reason: str) -> bool:
+    """Whether a recorded reason says that this very file was nowhere."""
+    return _lack(weight) in reason
+
+
+def _lack(weight: Weight) -> str:
+    return f"{weight.name} ({weight.purpose}) is missing"
 
 
 def find(weight: Weight, explicit: Path | None = None) -> Path | None:

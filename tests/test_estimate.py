@@ -23,12 +23,7 @@ from sid.fault import Fault
 SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released", "paper", "mini")
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("SIDBENCH_DATA", "SIDBENCH_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+pytestmark = pytest.mark.usefixtures("bare")
 
 
 def one_row(**entry: Any) -> str:

@@ -11,19 +11,14 @@ import yaml
 from benchmarks import preflight, source
 from benchmarks.cli import main
 from benchmarks.config import load_suite
+from benchmarks.inception.extractor import WEIGHT
 from benchmarks.plan import load_plan
+from benchmarks.weights import Missing
 
 COLUMN = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": "digits", "split": "train"}}
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    for name in ("SIDBENCH_DATA", "SIDBENCH_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
-    monkeypatch.setenv("HOME", str(tmp_path))
+pytestmark = pytest.mark.usefixtures("bare")
 
 
 def written() -> str:
@@ -49,14 +44,14 @@ def test_runs_that_lacked_weights_are_found_when_these_have_come(monkeypatch: py
     ids = [job.id for job in plan.of("run")]
     for number, job in enumerate(plan.of("run")):
         job.folder.mkdir(parents=True)
-        empty = {"fid": "no weights"} if number else {}
+        empty = {"fid": Missing(WEIGHT).sentences[0]} if number else {}
         (job.folder / "scores.json").write_text(json.dumps({"unavailable": empty}))
     assert not preflight.completable(plan)
     monkeypatch.setattr(preflight, "find", lambda weight: Path(weight.name))
     assert [job.id for job in preflight.completable(plan)] == ids[1:]
-    # digits-classifier is trained here: no file could have been what a column of it lacked
+    # Any other reason would be found again, by every call: such a run is left as it is.
     job = plan.of("run")[1]
-    (job.folder / "scores.json").write_text(json.dumps({"unavailable": {"fd": "broken"}}))
+    (job.folder / "scores.json").write_text(json.dumps({"unavailable": {"fid": "the reference has one image"}}))
     assert [job.id for job in preflight.completable(plan)] == ids[2:]
 
 

@@ -8,7 +8,7 @@ import yaml
 
 from benchmarks import weights
 from benchmarks.cli import main
-from benchmarks.preflight import lacking
+from benchmarks.preflight import read_by
 from benchmarks.protocolscore import read
 from benchmarks.verbs.weights import needed
 from benchmarks.weights import Weight
@@ -168,7 +168,7 @@ def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_
     told = capsys.readouterr().out
     assert "sac+logos+ava1-l14-linearMSE: missing" in told and "ava+logos-l14" not in told
     (column,) = [one for one in read("sdxl-10k").metrics.values() if one.metric == "aesthetic"]
-    assert [weight.name for weight in lacking(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
+    assert [weight.name for weight in read_by(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
     assert main(["weights", "smoke"]) == 0
     assert "doctor" not in capsys.readouterr().out
 

@@ -120,11 +120,10 @@ def _is_suite(name: str) -> bool:
 
 def _of_columns(protocol: Protocol) -> Iterator[Weight]:
     """What a protocol's metrics and their extractors read."""
-    from benchmarks import components
+    from benchmarks.preflight import read_by
 
     for column in protocol.metrics.values():
-        yield from components.metrics()[column.metric].files(column.options)
-        yield from _of_extractors([column.extractor])
+        yield from read_by(column)
 
 
 def _of_extractors(names: Iterable[str]) -> Iterator[Weight]:

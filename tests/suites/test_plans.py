@@ -24,13 +24,7 @@ PAPERS = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released")
 LEFT_OUT = {("sd15-coco", "dmd"), ("sd15-coco", "teacher-sde")}
 
 
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No data folder, no cache of models."""
-    monkeypatch.chdir(tmp_path)
-    for name in ("SIDBENCH_DATA", "SIDBENCH_WEIGHTS"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
+pytestmark = pytest.mark.usefixtures("bare")
 
 
 @pytest.mark.parametrize("name", source.names("suite"))
