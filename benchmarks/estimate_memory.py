@@ -81,6 +81,7 @@ def saves(settings: EngineSettings) -> list[str]:
             ("checkpointing", settings.checkpointing),
             ("split_backward", settings.split_backward),
             ("first_moment: false", not settings.first_moment),
+            ("eight_bit", settings.eight_bit),
         )
         if on
     ]

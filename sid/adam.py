@@ -6,45 +6,76 @@ made: most of a second at the start of every training.
 
 from __future__ import annotations
 
-from collections import defaultdict
-
 import torch
 from torch import Tensor, nn
 
+from sid.draws import key
+from sid.eightbit import SMALLEST, EightBit
 from sid.method import Optimiser
 from sid.sharding import local
+
+FIRST, SECOND = "exp_avg", "exp_avg_sq"  # torch's names of the moments
 
 
 class Adam:
     """Bit for bit what torch.optim.Adam and AdamW compute with fused=True; `state` has their names.
 
     With beta1 = 0 the first moment is the gradient: the kernel can be given the gradient for it, and nothing is kept.
+    With `eight_bit` the moments of large parameters are kept in a byte a number, and read for one parameter at a time.
     """
 
-    def __init__(self, parameters: list[nn.Parameter], settings: Optimiser, first_moment: bool = True):
+    def __init__(
+        self, parameters: list[nn.Parameter], settings: Optimiser, first_moment: bool = True, eight_bit: bool = False
+    ):
         self.parameters, self.settings = parameters, settings
         self.rate = settings.lr  # schedules set it before a step
-        self.keeps_first = first_moment or settings.betas[0] != 0
-        self.state: defaultdict[nn.Parameter, dict[str, Tensor]] = defaultdict(dict)
+        self.steps = 0
+        self.moments = (FIRST, SECOND) if first_moment or settings.betas[0] != 0 else (SECOND,)
+        self.coded = {parameter for parameter in parameters if eight_bit and parameter.numel() >= SMALLEST}
+        self._state: dict[nn.Parameter, dict[str, Tensor | EightBit]] = {}
+
+    def state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """What is kept for a parameter, in numbers and cut like it; nothing before its first step."""
+        return {name: _read(value, parameter) for name, value in self._state.get(parameter, {}).items()}
+
+    def restore(self, parameter: nn.Parameter, state: dict[str, Tensor]) -> None:
+        """Goes on from what `state` told, bit for bit; the tensors are taken over."""
+        zero = self._zero(parameter) if parameter in self.coded else {}
+        self._state[parameter] = {**state, **{name: part for name, part in zero.items() if isinstance(part, EightBit)}}
+        for name in self.moments if parameter in self.coded else ():
+            self._keep(parameter, name, local(state[name]))
 
     @torch.no_grad()
     def step(self) -> None:
         """One step of every parameter that has a gradient."""
         moved = [parameter for parameter in self.parameters if parameter.grad is not None]
-        if not moved:
-            return
         for parameter in moved:
-            if not self.state[parameter]:
-                self.state[parameter] = self._zero(parameter)
+            if parameter not in self._state:
+                self._state[parameter] = self._zero(parameter)
+        if whole := [parameter for parameter in moved if parameter not in self.coded]:
+            self._move(whole, {name: [self._number(parameter, name) for parameter in whole] for name in self.moments})
+        # The same on every process of data parallel training, whose weights must not part.
+        random = (
+            torch.Generator(moved[0].device).manual_seed(key("rounding", self.steps) % 2**63) if self.coded else None
+        )
+        for parameter in moved:
+            if parameter in self.coded:
+                numbers = {name: self._number(parameter, name) for name in self.moments}
+                self._move([parameter], {name: [number] for name, number in numbers.items()})
+                for name, number in numbers.items():
+                    self._keep(parameter, name, number, random)
+        self.steps += 1
+
+    def _move(self, moved: list[nn.Parameter], moments: dict[str, list[Tensor]]) -> None:
         gradients = [local(parameter.grad) for parameter in moved if parameter.grad is not None]
-        steps = [self.state[parameter]["step"] for parameter in moved]
+        steps = [self._number(parameter, "step") for parameter in moved]
         torch._foreach_add_(steps, 1)
         kernel = torch._fused_adamw_ if self.settings.weight_decay else torch._fused_adam_
         kernel(
             [local(parameter.detach()) for parameter in moved],
             gradients,
-            self._kept(moved, "exp_avg") if self.keeps_first else gradients,
-            self._kept(moved, "exp_avg_sq"),
+            moments.get(FIRST, gradients),
+            moments[SECOND],
             [],
             steps,
             lr=self.rate,
@@ -56,10 +87,27 @@ class Adam:
             maximize=False,
         )
 
-    def _zero(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        moments = ("exp_avg", "exp_avg_sq") if self.keeps_first else ("exp_avg_sq",)
-        step = torch.zeros((), dtype=torch.float32, device=parameter.device)
-        return {"step": step, **{name: torch.zeros_like(parameter) for name in moments}}
+    def _zero(self, parameter: nn.Parameter) -> dict[str, Tensor | EightBit]:
+        zero: dict[str, Tensor | EightBit] = {"step": torch.zeros((), dtype=torch.float32, device=parameter.device)}
+        for name in self.moments:
+            coded = parameter in self.coded
+            zero[name] = EightBit(local(parameter.detach()), name == FIRST) if coded else torch.zeros_like(parameter)
+        return zero
 
-    def _kept(self, parameters: list[nn.Parameter], name: str) -> list[Tensor]:
-        return [local(self.state[parameter][name]) for parameter in parameters]
+    def _number(self, parameter: nn.Parameter, name: str) -> Tensor:
+        """What is kept under a name, as this process holds it."""
+        value = self._state[parameter][name]
+        return value.read() if isinstance(value, EightBit) else local(value)
+
+    def _keep(self, parameter: nn.Parameter, name: str, value: Tensor, random: torch.Generator | None = None) -> None:
+        kept = self._state[parameter][name]
+        assert isinstance(kept, EightBit)
+        kept.write(value, random)
+
+
+def _read(value: Tensor | EightBit, parameter: nn.Parameter) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    found = torch.zeros_like(parameter)
+    local(found).copy_(value.read())
+    return found

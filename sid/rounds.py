@@ -27,7 +27,6 @@ class Seat:
     parameters: list[nn.Parameter]
     optimiser: Adam
     roots: list[nn.Module]  # the sharded networks that it trains; none where networks are whole
-    steps: int = 0
     seen: list[Terms] = field(default_factory=list)
     update_norm: Tensor | None = None
     gradient_norm: Tensor | None = None
@@ -52,7 +51,7 @@ def seats(players: Iterable[Player], nets: Mapping[str, nn.Module], engine: Engi
         for parameter in parameters:
             parameter.requires_grad_(True)
         entered = [root for path in player.trains for root in roots[path.partition(".")[0]]] if engine.sharded else []
-        optimiser = Adam(parameters, player.optimiser, engine.settings.first_moment)
+        optimiser = Adam(parameters, player.optimiser, engine.settings.first_moment, engine.settings.eight_bit)
         taken.append(Seat(player, parameters, optimiser, entered))
     if engine.sharded:
         sharding.settle(dict.fromkeys(root for entered in roots.values() for root in entered))
@@ -132,11 +131,10 @@ def _step(seat: Seat, engine: Engine, progress: Progress, watch: bool) -> None:
         torch._foreach_clamp_max_(gradients, settings.clip_value)
     if settings.clip_norm is not None:
         torch._foreach_mul_(gradients, (settings.clip_norm / (engine.norm(gradients) + 1e-6)).clamp(max=1.0))
-    seat.optimiser.rate = settings.lr * _rate(settings, seat.steps, progress.fraction)
+    seat.optimiser.rate = settings.lr * _rate(settings, seat.optimiser.steps, progress.fraction)
     weights = [sharding.local(parameter.detach()) for parameter in seat.parameters] if watch else []
     before = [weight.clone() for weight in weights]
     seat.optimiser.step()
-    seat.steps += 1
     if watch:
         seat.update_norm = engine.norm([weight - old for weight, old in zip(weights, before, strict=True)])
         seat.gradient_norm = engine.norm(gradients)

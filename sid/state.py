@@ -98,7 +98,7 @@ class TrainState:
         optimisers = {
             f"state.{name}.{key}": value
             for name, optimiser, parameter in self._slots()
-            for key, value in optimiser.state.get(parameter, {}).items()
+            for key, value in optimiser.state(parameter).items()
         }
         return {"nets": dict(self.nets.state_dict()), "optimisers": optimisers}
 
@@ -184,18 +184,24 @@ class TrainState:
 
     def _load(self, path: Path) -> None:
         """Into the networks and optimisers as they are cut here, however they were cut when they were saved."""
-        tensors, through = self._tensors(), self._through()
+        nets, through = dict(self.nets.state_dict()), self._through()
         known = dcp.FileSystemReader(path / "tensors").read_metadata().state_dict_metadata
+        kept: list[tuple[Adam, nn.Parameter, dict[str, Tensor]]] = []
+        told: dict[str, Tensor] = {}
         for name, optimiser, parameter in self._slots():
             start = f"optimisers.state.{name}."
-            for key in [found.removeprefix(start) for found in known if found.startswith(start)]:
-                optimiser.state[parameter][key] = (
-                    torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
-                )
-        tensors["optimisers"] = self._tensors()["optimisers"]
+            found = {
+                key: torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
+                for key in (path.removeprefix(start) for path in known if path.startswith(start))
+            }
+            told |= {f"state.{name}.{key}": value for key, value in found.items()}
+            kept.append((optimiser, parameter, found))
         with _alone_is_fine():
-            dcp.load(tensors, checkpoint_id=path / "tensors", **through)
-        self.nets.load_state_dict(tensors["nets"])
+            dcp.load({"nets": nets, "optimisers": told}, checkpoint_id=path / "tensors", **through)
+        self.nets.load_state_dict(nets)
+        for optimiser, parameter, found in kept:
+            if found:
+                optimiser.restore(parameter, found)
         self.counters = Counters(**json.loads((path / "counters.json").read_text()))
 
 

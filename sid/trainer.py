@@ -167,7 +167,7 @@ class _Run:
             if self.engine.first:
                 report(f"going on from {self.state.counters.images} of {self.recipe.images} images")
             for seat in self.seats:
-                seat.steps = self.state.counters.steps.get(seat.player.name, 0)
+                seat.optimiser.steps = self.state.counters.steps.get(seat.player.name, 0)
 
     def train(self, watch: Watch, observers: Sequence[Observer], quiet: bool) -> None:
         """To the end of the recipe, saving every so often; leaves, saved, when one of the processes is told to."""
@@ -219,7 +219,7 @@ class _Run:
             ema.update(self.nets[name], self.nets[average.of], beta)
         due = [count for count in recipe.observe if counters.images < count <= after]
         counters.iteration, counters.images = counters.iteration + 1, after
-        counters.steps = {seat.player.name: seat.steps for seat in self.seats}
+        counters.steps = {seat.player.name: seat.optimiser.steps for seat in self.seats}
         if self.log is not None and watch:
             self.log.write(self._row())
         if due:

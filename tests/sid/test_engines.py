@@ -110,6 +110,13 @@ def test_recomputed_blocks_train_the_same(found: Found, strategy: str) -> None:
     assert torch.equal(found[0][strategy, "again"], found[0][strategy, "whole"])
 
 
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_coded_moments_train_near_and_resume_bit_for_bit(found: Found, strategy: str) -> None:
+    assert torch.equal(found[0][strategy, "coded"], found[0][strategy, "coded and cut"])
+    steps = 6 * SID.options("toy", "digits").lr_generator
+    assert 0 < apart(found[0][strategy, "coded"], found[0][strategy, "whole"]) < 0.5 * steps
+
+
 @pytest.mark.parametrize("case", families.CASES)
 def test_real_networks_train_alike_in_shards(found: Found, folder: Path, tmp_path: Path, case: str) -> None:
     assert apart(families.distil(case, folder, tmp_path), found[0][case]) < 1e-9

@@ -32,7 +32,7 @@ def update(optimiser: Optimiser, gradient: list[float], fraction: float = 0.0, s
 
     net["p"].register_hook(lambda _: torch.tensor(gradient))
     seat = rounds.seats((Player("p", ("net",), loss, optimiser),), {"net": net})[0]
-    seat.steps = steps
+    seat.optimiser.steps = steps
     batch = type("One", (), {"size": 1})()
     rounds.play(seat, {"net": net}, [batch], Engine(), Progress(0, round(1000 * fraction), 1000), seed=0)
     assert net["p"].grad is not None

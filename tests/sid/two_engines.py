@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch.distributed.tensor import DTensor
@@ -137,6 +138,16 @@ def in_threads(folder: Path, **told: Any) -> torch.Tensor:
     return toy.weights(toy.distil(SID, options(SID), folder, save_seconds=0.0, **told))
 
 
+def coded(strategy: str, place: Path) -> tuple[torch.Tensor, torch.Tensor]:
+    """Six steps with moments in a byte a number, at once and in two parts; small parameters too."""
+    told = {**TOLD, "engine": EngineSettings(strategy=strategy, eight_bit=True)}
+    with mock.patch("sid.adam.SMALLEST", 32):
+        at_once = toy.weights(toy.distil(SID, options(SID), place / "coded", **told))
+        interrupted(SID, place / "coded-cut", **told)
+        in_two = toy.distil(SID, options(SID), place / "coded-cut", save_seconds=0.0, **told)
+    return at_once, toy.weights(in_two)
+
+
 def main(folder: Path) -> None:
     rank = torch.distributed.get_rank
     found: dict[str, Any] = {}
@@ -158,6 +169,7 @@ def main(folder: Path) -> None:
         found[strategy, "poisoned"] = toy.weights(spoiled)
         again = {**TOLD, "engine": EngineSettings(strategy=strategy, checkpointing=True, split_backward=True)}
         found[strategy, "again"] = toy.weights(toy.distil(SID, options(SID), place / "again", **again))
+        found[strategy, "coded"], found[strategy, "coded and cut"] = coded(strategy, place)
         half = {"engine": EngineSettings(strategy=strategy, precision="bf16")}
         found[strategy, "bf16"] = toy.weights(toy.distil(SID, options(SID), place / "bf16", **half))
     for saved, strategy in (STRATEGIES, reversed(STRATEGIES)):

@@ -1,0 +1,141 @@
+"""Moments in a byte a number: what is read back, that averages move without bias, and what it costs in fidelity."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from benchmarks.components import methods
+from sid.adam import Adam
+from sid.eightbit import BLOCK, OCTAVE, SMALLEST, EightBit
+from sid.engine_settings import EngineSettings
+from sid.method import Optimiser
+from tests import toy
+
+
+def some(signed: bool, seed: int = 0) -> Tensor:
+    numbers = torch.randn(7, 301, generator=torch.Generator().manual_seed(seed)) * 1e-4
+    return numbers if signed else numbers.square()
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_is_read_is_within_half_a_step(signed: bool) -> None:
+    numbers = some(signed)
+    kept = EightBit(numbers, signed)
+    assert not kept.read().any()
+    kept.write(numbers)
+    found = kept.read()
+    share = numbers.abs() / numbers.abs().max()
+    large = share > 2.0**-10  # both forms reach that far down
+    assert ((found - numbers).abs() <= (2 ** (1 / OCTAVE) - 1) / 2 * numbers.abs() * 1.001)[large].all()
+    assert (found.sign() == numbers.sign())[large].all()
+    assert kept.nbytes == -(-numbers.numel() // BLOCK) * (BLOCK + 4)
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_what_was_read_is_written_back_bit_for_bit(signed: bool) -> None:
+    numbers = some(signed)
+    numbers[0] = 0.0  # a whole block of zeros, and some more
+    kept, again = EightBit(numbers, signed), EightBit(numbers, signed)
+    kept.write(numbers, torch.Generator().manual_seed(1))
+    again.write(kept.read())
+    assert torch.equal(again.codes, kept.codes)
+    assert torch.equal(again.read(), kept.read())
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_rounding_has_no_bias(signed: bool) -> None:
+    numbers, random = some(signed)[:1, :200], torch.Generator().manual_seed(0)
+    kept, mean, times = EightBit(numbers, signed), torch.zeros_like(numbers), 4000
+    for _ in range(times):
+        kept.write(numbers, random)
+        mean += kept.read() / times
+    step = (2 ** (1 / OCTAVE) - 1) * numbers.abs() + numbers.abs().max() * 2.0**-10
+    assert ((mean - numbers).abs() < 5 * 0.5 * step / times**0.5).all()
+
+
+def test_a_second_moment_is_never_nothing() -> None:
+    numbers = torch.tensor([1.0, 1e-12, 0.0, 2.0**-21.3])
+    kept = EightBit(numbers, signed=False)
+    for seed in range(20):
+        kept.write(numbers, torch.Generator().manual_seed(seed))
+        found = kept.read()
+        assert found[0] == 1.0
+        assert found[2] == 0.0
+        assert (found[[1, 3]] > 2.0**-22).all()
+
+
+def test_an_average_that_moves_by_thousandths_is_followed() -> None:
+    """Half of every block's gradients fall to a tenth. To the nearest, their second moments would stand."""
+    parameter = nn.Parameter(torch.zeros(64, 64))
+    exact = nn.Parameter(torch.zeros(64, 64))
+    settings, random = Optimiser(1e-4, betas=(0.0, 0.999)), torch.Generator().manual_seed(0)
+    coded, plain = Adam([parameter], settings, eight_bit=True), Adam([exact], settings)
+    frozen = EightBit(parameter.detach(), signed=False)
+    for step in range(4000):
+        gradient = torch.randn(64, 64, generator=random)
+        gradient[:, 32:] *= 1.0 if step < 1000 else 0.1
+        parameter.grad, exact.grad = gradient, gradient.clone()
+        coded.step()
+        plain.step()
+        frozen.write(0.999 * frozen.read() + 0.001 * gradient.square())
+    found, right = coded.state(parameter)["exp_avg_sq"], plain.state(exact)["exp_avg_sq"]
+    for half in (slice(32), slice(32, 64)):
+        assert (found[:, half].mean() / right[:, half].mean() - 1).abs() < 0.03
+    assert (found / right).sqrt().sub(1).square().mean().sqrt() < 0.17  # the size of single steps
+    assert frozen.read()[:, 32:].mean() > 3 * right[:, 32:].mean()  # the rounding that is not done here
+
+
+def test_small_parameters_keep_theirs_in_full() -> None:
+    small, large = nn.Parameter(torch.ones(SMALLEST - 1)), nn.Parameter(torch.ones(SMALLEST))
+    one = Optimiser(1e-3)
+    other = nn.Parameter(small.detach().clone())
+    coded, plain = Adam([small, large], one, eight_bit=True), Adam([other], one)
+    for seed in range(3):
+        gradient = torch.randn(SMALLEST, generator=torch.Generator().manual_seed(seed))
+        small.grad, large.grad, other.grad = gradient[1:], gradient, gradient[1:].clone()
+        coded.step()
+        plain.step()
+    assert coded.coded == {large}
+    assert torch.equal(small, other)
+    assert torch.equal(coded.state(small)["exp_avg_sq"], plain.state(other)["exp_avg_sq"])
+
+
+def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
+    """Both moments, with momentum: the numbers, and every later step."""
+    settings = Optimiser(1e-2, betas=(0.9, 0.999))
+    first = [nn.Parameter(torch.ones(80, 80)), nn.Parameter(torch.ones(5))]
+    one = Adam(first, settings, eight_bit=True)
+
+    def step(optimiser: Adam, seed: int) -> None:
+        for parameter in optimiser.parameters:
+            parameter.grad = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(seed))
+        optimiser.step()
+
+    for seed in range(3):
+        step(one, seed)
+    second = [nn.Parameter(parameter.detach().clone()) for parameter in first]
+    other = Adam(second, settings, eight_bit=True)
+    other.steps = one.steps
+    for mine, its in zip(first, second, strict=True):
+        other.restore(its, {name: value.clone() for name, value in one.state(mine).items()})
+    for seed in range(3, 6):
+        step(one, seed)
+        step(other, seed)
+    assert all(torch.equal(mine, its) for mine, its in zip(first, second, strict=True))
+
+
+def test_a_distillation_ends_near_the_exact_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sid.adam.SMALLEST", 64)  # the toy's networks are small
+    sid = methods()["sid"]
+    options = sid.options("toy", "digits")
+
+    def trained(name: str, images: int, engine: EngineSettings) -> Tensor:
+        return toy.weights(toy.distil(sid, options, tmp_path / name, engine=engine, images=images))
+
+    start, exact = (trained(str(images), images, EngineSettings()) for images in (8, 1024))
+    coded = trained("coded", 1024, EngineSettings(eight_bit=True))
+    assert 0 < (coded - exact).norm() < 0.1 * (exact - start).norm()
