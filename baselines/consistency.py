@@ -68,13 +68,14 @@ class Consistency(Method):
         import torch
 
         from sid import losses
+        from sid.draws import constant, sent
         from sid.guidance import guided
 
         def consistent(denoiser: Any, x_t: Tensor, t: Tensor, condition: Any) -> Tensor:
             """c_skip x_t / a + c_out x0, the identity at the trajectory's clean end."""
             process = denoiser.process
             a, _ = process.coefficients(t)
-            clean = torch.tensor([process.trajectory(options.intervals + 1)[-1]], dtype=t.dtype, device=t.device)
+            clean = constant((process.trajectory(options.intervals + 1)[-1],), t.device, t.dtype)
             gap = options.time_scaling * (process.log_noise_level(t).exp() - process.log_noise_level(clean).exp())
             total = gap**2 + options.sigma_data**2
             c_skip, c_out = options.sigma_data**2 / total, gap / total.sqrt()
@@ -89,8 +90,8 @@ class Consistency(Method):
             index = (batch.draws.uniform("interval") * options.intervals).long()
             dtype = torch.long if process.kind == "vp" else torch.float64
             times = torch.tensor(grid, dtype=dtype)
-            place = batch.like.device if dtype is torch.long else batch.like
-            t, s = (times[index].to(place), times[index + 1].to(place))
+            place = None if dtype is torch.long else batch.like.dtype
+            t, s = (sent(times[at], batch.like.device, place) for at in (index, index + 1))
             x_t = process.add_noise(batch.real, batch.noise("eps"), t).to(batch.real.dtype)
             with torch.no_grad():
                 x0 = guided(nets["teacher"], x_t, t, condition, options.kappa).image

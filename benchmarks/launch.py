@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from benchmarks.job import Job
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2): kept over an exec
+SAVING = 600  # seconds that a signal leaves for the iteration's end and the state
 PORTS = range(20_000, 30_000)  # where the nodes of a SLURM job meet: by its number, so that two jobs don't
 
 
@@ -46,7 +47,7 @@ def enter(job: Job, given: int | None, words: Sequence[str]) -> None:
 
 def on_this_machine(count: int, words: Sequence[str]) -> list[str]:
     """torchrun with so many processes here."""
-    return [*_torchrun(), "--standalone", f"--nproc-per-node={count}", "-m", "benchmarks", *words]
+    return [*torchrun(), "--standalone", f"--nproc-per-node={count}", "-m", "benchmarks", *words]
 
 
 def over_nodes(nodes: int, count: int, words: Sequence[str], host: str) -> list[str]:
@@ -57,11 +58,13 @@ def over_nodes(nodes: int, count: int, words: Sequence[str], host: str) -> list[
     each += [f"--gpus-per-node={count}"] if count else []
     meet = ["--rdzv-backend=c10d", f"--rdzv-id={number}", f"--rdzv-endpoint={host}:{port}"]
     shape = [f"--nnodes={nodes}", f"--nproc-per-node={max(count, 1)}"]
-    return ["srun", *each, *_torchrun(), *shape, *meet, "-m", "benchmarks", *words]
+    return ["srun", *each, *torchrun(), *shape, *meet, "-m", "benchmarks", *words]
 
 
-def _torchrun() -> list[str]:
-    return [sys.executable, "-m", "torch.distributed.run"]
+def torchrun() -> list[str]:
+    """Its own defaults would die of SIGUSR1 and kill, after half a minute, what is still saving a large state."""
+    heard = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+    return [sys.executable, "-m", "torch.distributed.run", heard, f"--shutdown-timeout={SAVING}"]
 
 
 def _first_host() -> str:

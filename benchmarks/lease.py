@@ -10,7 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 LEASED = "SIDBENCH_LEASED"  # the ids' lock files, told to the processes that torchrun starts
 POLL = 0.5  # seconds between two looks
 DEVICES = Path("/dev")
+FOLDER = "SIDBENCH_LEASES"  # where the lock files lie, if not in /tmp
 
 
 def gpus() -> list[str]:
@@ -34,8 +34,9 @@ def gpus() -> list[str]:
 
 def folder() -> Path:
     """Where the lock files lie: one place per machine and user. A job of SLURM counts its own GPUs from 0."""
-    home = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
-    return home / f"sidbench-gpus-{os.getuid()}" / os.environ.get("SLURM_JOB_ID", "machine")
+    # Not a login's own folders: another login, or a service without one, must find the same locks.
+    shared = Path(os.environ.get(FOLDER, "/tmp"))
+    return shared / f"sidbench-gpus-{os.getuid()}" / os.environ.get("SLURM_JOB_ID", "machine")
 
 
 def lease(count: int, patience: float | None = None) -> list[IO[str]]:

@@ -97,7 +97,10 @@ class Adam:
     def _number(self, parameter: nn.Parameter, name: str) -> Tensor:
         """What is kept under a name, as this process holds it."""
         value = self._state[parameter][name]
-        return value.read() if isinstance(value, EightBit) else local(value)
+        if isinstance(value, Tensor):
+            return local(value)
+        # In the parameter's own memory order, which may be channels-last: the kernel pairs numbers as they lie.
+        return torch.empty_like(local(parameter.detach())).copy_(value.read())
 
     def _keep(self, parameter: nn.Parameter, name: str, value: Tensor, random: torch.Generator | None = None) -> None:
         kept = self._state[parameter][name]

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sid.draws import constant, sent
 from sid.noise import wide
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class Changes:
         squeeze = torch.exp2(-ANISOTROPY_STD * self.anisotropy)
         unstretch = _turn(-self.direction) @ torch.diag_embed(torch.stack([squeeze, 1 / squeeze], 1))
         matrix = shrink * _turn(self.angle) @ unstretch @ _turn(self.direction)
-        moved = self.shift * SHIFT_STD * self.shift.new_tensor([width, height])
+        moved = self.shift * SHIFT_STD * constant((width, height), self.shift.device, self.shift.dtype)
         return matrix, -(matrix @ moved[:, :, None])[:, :, 0]
 
 
@@ -125,7 +126,7 @@ def augment(images: Tensor, draws: Draws, probability: float, stream: str = "aug
     if probability == 0:
         return images, torch.zeros(len(images), LABELS, device=images.device)
     changes = draw(draws, probability, stream)
-    moved = Changes(**{field.name: getattr(changes, field.name).to(images.device) for field in fields(changes)})
+    moved = Changes(**{field.name: sent(getattr(changes, field.name), images.device) for field in fields(changes)})
     return apply(images, moved), moved.labels()
 
 
@@ -156,7 +157,7 @@ def _warp(images: Tensor, changes: Changes) -> Tensor:
     )
     points = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
     sources = points @ matrix.to(images.dtype)[:, None].mT + 2 * offset.to(images.dtype)[:, None, None]
-    half = torch.tensor([upsampled.shape[3] - 1, upsampled.shape[2] - 1], device=images.device) / 2
+    half = constant((upsampled.shape[3] - 1, upsampled.shape[2] - 1), images.device) / 2
     sampled = F.grid_sample(upsampled, sources / half, mode="bilinear", padding_mode="zeros", align_corners=True)
     return _resample(_resample(sampled, 3, up=False), 2, up=False)
 
@@ -164,7 +165,7 @@ def _warp(images: Tensor, changes: Changes) -> Tensor:
 def _resample(images: Tensor, dim: int, up: bool) -> Tensor:
     """One dimension to twice its pixels (plus the filter's length) by the wavelet, or back."""
     channels = images.shape[1]
-    taps = torch.tensor(SYM6, device=images.device, dtype=images.dtype)
+    taps = constant(tuple(SYM6), images.device, images.dtype)
     # Normalised to sum 1, with gain 2 upwards: the values of a constant image stay what they are.
     taps = taps * (math.sqrt(2) if up else math.sqrt(0.5))
     shape, stride = ((1, 1, 1, TAPS), (1, 2)) if dim == 3 else ((1, 1, TAPS, 1), (2, 1))

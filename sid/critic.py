@@ -12,6 +12,7 @@ from torch import Tensor
 from sid import losses
 from sid.adversarial import Adversarial, with_real
 from sid.denoiser import FEATURES, X0
+from sid.draws import sent
 from sid.guidance import guided
 from sid.method import Batch, Optimiser, Player, Terms
 
@@ -95,7 +96,7 @@ def critic_player(
         if adversarial is not None and batch.real_condition is not None and batch.real_condition.labels is not None:
             batch.condition = batch.real_condition  # fake images carry the real ones' labels (SiDA)
         if dropout > 0:
-            batch.condition = batch.condition.drop((batch.draws.uniform("drop") < dropout).to(batch.like.device))
+            batch.condition = batch.condition.drop(sent(batch.draws.uniform("drop") < dropout, batch.like.device))
         with torch.no_grad():
             x = generate(nets, batch, chain_step(nets, batch) if mixture else None)
             x, batch.condition = augmented(batch, x, batch.condition, augment, "augment-fake")

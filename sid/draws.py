@@ -8,6 +8,7 @@ and conditions do not depend on the number of processes or on the split into mic
 from __future__ import annotations
 
 import hashlib
+from functools import cache
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,6 +32,12 @@ def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None)
     if device.type == "cuda" and tensor.device.type == "cpu":
         return tensor.to(dtype or tensor.dtype).pin_memory().to(device, non_blocking=True)
     return tensor.to(device, dtype)
+
+
+@cache
+def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    """Numbers known beforehand, as one tensor a device: making it anew each time would wait for the device's work."""
+    return torch.tensor(values, device=device, dtype=dtype)
 
 
 class Draws:

@@ -23,6 +23,8 @@ from sid.lora import Adapted, switched
 from sid.method import Player
 from sid.nets import trained_parameters
 
+GRAPHS = 256  # of one function; a U-Net has some dozens of different blocks, each trained and frozen
+
 
 def footprint(nets: Mapping[str, nn.Module], players: Iterable[Player], averages: Iterable[str]) -> Footprint:
     """What the networks of a run weigh."""
@@ -101,12 +103,21 @@ def _channels_last(root: nn.Module, sharded: bool) -> None:
 def _run_as_told(root: nn.Module, engine: Engine) -> None:
     settings, network = engine.settings, _network(root)
     parts = sharding.blocks(root)
+    if settings.compile and (settings.checkpointing or settings.split_backward) and _adapted(root):
+        raise Fault(
+            "engine compile can't be combined with checkpointing or split_backward where a network has adapters: "
+            "the compiler can't switch them for the second pass"
+        )
     if settings.checkpointing:
         for block in parts:
             _recompute(block)
     if settings.split_backward:
         _recompute(network, frozen_only=True)
     if settings.compile:
+        # Blocks of many shapes share one function: the default of 8 graphs would leave the others uncompiled.
+        import torch._dynamo
+
+        torch._dynamo.config.recompile_limit = GRAPHS
         # Shards are gathered between blocks, where a graph of the whole network would break.
         for part in (parts or [network]) if engine.sharded else [network]:
             part.compile(dynamic=False)
@@ -137,12 +148,19 @@ def _recompute(block: nn.Module, frozen_only: bool = False) -> None:
     def contexts() -> tuple[Any, Any]:
         return contextlib.nullcontext(), switched(adapters, [adapter.on for adapter in adapters])
 
+    # The compiler takes no contexts, and blocks without adapters need none.
+    told: dict[str, Any] = {"context_fn": contexts} if adapters else {}
+
     def again(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled() or (frozen_only and any(map(_trains, block.parameters()))):
             return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, context_fn=contexts, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **told, **kwargs)
 
     block.forward = again
+
+
+def _adapted(root: nn.Module) -> bool:
+    return any(isinstance(module, Adapted) for module in root.modules())
 
 
 def _trains(parameter: nn.Parameter) -> bool:

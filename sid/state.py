@@ -230,7 +230,13 @@ def _alone_is_fine() -> Iterator[None]:
 
 def _checksums(folder: Path) -> dict[str, str]:
     files = sorted(file for file in folder.rglob("*") if file.is_file() and file.name != "checksums.json")
-    return {str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+    return {str(file.relative_to(folder)): _sha256(file) for file in files}
+
+
+def _sha256(file: Path) -> str:
+    """Read piece by piece: a state is larger than the memory beside it."""
+    with open(file, "rb") as held:
+        return hashlib.file_digest(held, "sha256").hexdigest()
 
 
 def _damage(path: Path) -> str | None:

@@ -29,6 +29,7 @@ from sid.nets import kept, materialise
 from sid.recipe import LOOP_VERSION, Recipe
 from sid.state import TrainState
 
+BETWEEN = 20  # times as long as copying a state took, at least, until the next one
 Observer = Callable[[int, Generator], dict[str, float]]
 
 
@@ -175,18 +176,19 @@ class _Run:
         meter = Meter(self.name, recipe.images, counters.images, quiet or not engine.first)
         agreement = Agreement(engine)
         saved = started = time.monotonic()
-        before = counters.seconds
+        before, pause = counters.seconds, recipe.save_seconds
         while counters.images < recipe.images:
             self.iterate(observers)
             now = time.monotonic()
             counters.seconds = before + now - started
             meter.update(counters.images)
             reason = watch.reason()
-            late = now - saved > recipe.save_seconds
+            late = now - saved > pause
             stop, due, busy = agreement.ask(reason is not None, late, self.state.busy)
             if stop or (due and not busy):
                 self.state.save()
-                saved = now
+                saved = time.monotonic()
+                pause = max(recipe.save_seconds, BETWEEN * (saved - now))
             if stop:
                 self._leave(reason or Stopped("another process stopped", 1))
         agreement.close()

@@ -53,7 +53,7 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv(lease.LEASED, "")
     for name in ("SLURM_JOB_ID", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "run"))
+    monkeypatch.setenv(lease.FOLDER, str(tmp_path / "run"))
     monkeypatch.setenv(lease.VISIBLE, "3,5,GPU-aa")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield
@@ -177,7 +177,7 @@ def test_one_gpu_is_this_very_process(replaced: list[list[str]]) -> None:
 def test_several_are_torchruns(replaced: list[list[str]]) -> None:
     launch.enter(job(gpu=8), 3, ["--results", "r", "run", "sd15", "sd15/sid/0"])
     tail = ["--standalone", "--nproc-per-node=3", "-m", "benchmarks", "--results", "r", "run", "sd15", "sd15/sid/0"]
-    assert replaced == [[sys.executable, "-m", "torch.distributed.run", *tail]]
+    assert replaced == [[*launch.torchrun(), *tail]]
     assert len(os.environ[lease.VISIBLE].split(",")) == 3
 
 
@@ -202,6 +202,8 @@ def test_torchrun_over_two_nodes(monkeypatch: pytest.MonkeyPatch, replaced: list
     launch.enter(job(gpu=8, nodes=2), 0, ["run"])
     assert " ".join(replaced[0]).replace(sys.executable, "python") == (
         "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=1 --gpus-per-node=8 "
-        "python -m torch.distributed.run --nnodes=2 --nproc-per-node=8 "
+        "python -m torch.distributed.run "
+        "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1 --shutdown-timeout=600 "
+        "--nnodes=2 --nproc-per-node=8 "
         "--rdzv-backend=c10d --rdzv-id=10003 --rdzv-endpoint=10.0.0.7:20003 -m benchmarks run"
     )

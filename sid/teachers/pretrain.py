@@ -46,12 +46,13 @@ class Denoising(Method):
     def players(self, options: Settings) -> tuple[Player, ...]:
         from sid import losses
         from sid.critic import noised
+        from sid.draws import sent
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
             assert batch.real is not None and batch.real_condition is not None
             condition = batch.real_condition
             if options.dropout > 0:
-                condition = condition.drop((batch.draws.uniform("drop") < options.dropout).to(batch.like.device))
+                condition = condition.drop(sent(batch.draws.uniform("drop") < options.dropout, batch.like.device))
             process = nets["teacher"].process
             at = noised(nets, batch, batch.real, process.training_law())
             prediction = nets["generator"].denoiser(at.x_t, at.t, condition).image

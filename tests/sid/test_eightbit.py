@@ -104,6 +104,23 @@ def test_small_parameters_keep_theirs_in_full() -> None:
     assert torch.equal(coded.state(small)["exp_avg_sq"], plain.state(other)["exp_avg_sq"])
 
 
+def test_numbers_lie_as_the_parameters_do() -> None:
+    """A kernel in channels-last order: the fused step pairs weights, gradients and moments as they lie in memory."""
+    plain = nn.Parameter(torch.randn(32, 16, 3, 3, generator=torch.Generator().manual_seed(0)))
+    turned = nn.Parameter(plain.detach().clone().contiguous(memory_format=torch.channels_last))
+    settings = Optimiser(1e-2, betas=(0.9, 0.999))
+    one, other = Adam([plain], settings, eight_bit=True), Adam([turned], settings, eight_bit=True)
+    for seed in range(3):
+        gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(seed))
+        plain.grad, turned.grad = gradient, gradient.contiguous(memory_format=torch.channels_last)
+        one.step()
+        other.step()
+    assert one.coded and turned.is_contiguous(memory_format=torch.channels_last)
+    torch.testing.assert_close(turned, plain)
+    for name, value in one.state(plain).items():
+        torch.testing.assert_close(other.state(turned)[name], value)
+
+
 def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
     """Both moments, with momentum: the numbers, and every later step."""
     settings = Optimiser(1e-2, betas=(0.9, 0.999))

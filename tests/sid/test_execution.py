@@ -23,7 +23,7 @@ from sid.engine_settings import FAITHFUL, EngineSettings, Footprint
 from sid.fault import Fault
 from sid.lora import adapt
 from sid.method import Optimiser
-from sid.recipe import Recipe
+from sid.recipe import Adapters, Recipe
 from sid.trainer import train
 from tests import toy
 from tests.sid.teachers.test_edm_networks import TINY
@@ -298,3 +298,14 @@ def test_compiled_networks_train_alike(tmp_path: Path, monkeypatch: pytest.Monke
     compiled = weights(SID, tmp_path / "compiled", EngineSettings(compile=True), images=16, dtype="float64")
     assert len(traced) == 3  # teacher, critic, generator; the average is scored as it is
     assert (plain - compiled).abs().max() < 1e-9
+    for saving in ("checkpointing", "split_backward"):
+        both = EngineSettings(compile=True, **{saving: True})
+        assert (plain - weights(SID, tmp_path / saving, both, images=16, dtype="float64")).abs().max() < 1e-9
+    half = EngineSettings(compile=True, precision="bf16", channels_last=True)
+    assert torch.isfinite(weights(SID, tmp_path / "half", half, images=16)).all()
+
+
+def test_the_compiler_takes_no_adapters_that_are_run_again(tmp_path: Path) -> None:
+    with pytest.raises(Fault, match="compile can't be combined"):
+        told = {"images": 8, "student": Adapters(4, 8.0)}
+        weights(SID, tmp_path, EngineSettings(compile=True, checkpointing=True), **told)

@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,11 +14,12 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.cli import main
+from benchmarks.launch import torchrun
 from benchmarks.plan import load_plan
 from benchmarks.preparing import prepare
 
 ROOT = Path(__file__).parents[2]
-LAUNCH = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
+LAUNCH = [*torchrun(), "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
 RUN = "digits-cond/sid/0"
 
 
@@ -61,15 +61,16 @@ def test_two_processes_write_and_talk_once(results: Path, tmp_path: Path) -> Non
     assert sum(path.name.startswith("run-") for path in (tmp_path / "two" / "state").iterdir()) == 1
 
 
-def test_a_signal_saves_and_one_process_goes_on(results: Path, tmp_path: Path) -> None:
-    """torchrun hands SIGTERM to both; what two of them saved one resumes to the end."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
+def test_a_signal_saves_and_one_process_goes_on(number: signal.Signals, results: Path, tmp_path: Path) -> None:
+    """torchrun hands it to both; what two of them saved one resumes to the end."""
     command = train(results, tmp_path, "--images", "40960", "--engine", "strategy=fsdp2")
     process = on_two(*command)
     log = tmp_path / "state" / "log.jsonl"
     deadline = time.monotonic() + 200
     while not (log.exists() and log.stat().st_size) and time.monotonic() < deadline:
         time.sleep(0.1)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     _, wrong = process.communicate(timeout=120)
     assert process.returncode != 0 and wrong.count("the same command goes on from it") == 1, wrong
     state = max((tmp_path / "state").glob("state-*"))

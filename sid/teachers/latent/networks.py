@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sid.condition import Condition
+from sid.draws import constant
 from sid.fault import Fault
 
 FLOW_TICKS = 1000  # a flow network is told 1000 t
@@ -74,7 +75,7 @@ class UnetNetwork(nn.Module):
             raise Fault("SDXL needs a pooled embedding and time ids beside the text embeddings")
         return {
             "text_embeds": condition.pooled.to(like.device, like.dtype),
-            "time_ids": condition.time_ids.to(like.device, like.dtype),
+            "time_ids": condition.time_ids.to(like.device).float(),  # sizes of 1000 and more have no bfloat16
         }
 
     def _guidance(self, like: Tensor) -> Tensor | None:
@@ -127,10 +128,8 @@ class PixartNetwork(nn.Module):
         if not self.transformer.use_additional_conditions:
             return {"resolution": None, "aspect_ratio": None}
         height, width = self.pixels * x.shape[-2], self.pixels * x.shape[-1]
-        return {
-            "resolution": x.new_tensor([[height, width]]).expand(len(x), 2),
-            "aspect_ratio": x.new_tensor([[height / width]]).expand(len(x), 1),
-        }
+        told = constant((height, width, height / width), x.device, x.dtype).expand(len(x), 3)
+        return {"resolution": told[:, :2], "aspect_ratio": told[:, 2:]}
 
 
 class SigmaInput(nn.Module):
@@ -149,7 +148,8 @@ class SigmaInput(nn.Module):
 
     def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Answer:
         sigma = time.double().flatten()
-        index = (sigma[:, None] - self.levels.to(sigma.device)[None]).abs().argmin(dim=1)
+        self.levels = self.levels.to(sigma.device)  # once: the device is not made to wait for it again
+        index = (sigma[:, None] - self.levels[None]).abs().argmin(dim=1)
         shape = (-1, *[1] * (x.ndim - 1))
         scaled = x * (1 + sigma**2).rsqrt().to(x.dtype).reshape(shape)
         output, features = self.inner(scaled, index, condition, want)
