@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -18,6 +18,8 @@ from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.draws import Draws
 from sid.engine_settings import EngineSettings
+from sid.execution import blank
+from sid.recipe import Recipe
 
 TOKENS, WORDS, PROMPTS = 77, 49408, 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "epsilon"}
@@ -53,12 +55,12 @@ SMALL_UNET = {
     "transformer_layers_per_block": 1,
 }
 CASES = {
-    "sid-ddpmpp-32": Case("edm", CIFAR, "sid", Told(), 256, 3, {"model_channels": 32, "img_resolution": 16}),
+    "sid-ddpmpp-32": Case("edm", CIFAR, "sid", Told(micro=128), 256, 3, {"model_channels": 32, "img_resolution": 16}),
     "sid-lsg-sd15": Case(
         "stable-diffusion",
         SD15,
         "sid-lsg",
-        Told(kappa=1.5, alpha=1.0, t_init=625.0),
+        Told(kappa=1.5, alpha=1.0, t_init=625.0, micro=2),
         8,
         4,
         SMALL_UNET,
@@ -94,11 +96,18 @@ CASES = {
 }
 
 
+def last_step(iteration: int, steps: int) -> int:
+    """Where both sides cut the chain in that iteration: as our trainer draws it."""
+    return Draws(Recipe(images=1, batch=1).seed, iteration, range(1)).integer("step", 1, steps) - 1
+
+
 class Side:
     """A case with its networks: what both sides are made of."""
 
     def __init__(self, case: Case, batch: int | None, tiny: bool, device: str):
         self.case, self.batch, self.device = case, batch or (2 if tiny else case.batch), device
+        self.apart = case.apart or device != "cpu"  # a GPU's memory is measured for each side
+        torch.backends.cudnn.allow_tf32 = False  # both sides in float32 as it is
         network = {**case.network, **(case.tiny if tiny else {})}
         side = int(network["sample_size" if "sample_size" in network else "img_resolution"])
         self.shape: tuple[int, ...] = (case.channels, side, side)
@@ -128,11 +137,27 @@ class Side:
         encode: Callable[[int], Condition] = lambda count: Condition()  # noqa: E731 - there is no text
         if self.text is not None:
             encode = self.text.condition
-        teacher = self.teacher if self.case.apart else copy.deepcopy(self.teacher)  # ours changes it in place
-        made = (teacher, encode, self.shape, self.case.told, self.batch)
+        teacher = self.teacher if self.apart else copy.deepcopy(self.teacher)  # ours changes it in place
+        told = self.case.told
+        if told.micro is not None and self.batch % told.micro:
+            told = replace(told, micro=None)
+        loop = self._loop(teacher, encode, told, self.batch)
+        loop.last_step = lambda steps: last_step(loop.iteration, steps)  # type: ignore[method-assign]
+        return loop
+
+    def hollow(self) -> Loop:
+        """The same loop on one sample, of tensors without memory: to count what it computes."""
+        meta = torch.empty(0, device="meta")
+        condition = Condition() if self.text is None else self.text.condition(1).to(meta)
+        return self._loop(
+            blank(self.teacher).to("meta"), lambda count: condition, replace(self.case.told, micro=None), 1
+        )
+
+    def _loop(self, teacher: Any, encode: Callable[[int], Condition], told: Told, batch: int) -> Loop:
         if self.case.method != "dmd2":
-            return Loop(*made)
-        return MatchingLoop(*made, head=self._head())
+            return Loop(teacher, encode, self.shape, told, batch)
+        head = self._head().to(next(teacher.parameters()).device)
+        return MatchingLoop(teacher, encode, self.shape, told, batch, head=head)
 
     def _head(self) -> nn.Module:
         from baselines.dmd2 import classifier

@@ -17,8 +17,14 @@ def facts(threads: int) -> dict[str, Any]:
         "device": f"{device_name()}, {len(os.sched_getaffinity(0))} cores",
         "threads": threads,
         "load_before": os.getloadavg(),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES} | _cuda(),
     }
+
+
+def _cuda() -> dict[str, str]:
+    import torch
+
+    return {"cuda": str(torch.version.cuda)} if torch.cuda.is_available() else {}
 
 
 def limited_to(threads: int) -> dict[str, str]:

@@ -48,7 +48,7 @@ def main() -> int:
         "engine": asdict(engine),
         "straightforward": "float32, no compile, two-pass guidance, text encoded per call",
     }
-    roof = roofline.measured(side, engine.precision, args.device)
+    roof = roofline.measured(side, engine.precision, args.device, args.rounds)
     found |= {**roof, **Race(side, engine, args.rounds, args.bare).run()}
     if seconds := found["seconds"]["wall"].get("ours"):
         found["share of the matrix rate"] = roof["flops"] / seconds / roof["matrix rate"]
@@ -93,7 +93,7 @@ class Race:
     def run(self) -> dict[str, Any]:
         found: dict[str, Any] = {}
         self.loop: Any = None
-        if self.side.case.apart:  # theirs first: ours changes the teacher in place
+        if self.side.apart:  # theirs first: ours changes the teacher in place
             peaks = {"straightforward": self._peak(self._theirs)}
             self.loop = None
             gc.collect()
@@ -138,7 +138,7 @@ class Race:
     def _between(self, images: int, generator: Any) -> dict[str, float]:
         """After each of our rounds: its time, then the other sides."""
         self._note("ours", since(self.begin, self._now()), images)
-        if not self.side.case.apart:
+        if not self.side.apart:
             self._timed("straightforward", self._theirs_once, images)
         if self.bare:
             self._timed("bare", lambda: bare_passes(self.nets, self.side), images)

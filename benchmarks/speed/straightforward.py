@@ -35,6 +35,7 @@ class Told:
     betas: tuple[float, float] = (0.0, 0.999)
     halflife: float = 500_000.0  # of the average, in images
     ratio: int = 1  # critic updates a generator update
+    micro: int | None = None  # samples at once, the rest in accumulation rounds; None: all
 
 
 class Loop:
@@ -44,6 +45,7 @@ class Loop:
         self.teacher = teacher.eval().requires_grad_(False)
         self.critic, self.generator, self.average = (copy.deepcopy(teacher) for _ in range(3))
         self.encode, self.told, self.batch, self.shape = encode, told, batch, shape
+        self.size = told.micro or batch
         self.process = teacher.process
         self.like = next(teacher.parameters())
         self.iteration = 0
@@ -64,7 +66,8 @@ class Loop:
         """One optimiser's step on the mean over the batch, NaN gradients set to 0 one parameter after another."""
         net.train().requires_grad_(True)
         self.learners[net].zero_grad(set_to_none=True)
-        (loss() / self.batch).backward()
+        for _ in range(self.batch // self.size):
+            (loss() / self.batch).backward()
         for parameter in net.parameters():
             if parameter.grad is not None:
                 torch.nan_to_num(parameter.grad, nan=0, posinf=1e5, neginf=-1e5, out=parameter.grad)
@@ -79,32 +82,36 @@ class Loop:
             kept.copy_(moved.lerp(kept, beta))
 
     def noise(self) -> Tensor:
-        return torch.randn(self.batch, *self.shape, device=self.like.device)
+        return torch.randn(self.size, *self.shape, device=self.like.device)
 
     def at(self, time: float) -> Tensor:
         """The same time for the whole batch."""
         dtype = torch.long if self.process.kind == "vp" else torch.float32
-        return torch.full((self.batch,), time, device=self.like.device, dtype=dtype)
+        return torch.full((self.size,), time, device=self.like.device, dtype=dtype)
 
     def drawn(self, law: object) -> Tensor:
         """A time for each sample."""
-        return law.quantile(torch.rand(self.batch, device=self.like.device))  # type: ignore[attr-defined]
+        return law.quantile(torch.rand(self.size, device=self.like.device))  # type: ignore[attr-defined]
+
+    def last_step(self, steps: int) -> int:
+        """Which step of the chain is this iteration's last; drawn on the CPU: no device waits."""
+        return int(torch.randint(steps, ()))
 
     def generate(self) -> Tensor:
         """The generator's image after a random number of its steps; the last one alone has a gradient."""
         times = self.process.grid(self.told.t_init, self.told.steps)
-        last = int(torch.randint(len(times), ()))  # on the CPU: no device waits
+        last = self.last_step(len(times))
         z = self.noise()
         x_t = self.process.add_noise(torch.zeros_like(z), z, self.at(times[0]))
         with torch.no_grad():
             for step in range(last):
-                x0 = self.generator(x_t, self.at(times[step]), self.encode(self.batch)).image
+                x0 = self.generator(x_t, self.at(times[step]), self.encode(self.size)).image
                 x_t = self.process.add_noise(x0, self.noise(), self.at(times[step + 1]))
-        return self.generator(x_t, self.at(times[last]), self.encode(self.batch)).image
+        return self.generator(x_t, self.at(times[last]), self.encode(self.size)).image
 
     def denoised(self, net: Denoiser, x_t: Tensor, t: Tensor, kappa: float) -> Tensor:
         """x0 under guidance: two passes, and the prompts and the empty one encoded for them."""
-        condition = self.encode(self.batch)
+        condition = self.encode(self.size)
         given = net(x_t, t, condition).image
         if kappa == 1:
             return given
@@ -172,7 +179,7 @@ class MatchingLoop(Loop):
         """The head on the critic's features of a noised image: an encoder's pass."""
         t = self.drawn(self.process.uniform_law(0, 999))
         x_t = self.process.add_noise(x, self.noise(), t)
-        features = self.critic(x_t, t, self.encode(self.batch), FEATURES).features
+        features = self.critic(x_t, t, self.encode(self.size), FEATURES).features
         assert features is not None
         return self.head(features)
 

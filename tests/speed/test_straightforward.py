@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.speed import straightforward
-from benchmarks.speed.cases import CASES, Side
+from benchmarks.speed import roofline, straightforward
+from benchmarks.speed.cases import CASES, Side, last_step
+from benchmarks.speed.straightforward import Loop, Told
+from sid.condition import Condition
+from sid.draws import Draws
 from tests.sid.test_passes import BATCH, Count, Passes, cost
 
-FROZEN = "99918082ae62a21e"
+FROZEN = "8009fc685b51e339"
 
 SID = ({"F": 2, "B": 1}, {"F": 3, "B": 1, "I": 2})
 GUIDED = ({"F": 3, "B": 2}, {"F": 5, "B": 1, "I": 4})
@@ -29,7 +32,7 @@ def passes(case: str, step: int, turn: int = 0) -> dict[str, Passes]:
     """The passes of one iteration, by player; `step` is how many steps of a chain go before the last."""
     loop = Side(CASES[case], BATCH, tiny=True, device="cpu").straightforward()
     loop.iteration = turn
-    condition = loop.encode(BATCH)
+    condition = loop.encode(loop.size)
     loop.encode = lambda count: condition
     counted: dict[str, Passes] = {}
     counter = Count.__new__(Count)
@@ -43,9 +46,8 @@ def passes(case: str, step: int, turn: int = 0) -> dict[str, Passes]:
         plain(net, loss)
 
     loop.update = update  # type: ignore[method-assign]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "randint", lambda *args: torch.tensor(step))
-        loop.iterate()
+    loop.last_step = lambda steps: step  # type: ignore[method-assign]
+    loop.iterate()
     return {name: dict(found) for name, found in counted.items()}
 
 
@@ -87,3 +89,45 @@ def test_it_is_float32_with_foreach_adam() -> None:
             for parameter in net.parameters()
             if parameter.ndim == 4 and parameter.shape[2] > 1 and parameter.shape[1] > 1
         )
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_flops_are_counted_on_tensors_without_memory(case: str) -> None:
+    """As many as the passes compute, for the chains that both sides cut alike; no weight is there to be multiplied."""
+    from torch.nn.attention import SDPBackend, sdpa_kernel
+    from torch.utils.flop_counter import FlopCounterMode
+
+    side = Side(CASES[case], 2, tiny=True, device="cpu")
+    loop, period, rounds = side.straightforward(), side.case.told.ratio, 2
+    found = roofline.counted(side, rounds)
+    assert all(parameter.is_meta for parameter in side.hollow().generator.parameters())
+    if side.text is not None:
+        condition = side.text.condition(loop.size)
+        loop.encode = lambda count: condition
+    for _ in range(period):
+        loop.iterate()
+    # Attention as it is written: a kernel that computes its weights again in the backward pass would count them twice.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        for _ in range(period * rounds):
+            loop.iterate()
+    assert found == pytest.approx(counter.get_total_flops() / rounds, rel=1e-6)
+
+
+def test_both_sides_cut_the_chain_alike() -> None:
+    found = [last_step(iteration, 4) for iteration in range(40)]
+    assert set(found) == {0, 1, 2, 3}
+    assert found == [Draws(0, iteration, range(3), "critic").integer("step", 1, 4) - 1 for iteration in range(40)]
+
+
+def test_accumulation_makes_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, *args, **told: x)
+    side = Side(CASES["sid-ddpmpp-32"], 4, tiny=True, device="cpu")
+    gradients = []
+    for micro in (None, 2):
+        loop = Loop(side.teacher, lambda count: Condition(), side.shape, Told(micro=micro), 4)
+        x = torch.randn(4, *side.shape, generator=torch.Generator().manual_seed(0))
+        parts = iter([x] if micro is None else [x[:2], x[2:]])
+        loop.update(loop.critic, lambda loop=loop, parts=parts: loop.critic(next(parts), loop.at(1.0)).image.sum())
+        gradients.append([p.grad.clone() for p in loop.critic.parameters() if p.grad is not None])
+    for whole, parts in zip(*gradients, strict=True):
+        assert (whole - parts).norm() < 1e-4 * whole.norm() + 1e-6
