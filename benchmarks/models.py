@@ -52,11 +52,12 @@ def _teacher(name: str, teacher: Teacher) -> Iterator[str]:
 
 
 def _released(described: Released) -> Iterator[str]:
-    try:
-        if described.file is not None:
-            locate_file(str(described.repository), described.file, {})
-    except Fault as fault:
-        yield from fault.sentences
+    for file in (described.file, described.config):
+        try:
+            if file is not None:
+                locate_file(str(described.repository), file, {})
+        except Fault as fault:
+            yield from fault.sentences
     base = described.repository if described.kind == "pipeline" else described.base
     if base is not None:
         yield from _pipeline(components.teachers()[described.family], base)

@@ -38,6 +38,7 @@ class Released(Strict):
     file: str | None = Field(
         None, description="inside the repository, `*` for the only file that fits; absent for a whole pipeline"
     )
+    config: str | None = Field(None, description="the network's own config in the repository, if not the base's")
     key: str | None = Field(None, description="under which the file's dictionary holds the tensors")
     prefix: str = Field("", description="before every tensor's name in the file")
     names: Literal["diffusers", "pixart"] = Field("diffusers", description="whose names the tensors have")
@@ -48,6 +49,7 @@ class Released(Strict):
     times: Many[Number] = Field(min_length=1, description="where it is entered: timesteps, sigma (EDM) or t (flow)")
     entrance: Literal["sigma z", "unit noise"] = Field(description="what the first step is fed")
     renoise: Literal["fresh", "ddim"] = "fresh"
+    ends: Number | None = Field(None, description="the time whose noise the last step leaves; absent: none")
     guidance: Number = Field(1.0, description="of sampling; 1 is none")
     guidance_embedding: Number | None = Field(None, description="the scale told to a network that takes one")
     resolution: Count

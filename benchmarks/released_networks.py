@@ -38,13 +38,20 @@ class Opened:
 class TimedGenerator(Generator):
     """A chain at the published times, which need not be evenly spaced."""
 
-    def __init__(self, denoiser: Any, chain: Chain, times: tuple[float, ...]):
+    def __init__(self, denoiser: Any, chain: Chain, times: tuple[float, ...], ends: float | None = None):
         super().__init__(denoiser, chain)
-        self.published_times = list(times)
+        self.published_times, self.ends = list(times), ends
 
     @property
     def times(self) -> list[float]:
         return self.published_times
+
+    def _leave(self, x_t: Tensor, x0: Tensor, steps: int) -> Tensor:
+        """With the noise that the publishers' sampler leaves: DDIM, told set_alpha_to_one: false, ends at time 0."""
+        if self.ends is None:
+            return x0
+        process, last = self.denoiser.process, self._time(steps - 1, x_t)
+        return process.add_noise(x0, process.eps_from_x0(x_t, x0, last), torch.full_like(last, self.ends)).to(x0.dtype)
 
 
 class GuidedDenoiser(nn.Module):
@@ -97,9 +104,8 @@ def from_network(described: Released, places: Mapping[str, Path], imports: Path 
     denoiser = family.load(base, **({"wrapper": described.wrapper} if described.wrapper else {}))
     if described.names == "pixart":
         tensors = from_original(tensors, inside(denoiser.network).pos_embed.pos_embed)
-    if file.suffix == ".safetensors" and (file.parent / "config.json").is_file():
-        # A network whose own config lies beside it may differ from the base's: LCM's has a guidance embedding.
-        own = folders.read_json(file.parent / "config.json")
+    if described.config is not None:
+        own = folders.read_json(locate_file(described.repository, described.config, places))
         denoiser = family.build({**denoiser.settings, "network": own})
     _fill(denoiser.network, tensors, file)
     return Opened(generator_of(described, denoiser), family, base)
@@ -166,10 +172,11 @@ def inside(adapter: Any) -> Any:
 
 def _imported(file: Path, imports: Path | None) -> Path:
     """The pickle as safetensors, by the restricted reader; written once beside it or under `imports`."""
-    from sid.teachers.edm_pickle import import_file
+    from sid.teachers.edm_pickle import digest_of, import_file
 
     folder = (imports or file.parent) / file.stem
-    if not (folder / "network.safetensors").is_file():
+    written = folders.read_json(folder / "teacher.json") if (folder / "network.safetensors").is_file() else {}
+    if written.get("source", {}).get("sha256") != digest_of(file):  # another file of that name is refused by the import
         import_file(file, folder)
     return folder
 
@@ -202,4 +209,4 @@ def generator_of(described: Released, denoiser: Denoiser) -> Generator:
         built = GuidedDenoiser(built, described.guidance)
     unit = described.entrance == "unit noise"
     chain = Chain(described.steps, described.times[0], described.renoise, unit)
-    return TimedGenerator(built, chain, tuple(described.times)).eval().requires_grad_(False)
+    return TimedGenerator(built, chain, tuple(described.times), described.ends).eval().requires_grad_(False)

@@ -73,7 +73,8 @@ def _write_card(
     times = ", ".join(f"{time:g}" for time in generator.times)
     entered = "unit noise" if generator.chain.unit_input else "sigma z"
     entry = f"{generator.chain.steps} step(s) at {times}, entered with {entered}, renoised {generator.chain.renoise}"
-    text = render(card, title, card.licence or family.licence, library, entry, snippet)
+    licence = card.licence or family.licence_of(generator.denoiser.settings or {})
+    text = render(card, title, licence, library, entry, snippet)
     (folder / "README.md").write_text(text, encoding="utf-8")
 
 

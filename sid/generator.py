@@ -55,7 +55,11 @@ class Generator(nn.Module):
                 x0 = self.denoiser(x_t, self._time(step, x_t), condition).image
                 x_t = self._renoise(noises, step + 1, x_t, x0)
         prediction = self.denoiser(x_t, self._time(steps - 1, x_t), condition, want)
-        return prediction.image, prediction
+        return self._leave(x_t, prediction.image, steps), prediction
+
+    def _leave(self, x_t: Tensor, x0: Tensor, steps: int) -> Tensor:
+        """What the chain answers after its last step: that step's x0."""
+        return x0
 
     def _time(self, step: int, like: Tensor) -> Tensor:
         dtype = torch.long if self.denoiser.process.kind == "vp" else torch.promote_types(like.dtype, torch.float32)

@@ -24,6 +24,7 @@ class Card:
     licence: str = ""  # of the teacher, which binds the student; empty: that of the teacher's family
     scores: Mapping[str, float] = field(default_factory=dict)
     prompts: str = ""  # what it was trained on
+    trained_for: str = ""
 
 
 def render(card: Card, title: str, licence: str, library: str, entry: str, snippet: str) -> str:
@@ -44,6 +45,7 @@ def render(card: Card, title: str, licence: str, library: str, entry: str, snipp
         "Licence of the teacher": licence or "not stated",
         "Recipe digest": card.digest or "none",
         "Trained on": card.prompts or "not stated",
+        "Trained for": card.trained_for or "not stated",
         "Entrance": entry,
     }
     rows = "\n".join(f"| {name} | {_cell(value)} |" for name, value in facts.items())

@@ -55,17 +55,21 @@ class PromptCache:
     """An encoded list of prompts. Rows are mapped from the files; `len` counts the prompts, repetitions included."""
 
     def __init__(self, folder: Path):
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         self.folder = Path(folder)
         try:
             self.facts: dict[str, Any] = json.loads((self.folder / "prompts.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            self.rows: list[int] = self.facts["rows"]
+        except (OSError, ValueError, TypeError, KeyError):
             raise Fault(f"{folder} is no cache of prompt embeddings: it has no readable prompts.json") from None
-        self.rows: list[int] = self.facts["rows"]
-        # load_file maps the file: only the rows that are drawn are ever read.
-        self._shards = [load_file(self.folder / name) for name in self.facts["shards"]]
-        self._null = load_file(self.folder / "null.safetensors")
+        try:
+            # load_file maps the file: only the rows that are drawn are ever read.
+            self._shards = [load_file(self.folder / name) for name in self.facts["shards"]]
+            self._null = load_file(self.folder / "null.safetensors")
+        except (OSError, SafetensorError) as error:
+            raise Fault(f"{folder} is damaged ({error}); remove it, and the prompts are encoded again") from None
 
     def __len__(self) -> int:
         return len(self.rows)

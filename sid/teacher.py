@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,6 +25,10 @@ class Teacher(Component, ABC):
     augment: ClassVar[bool] = False  # its network takes the labels of the non-leaking augmentation
     features: ClassVar[bool] = False  # offers encoder features for an adversarial term
     licence: ClassVar[str] = ""
+
+    def licence_of(self, settings: Mapping[str, Any]) -> str:
+        """Of the weights with these settings: a family may have published several."""
+        return self.licence
 
     @abstractmethod
     def build(self, settings: dict[str, Any]) -> Denoiser:

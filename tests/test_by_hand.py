@@ -51,6 +51,19 @@ def test_train_then_sample_then_watch(teacher, tmp_path, capsys):
     capsys.readouterr()
 
 
+def test_a_run_is_exported(teacher, tmp_path, capsys):
+    from sid.export import load_pretrained
+
+    assert train(teacher, tmp_path / "run") == 0
+    assert main(["export", str(tmp_path / "run"), "--to", str(tmp_path / "student")]) == 0
+    assert load_pretrained(tmp_path / "student").chain.steps == 1
+    assert "| Method | sid |" in (tmp_path / "student" / "README.md").read_text()
+    for folder, to, sentence in (("run", "student", "is not empty"), ("nowhere", "other", "holds no generator.json")):
+        capsys.readouterr()
+        assert main(["export", str(tmp_path / folder), "--to", str(tmp_path / to)]) == 2
+        assert sentence in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     "more,sentence",
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Iterator
+from functools import cache
 
 from sid.fault import Fault
 
@@ -28,14 +29,20 @@ def check(source: str, class_name: str) -> None:
     """A Fault where the text does what no network does, naming it."""
     if len(source) > LONGEST:
         raise Fault(f"the source embedded for {class_name} has {len(source)} characters, more than any network's")
+    if deed := _first_deed(source):
+        raise Fault(f"the source embedded for {class_name} {deed}, which no published network does: the file is forged")
+
+
+@cache
+def _first_deed(source: str) -> str | None:
+    """Looked for once: every object of a file carries the same text."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the text's own style
             tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return  # no Python at all: nobody could have run it either
-    for deed in _deeds(tree):
-        raise Fault(f"the source embedded for {class_name} {deed}, which no published network does: the file is forged")
+        return None  # no Python at all: nobody could have run it either
+    return next(_deeds(tree), None)
 
 
 def _deeds(tree: ast.AST) -> Iterator[str]:

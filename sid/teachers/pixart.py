@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from sid.discovery import UnknownName
+from sid.fault import Fault
 from sid.teachers.latent.family import LatentTeacher
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from sid.denoiser import Denoiser
 
-# SIM-DiT's constants: linear betas over M = 1000 steps.
+# SIM-DiT's constants (arXiv 2410.16794): linear betas over M = 1000 steps.
 SIM_SCHEDULE = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "num_train_timesteps": 1000}
 
 
@@ -29,6 +30,8 @@ class PixArt(LatentTeacher):
     pipelines = ("PixArtAlphaPipeline",)
     part = "transformer"
     network_class = "PixArtTransformer2DModel"
+    former_class = ("Transformer2DModel", "norm_type", "ada_norm_single")  # as the published folders have it
+    unused = ("caption_projection.y_embedding",)  # the null of its training; its pipeline encodes the empty prompt
     encoders = (("tokenizer", "text_encoder"),)
     null_rule = "prompt"
     max_tokens = 120
@@ -48,8 +51,12 @@ class PixArt(LatentTeacher):
         from sid.denoiser import Denoiser
         from sid.noise import Edm, VpDiscrete
         from sid.teachers.latent.networks import SigmaInput
+        from sid.teachers.latent.schedule import completed
 
         assert isinstance(plain.process, VpDiscrete)
+        stated = completed(settings["scheduler"])
+        if other := [key for key, value in SIM_SCHEDULE.items() if stated.get(key) != value]:
+            raise Fault(f"wrapper iddpm needs PixArt's own noise schedule: {other[0]} is {stated.get(other[0])}")
         inner = SigmaInput(plain.network, plain.process.alphas_cumprod)
         levels = inner.levels
         process = Edm(sigma_min=float(levels[0]), sigma_max=float(levels[-1]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from sid.teachers.latent.family import LatentTeacher
@@ -22,6 +23,12 @@ class StableDiffusion(LatentTeacher):
     network_class = "UNet2DConditionModel"
     encoders = (("tokenizer", "text_encoder"),)
     null_rule = "prompt"
+
+    def licence_of(self, settings: Mapping[str, Any]) -> str:
+        """SD 1.5 reads CLIP-L, 768 wide, SD 2.1 OpenCLIP-H, 1024 wide; of others nothing is known."""
+        one, two = self.licence.split(", ")
+        width = settings["network"].get("cross_attention_dim")
+        return {768: one, 1024: two}.get(width, "")
 
     def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
         from sid.teachers.latent.networks import UnetNetwork

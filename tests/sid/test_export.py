@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +21,8 @@ from sid.chain import Chain
 from sid.export import load_pretrained, save_pretrained
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.model_card import Card
+from sid.lora import Adapted, adapt
+from sid.model_card import Card, render
 from sid.prompts import cache_prompts
 from sid.sampling import to_uint8
 from tests import toy
@@ -74,7 +77,11 @@ def snippet_of(folder: Path) -> str:
 def test_a_reloaded_student_makes_our_image(name: str, chain: str, pipeline_folder: Folder, tmp_path: Path) -> None:
     """One step, or a chain that is deterministic given z: by the card's own snippet, in plain diffusers."""
     source = pipeline_folder(name)
-    generator = student(name, source, CHAINS[chain])
+    agrees(student(name, source, CHAINS[chain]), name, source, tmp_path)
+
+
+def agrees(generator: Generator, name: str, source: Path, tmp_path: Path) -> Path:
+    """The exported folder by the card's own snippet, latents and pixels."""
     folder = save_pretrained(generator, tmp_path / "student", CARD)
     world: dict[str, Any] = {}
     code = snippet_of(folder).replace("from_pretrained('student')", f"from_pretrained({str(folder)!r})")
@@ -89,6 +96,43 @@ def test_a_reloaded_student_makes_our_image(name: str, chain: str, pipeline_fold
     theirs = np.asarray(world["image"]).transpose(2, 0, 1)
     pixels = to_uint8(teachers()[family_of(name)].decoder(source)(mine))[0].numpy()
     assert (theirs == pixels).mean() >= 0.999 and pixels.std() > 5
+    return folder
+
+
+@pytest.mark.parametrize("name", ["stable-diffusion", "pixart"])
+def test_a_student_of_adapters_leaves_with_them_folded_in(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
+    generator = student(name, pipeline_folder(name), CHAINS["one"])
+    adapt(generator.denoiser, 4, 4.0, on=True)
+    for layer in generator.modules():
+        if isinstance(layer, Adapted):
+            torch.nn.init.normal_(layer.up.weight, std=0.1)  # type: ignore[arg-type]
+    folder = agrees(generator, name, pipeline_folder(name), tmp_path)
+    part = teachers()[name].part  # type: ignore[attr-defined]
+    index = json.loads((folder / "model_index.json").read_text())
+    assert index[part][1] == json.loads((folder / part / "config.json").read_text())["_class_name"]
+    assert any(isinstance(layer, Adapted) for layer in generator.modules()), "the student itself keeps them"
+
+
+def test_a_published_folder_with_its_oddities(pipeline_folder: Folder, tmp_path: Path) -> None:
+    """Other steps in its scheduler, a safety checker that nobody downloaded, betas left to the scheduler's class."""
+    source = tmp_path / "source"
+    shutil.copytree(pipeline_folder("stable-diffusion"), source)
+    index = json.loads((source / "model_index.json").read_text())
+    index["safety_checker"] = ["stable_diffusion", "StableDiffusionSafetyChecker"]
+    (source / "model_index.json").write_text(json.dumps(index))
+    odd = {"_class_name": "LCMScheduler", "use_karras_sigmas": True, "steps_offset": 1}
+    (source / "scheduler" / "scheduler_config.json").write_text(json.dumps(odd))
+    generator = student("stable-diffusion", source, CHAINS["one"])
+    expected = diffusers.LCMScheduler().alphas_cumprod
+    assert torch.equal(generator.denoiser.process.alphas_cumprod, expected)  # type: ignore[attr-defined]
+    folder = agrees(generator, "stable-diffusion", source, tmp_path)
+    assert json.loads((folder / "model_index.json").read_text())["safety_checker"] == [None, None]
+
+
+@pytest.mark.parametrize("width, short", [(768, "creativeml-openrail-m"), (1024, "openrail++"), (16, "other")])
+def test_the_licence_is_that_of_the_weights(width: int, short: str) -> None:
+    licence = teachers()["stable-diffusion"].licence_of({"network": {"cross_attention_dim": width}})
+    assert f'license: "{short}"' in render(CARD, "student", licence, "diffusers", "", "")
 
 
 def test_several_fresh_steps_by_the_cards_snippet(pipeline_folder: Folder, tmp_path: Path) -> None:
@@ -179,7 +223,7 @@ def test_a_pixel_student_round_trips_as_safetensors(tmp_path: Path) -> None:
 
 def test_a_lora_critic_in_plain_diffusers(pipeline_folder: Folder, tmp_path: Path) -> None:
     """Adapters of every linear and convolutional layer, of unequal ranks, by `load_lora_weights`."""
-    from sid.lora import Adapted, View, adapt
+    from sid.lora import View
     from sid.teachers.latent.adapters import peft_tensors, write_adapters
 
     folder = pipeline_folder("stable-diffusion")

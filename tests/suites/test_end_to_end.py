@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import yaml
@@ -115,7 +116,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def snakemake(here: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *flags]
+    words = ["snakemake", "--snakefile", str(ROOT / "Snakefile"), *flags]
+    return called(here, *words, "--config", "suite=rehearsal.yaml")
+
+
+def called(here: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    """A module of Python in that folder, with the stand-ins."""
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(ROOT), "stand_in"]),
         "HF_HUB_CACHE": str(here / "hub"),
@@ -124,11 +130,21 @@ def snakemake(here: Path, *flags: str) -> subprocess.CompletedProcess[str]:
         "OMP_NUM_THREADS": "1",
     }
     environment.pop("SIDBENCH_WEIGHTS", None)
-    told = [*words, "--config", "suite=rehearsal.yaml"]
-    pipe = subprocess.PIPE
+    pipe, told = subprocess.PIPE, [sys.executable, "-m", *words]
     return subprocess.run(
         told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=900
     )
+
+
+@pytest.mark.parametrize("run, steps", [("sd15-coco/sid-lsg-1.5", 1), ("sdxl-10k/dmd2", 4)])
+def test_a_run_leaves_as_a_pipeline_with_its_card(run: str, steps: int, made: Path, tmp_path: Path) -> None:
+    done = called(made, "benchmarks", "export", f"results/rehearsal/runs/{run}/0", "--to", str(tmp_path / "student"))
+    assert done.returncode == 0 and f"{steps} step(s)" in done.stdout, done.stdout
+    described = json.loads((made / f"results/rehearsal/runs/{run}/0/generator.json").read_text())
+    card = (tmp_path / "student" / "README.md").read_text()
+    for fact in (described["method"], described["digest"], "Open RAIL", "| fid | ", "8 images"):
+        assert fact in card, fact
+    diffusers.DiffusionPipeline.from_pretrained(tmp_path / "student", local_files_only=True)
 
 
 def test_every_declared_row_is_in_the_tables_and_marked(made: Path) -> None:

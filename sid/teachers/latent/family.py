@@ -34,6 +34,8 @@ class LatentTeacher(Teacher):
     pipelines: ClassVar[tuple[str, ...]]  # class names of model_index.json, the first is the one exported
     part: ClassVar[str]  # "unet" | "transformer"
     network_class: ClassVar[str]
+    former_class: ClassVar[tuple[str, str, str] | None] = None  # its name in older folders, by a setting and its value
+    unused: ClassVar[tuple[str, ...]] = ()  # tensors of published files that the network has no place for
     encoders: ClassVar[tuple[tuple[str, str], ...]]  # (tokenizer, text encoder) components
     optional: ClassVar[tuple[str, ...]] = ()  # text encoders a published folder may leave out
     null_rule: ClassVar[str]  # "prompt": the empty prompt encoded | "zeros"
@@ -63,7 +65,7 @@ class LatentTeacher(Teacher):
             if key not in TOLD:
                 raise UnknownName(f"setting of {self.name}", key, TOLD)
         found = self.check(folder)
-        network, stored = load_network(self._class(), found / self.part)
+        network, stored = load_network(self._class(), found / self.part, self.unused)
         settings = {
             "network": plain(network.config),
             "scheduler": folders.read_json(found / "scheduler" / "scheduler_config.json"),
@@ -78,8 +80,10 @@ class LatentTeacher(Teacher):
         found = folders.locate(folder)
         folders.check_index(found, self.name, self.pipelines)
         inside = folders.check_component(found, self.part, f"a {self.network_class}")
-        named = folders.read_json(inside / "config.json").get("_class_name", self.network_class)
-        if named != self.network_class:
+        config = folders.read_json(inside / "config.json")
+        named = config.get("_class_name", self.network_class)
+        former = self.former_class is not None and (named, config.get(self.former_class[1])) == self.former_class[::2]
+        if named != self.network_class and not former:
             raise Fault(f"{inside} is a {named}, and the family '{self.name}' expects a {self.network_class}")
         folders.check_component(found, "scheduler", "a noise schedule", weights=False)
         return found

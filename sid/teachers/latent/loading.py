@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from sid.log import report
 from sid.teachers.latent import folder as folders
 
 
-def load_network(network_class: Any, inside: Path) -> tuple[nn.Module, str]:
+def load_network(network_class: Any, inside: Path, unused: Sequence[str] = ()) -> tuple[nn.Module, str]:
     """The network in float32, and what its files stored. Rounded weights are loaded and said to be so."""
     files = folders.weight_files(inside)
     stored = folders.stored_dtypes(files)
@@ -27,7 +28,8 @@ def load_network(network_class: Any, inside: Path) -> tuple[nn.Module, str]:
         )
     except Exception as error:
         raise Fault(f"{inside} is no {network_class.__name__}: {first_line(error)}") from None
-    for what, names in (("missing", info["missing_keys"]), ("not expected", info["unexpected_keys"])):
+    unexpected = [name for name in info["unexpected_keys"] if name not in unused]
+    for what, names in (("missing", info["missing_keys"]), ("not expected", unexpected)):
         if names:
             raise Fault(
                 f"the weights of {inside} do not fit its config.json: {len(names)} tensors are {what}, "

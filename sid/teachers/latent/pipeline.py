@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -11,9 +10,14 @@ from typing import Any
 
 from sid.fault import Fault
 from sid.generator import Generator
+from sid.lora import merged_state
 from sid.teachers.latent import folder as folders
 from sid.teachers.latent.family import LatentTeacher
 from sid.teachers.latent.networks import SigmaInput
+from sid.teachers.latent.schedule import completed
+
+# What a published scheduler may say of the levels between its steps; with it none takes `timesteps`.
+OTHER_STEPS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "final_sigmas_type")
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,8 @@ def call_of(generator: Generator, family: LatentTeacher) -> Call:
         raise Fault("no diffusers scheduler renoises with a chain's first noise: export one with renoise fresh or ddim")
     if process.kind == "flow":
         return _flow_call(generator, arguments, shape)
-    config = {key: value for key, value in generator.denoiser.settings["scheduler"].items() if not key.startswith("_")}
+    stated = completed(generator.denoiser.settings["scheduler"])
+    config = {key: value for key, value in stated.items() if not key.startswith("_") and key not in OTHER_STEPS}
     config["timestep_spacing"] = "trailing"
     arguments["timesteps"] = [int(time) for time in generator.times]
     _, sigma = process.coefficients(_times(generator))
@@ -88,16 +93,26 @@ def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, fo
     call = call_of(generator, family)
     index = folders.read_json(found / "model_index.json")
     for part, named in index.items():
-        kept = part not in (family.part, "scheduler") and isinstance(named, list) and named[0] is not None
-        if kept and (found / part).is_dir():
+        if part in (family.part, "scheduler") or not isinstance(named, list) or named[0] is None:
+            continue
+        if (found / part).is_dir():
             shutil.copytree(found / part, folder / part)  # a cache's links become files
-    stored = copy.deepcopy(network_of(generator)).to(torch.float16 if half else torch.float32)
-    stored.save_pretrained(folder / family.part)
+        else:
+            index[part] = [None, None]  # a safety checker that nobody downloaded
+    _plain(network_of(generator)).to(torch.float16 if half else torch.float32).save_pretrained(folder / family.part)
     getattr(diffusers, call.scheduler).from_config(call.config).save_pretrained(folder / "scheduler")
     index["scheduler"] = ["diffusers", call.scheduler]
+    index[family.part] = ["diffusers", family.network_class]
     index["_class_name"] = family.pipelines[0]
     (folder / "model_index.json").write_text(json.dumps(index, indent=2) + "\n", encoding="utf-8")
     return call
+
+
+def _plain(network: Any) -> Any:
+    """A copy of the network as diffusers knows it: adapters folded in."""
+    blank = type(network).from_config(network.config)
+    blank.load_state_dict(merged_state(network))
+    return blank
 
 
 def snippet(call: Call, place: str) -> str:

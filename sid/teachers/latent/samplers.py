@@ -11,6 +11,7 @@ from sid.condition import Condition
 from sid.denoiser import Denoiser
 from sid.guidance import guided
 from sid.noise import Process
+from sid.teachers.latent.schedule import completed
 
 # Defaults of the schedulers that clamp what they take for pixels: a latent is not bounded by 1.
 UNCLAMPED = {"clip_sample": False, "thresholding": False}
@@ -20,7 +21,8 @@ def scheduler_for(denoiser: Denoiser, name: str) -> Any:
     """The named scheduler on the model's own schedule, fed with x0: guidance is done before it."""
     import diffusers
 
-    config = dict((denoiser.settings or {}).get("scheduler") or _config_of(denoiser.process))
+    stated = (denoiser.settings or {}).get("scheduler")
+    config = completed(stated) if stated else _config_of(denoiser.process)
     config.pop("_class_name", None)
     if name == "ddim":
         return diffusers.DDIMScheduler.from_config(config, **UNCLAMPED, prediction_type="sample")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sid.discovery import UnknownName
+from sid.fault import Fault
 from sid.noise import Flow, Process, VpDiscrete
 
 PREDICTIONS = {"epsilon": "eps", "v_prediction": "v", "sample": "x0", "flow_prediction": "flow"}
@@ -19,20 +20,39 @@ def is_flow(config: Mapping[str, Any]) -> bool:
     )
 
 
-def process_of(config: Mapping[str, Any]) -> Process:
-    """The process, with the very alpha products diffusers computes (float32): x0 at t = 999 magnifies a difference."""
+def scheduler_of(config: Mapping[str, Any]) -> Any:
+    """The scheduler that a config names, which fills in what the config leaves out: classes assume other betas."""
     import diffusers
 
+    named = str(config.get("_class_name", "DDPMScheduler"))
+    kind = getattr(diffusers, named, None) if named.endswith("Scheduler") else None
+    if kind is None:
+        raise Fault(f"the scheduler config names the class {named}, which diffusers does not have")
+    scheduler = kind.from_config(dict(config))
+    if not hasattr(scheduler, "alphas_cumprod"):
+        raise Fault(f"a {named} states no alphas: no noise schedule can be read from it")
+    return scheduler
+
+
+def completed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The config with the betas that its own class assumes, for another class to be made from."""
+    if is_flow(config):
+        return dict(config)
+    assumed = scheduler_of(config).config
+    return {**config, **{key: assumed[key] for key in BETA_KEYS if assumed.get(key) is not None}}
+
+
+def process_of(config: Mapping[str, Any]) -> Process:
+    """The process, with the very alpha products diffusers computes (float32): x0 at t = 999 magnifies a difference."""
     if is_flow(config):
         return Flow()
-    given: dict[str, Any] = {key: config[key] for key in BETA_KEYS if config.get(key) is not None}
-    scheduler: Any = diffusers.DDPMScheduler(**given)
-    products = scheduler.alphas_cumprod
+    scheduler = scheduler_of(config)
+    products, given = scheduler.alphas_cumprod, scheduler.config
     return VpDiscrete(
-        beta_start=given.get("beta_start", 1e-4),
-        beta_end=given.get("beta_end", 0.02),
+        beta_start=given["beta_start"],
+        beta_end=given["beta_end"],
         steps=len(products),
-        schedule=given.get("beta_schedule", "linear"),
+        schedule=given["beta_schedule"],
         alphas_cumprod=products,
     )
 

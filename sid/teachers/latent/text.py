@@ -117,7 +117,8 @@ def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
             _check_tokenizer(folder, tokenizer, getattr(pipeline, tokenizer), getattr(pipeline, encoder).config)
             getattr(pipeline, encoder).eval().requires_grad_(False)
     _check_width(family, folder, pipeline)
-    return TextEncoder(family, folder, pipeline, _digest(folder, parts))
+    rules = [family.null_rule, family.max_tokens, index.get("force_zeros_for_empty_prompt")]
+    return TextEncoder(family, folder, pipeline, _digest(folder, parts, rules))
 
 
 def _present(index: dict[str, Any], part: str) -> bool:
@@ -166,9 +167,9 @@ def _check_width(family: LatentTeacher, folder: Path, pipeline: Any) -> None:
         )
 
 
-def _digest(folder: Path, parts: Sequence[str]) -> str:
-    """sha256 over every file of the tokenizers and encoders: what the embeddings depend on."""
-    total = hashlib.sha256()
+def _digest(folder: Path, parts: Sequence[str], rules: Sequence[object]) -> str:
+    """sha256 over every file of the tokenizers and encoders, and what decides the null: what embeddings depend on."""
+    total = hashlib.sha256(repr(rules).encode())
     for part in sorted(parts):
         for file in sorted(path for path in (folder / part).rglob("*") if path.is_file()):
             total.update(f"{part}/{file.name}".encode())

@@ -1,0 +1,47 @@
+"""A distilled generator as others load it: a diffusers pipeline, or safetensors for models of pixels; with its card."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+HELP = "write a run's generator as a diffusers pipeline (or safetensors) with a model card"
+EXAMPLE = "sidbench export results/sd15/runs/sd15/sid-lsg-1.5/0 --to my-student"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("folder", type=Path, metavar="RUN", help="a run's folder, or one that `sidbench train` made")
+    parser.add_argument("--to", required=True, type=Path, metavar="FOLDER", help="a new folder")
+    parser.add_argument("--source", type=Path, metavar="FOLDER", help="the teacher's pipeline (default: as in the run)")
+    parser.add_argument("--licence", default="", help="of the teacher (default: its family's)")
+    parser.add_argument("--half", action="store_true", help="store the network in float16")
+
+
+def run(args: argparse.Namespace) -> int:
+    from benchmarks import artefacts
+    from sid.export import save_pretrained
+
+    generator, _ = artefacts.open_generator(args.folder)
+    card = _card(args.folder, args.licence)
+    save_pretrained(generator, args.to, card, args.source, args.half)
+    print(f"{args.to}: {card.method}, {generator.chain.steps} step(s); {args.to / 'README.md'} says how it is called")
+    return 0
+
+
+def _card(folder: Path, licence: str) -> Any:
+    """What the run's own files tell."""
+    from benchmarks.artefacts import Origin, described_in
+    from sid.model_card import Card
+
+    described, origin = described_in(folder, "generator.json"), Origin.of(folder, "generator.json")
+    scores = described_in(folder, "scores.json") if (folder / "scores.json").is_file() else {}
+    record = described_in(folder, "record.json") if (folder / "record.json").is_file() else {}
+    return Card(
+        method=described.get("method", "not stated"),
+        teacher=origin.source or f"{origin.family} on {origin.data}",
+        digest=described.get("digest", ""),
+        licence=licence,
+        scores={name: one["value"] for name, one in scores.get("metrics", {}).items() if one["value"] is not None},
+        trained_for=f"{record['images']:,} images" if "images" in record else "",
+    )
