@@ -275,6 +275,15 @@ def test_a_footprint_counts_every_parameter(tmp_path: Path) -> None:
     assert found.bytes_each(coded, 8) == size * (2 + 4 * (2 + 2) + 2 * (1 + 4 / 256))
 
 
+def test_sdxl_leaves_room_on_eight_gpus_and_on_a_large_one() -> None:
+    """Few-step SiD on all 2.57 billion weights, as docs/engine.md says; the rest is for activations."""
+    size = 2_567_463_684
+    sdxl = Footprint(size, (size, size), (size, size), size)
+    sparing = EngineSettings("fsdp2", precision="bf16", first_moment=False)
+    assert sdxl.bytes_each(sparing, 8) == pytest.approx(8.3e9, rel=0.01)
+    assert sdxl.bytes_each(replace(sparing, strategy="single"), 1) == pytest.approx(67e9, rel=0.01)
+
+
 def test_what_does_not_fit_is_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
     large = Footprint(10**9, (10**9, 10**9), (10**9, 10**9), 10**9)
     gpu = Engine(0, 8, torch.device("cuda"))
