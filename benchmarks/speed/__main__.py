@@ -8,7 +8,7 @@ import sys
 
 CPU = (
     "metrics",
-    "steps sid-ddpmpp-32 --device cpu --batch 8 --rounds 2 --bare --engine channels_last=true",
+    "steps sid-ddpmpp-32 --device cpu --batch 8 --rounds 5 --bare --engine channels_last=true",
     "generation --device cpu",
     "workflow --share mini",
 )

@@ -1,8 +1,8 @@
 """Training steps against the straightforward ones, in one process: `python -m benchmarks.speed.steps`.
 
 Never a timed test. Rounds alternate: one iteration of ours through the trainer itself, one of the straightforward loop,
-and, where it is asked for, the bare passes of our networks with nothing around them. The ratios are of the medians, of
-wall time, and of processor time as well, which says more on a busy machine (with one thread).
+and, where it is asked for, the bare passes of our networks with nothing around them. A ratio is the median of the
+rounds', of wall time, and of processor time as well, which says more on a busy machine (with one thread).
 """
 
 from __future__ import annotations
@@ -108,12 +108,7 @@ class Race:
         found |= {"seconds": middle, "all seconds": self.taken}
         images = self.side.batch * self.period
         found["images per second"] = {name: images / value for name, value in middle["wall"].items()}
-        for clock, of in middle.items():
-            if {"ours", "straightforward"} <= set(of):
-                found.setdefault("ratio", {})[clock] = of["ours"] / of["straightforward"]
-            if "bare" in of:
-                found.setdefault("overhead over bare passes", {})[clock] = of["ours"] / of["bare"] - 1
-        return found
+        return found | ratios(self.taken)
 
     def _ours(self) -> None:
         """A real training. The first round warms up."""
@@ -193,6 +188,19 @@ class Race:
 
 def since(begin: Clock, end: Clock) -> Clock:
     return {clock: end[clock] - begin[clock] for clock in begin}
+
+
+def ratios(taken: dict[str, list[Clock]]) -> dict[str, Clock]:
+    """Of the sides in each round, their median: a machine that grows faster or slower meanwhile moves all sides."""
+    found: dict[str, Clock] = {}
+    for other, name, less in (("straightforward", "ratio", 0), ("bare", "overhead over bare passes", 1)):
+        pairs = list(zip(taken["ours"], taken.get(other, []), strict=False))
+        if pairs:
+            found[name] = {
+                clock: statistics.median(ours[clock] / theirs[clock] - less for ours, theirs in pairs)
+                for clock in ("wall", "cpu")
+            }
+    return found
 
 
 class _Watched:

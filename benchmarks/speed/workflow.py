@@ -39,7 +39,7 @@ def main() -> int:
     found |= {"command": " ".join(["python -m benchmarks.speed.workflow", *sys.argv[1:]]), **facts(1)}
     found |= {"planning": planning(args.repeats), "nothing to do": nothing(args.repeats)}
     if args.share:
-        found["share"] = share(args.share)
+        found["share"] = {**share(args.share), "command": found["command"]}
     found["load_after"] = os.getloadavg()
     atomic.write_json(RECORD, found)
     print(json.dumps({name: found[name] for name in ("planning", "nothing to do", "share") if name in found}, indent=1))
