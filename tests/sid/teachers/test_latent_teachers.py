@@ -15,7 +15,8 @@ from sid.condition import Condition
 from sid.denoiser import FEATURES, X0, Denoiser
 from sid.guidance import guided
 from sid.prompts import cache_prompts
-from tests.sid.teachers.tiny_pipelines import MAKERS, SIZE, family_of, stable_diffusion, unet
+from sid.teachers.latent.networks import PixartNetwork
+from tests.sid.teachers.tiny_pipelines import MAKERS, SIZE, family_of, pixart, stable_diffusion, unet
 
 Folder = Callable[[str], Path]
 PROMPTS = ["a red cat", "two blue dogs on a chair"]
@@ -250,3 +251,24 @@ def test_guidance_runs_both_branches_in_one_pass(name: str, pipeline_folder: Fol
     expected = without + 3 * (given - without)
     assert ((joint - expected).abs() / expected.abs().clamp_min(1)).max() < 1e-4
     assert not torch.allclose(given, without, atol=1e-3)
+
+
+def test_the_large_pixart_is_told_size_and_aspect() -> None:
+    """As its pipeline tells the 1024-pixel network: height and width in pixels, and height over width."""
+    torch.manual_seed(0)
+    config = pixart().transformer.config
+    told = {**config, "use_additional_conditions": True, "num_attention_heads": 3, "cross_attention_dim": 24}
+    network = diffusers.PixArtTransformer2DModel.from_config(told)
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape))
+    x, t, text = torch.randn(2, 4, SIZE, SIZE // 2), torch.tensor([10, 900]), torch.randn(2, 7, 16)
+    size = {"resolution": torch.tensor([[64.0, 32.0]] * 2), "aspect_ratio": torch.tensor([[2.0]] * 2)}
+    other = {**size, "aspect_ratio": torch.tensor([[0.5]] * 2)}
+    with torch.no_grad():
+        theirs, wrong = (
+            network(x, encoder_hidden_states=text, timestep=t, added_cond_kwargs=added, return_dict=False)[0][:, :4]
+            for added in (size, other)
+        )
+        ours, _ = PixartNetwork(network)(x, t, Condition(text=text), X0)
+    assert torch.equal(ours, theirs) and not torch.allclose(ours, wrong, atol=1e-3)
