@@ -31,4 +31,4 @@ class Recipe:
     clip_norm: float | None = None
     dtype: str = "float32"
     log_images: int = 10_000  # a line of health figures every so many images
-    save_seconds: float = 10.0  # no kill costs more training than this
+    save_seconds: float = 10.0  # between two states, what a kill costs at most; 0: one after every iteration

@@ -188,7 +188,7 @@ class _Run:
             if stop or (due and not busy):
                 self.state.save()
                 saved = time.monotonic()
-                pause = max(recipe.save_seconds, BETWEEN * (saved - now))
+                pause = max(recipe.save_seconds, BETWEEN * (saved - now)) if recipe.save_seconds else 0.0
             if stop:
                 self._leave(reason or Stopped("another process stopped", 1))
         agreement.close()
