@@ -67,11 +67,8 @@ def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> l
 
 
 def _reseeded(suite: Suite, seeds: tuple[int, ...]) -> Suite:
-    """The suite with other seeds; a task with fewer of its own takes as many of these."""
-    tasks = {
-        name: task if task.seeds is None else task.model_copy(update={"seeds": seeds[: len(task.seeds)]})
-        for name, task in suite.tasks.items()
-    }
+    """The suite with other seeds, in all its tasks: one that makes do with fewer is compared with as many."""
+    tasks = {name: task.model_copy(update={"seeds": None}) for name, task in suite.tasks.items()}
     return suite.model_copy(update={"seeds": seeds, "tasks": tasks})
 
 

@@ -28,7 +28,8 @@ def read(suite: str, folder: Path = FOLDER) -> dict[Cell, Target]:
     for number, row in enumerate(rows, start=2):
         try:
             printed = row["reproduced"]
-            found[row["task"], row["method"], row["metric"]] = Target(float(printed), len(printed.partition(".")[2]))
+            target = Target(float(printed), len(printed.partition(".")[2]), spread=float(row["spread"] or 0))
+            found[row["task"], row["method"], row["metric"]] = target
         except (KeyError, TypeError, ValueError):
             raise Fault(f"{file}: line {number} is no row of a reference table") from None
     return found

@@ -18,12 +18,13 @@ ROUNDING = 1e-9  # of the compared values: 2.415 - 2.41 is not exactly 0.005 in 
 
 RULE = (
     "A cell is reproduced when its mean over the seeds deviates from the value it is compared with by at most the "
-    "largest of three allowances: half a unit of that value's last printed digit, twice the sample standard deviation "
-    "over the seeds (or over the protocol's trials, where they are further apart), and the tolerance that the protocol "
-    "states. It is close at up to three times that allowance, and "
-    "off beyond. The value is the published one where there is one, else the project's own reference run; a published "
-    "number that is not in the authors' own words can make a cell close, never reproduced. A cell that lacks one of "
-    "its seeds, or was made by another recipe than the suite now states, shows its number and gets no verdict."
+    "largest of three allowances: half a unit of that value's last printed digit, twice the sample standard "
+    "deviation over the seeds (or over the protocol's trials, where they are further apart; one seed takes the "
+    "reference's deviation over its own), and the tolerance that the protocol states. It is close at up to three "
+    "times that allowance, and off beyond. The value is the published one where there is one, else the project's "
+    "own reference run; a published number that is not in the authors' own words can make a cell close, never "
+    "reproduced. A cell that lacks one of its seeds, or was made by another recipe than the suite now states, shows "
+    "its number and gets no verdict."
 )
 
 
@@ -34,6 +35,7 @@ class Target:
     value: float
     decimals: int  # as printed
     authors: bool = True  # in the authors' own words, or the project's own reference
+    spread: float = 0.0  # over the reference's own seeds
 
     @property
     def text(self) -> str:
@@ -69,10 +71,12 @@ def allowance(target: Target, values: Collection[float], tolerance: float, trial
     """The largest deviation that still counts as reproduced. `tolerance` is a share of the target's value.
 
     `trials` is the deviation over one seed's trials: what drawing the images anew does, and all that one seed can tell.
+    One seed has no deviation over seeds: the reference's stands for it.
     """
+    over_seeds = spread(values)
     return max(
         0.5 * 10.0**-target.decimals,
-        SEED_DEVIATIONS * max(spread(values) or 0.0, trials),
+        SEED_DEVIATIONS * max(target.spread if over_seeds is None else over_seeds, trials),
         tolerance * abs(target.value),
     )
 

@@ -48,6 +48,8 @@ def cell(rows: list[tables.Row], task: str, entry: str, metric: str = "fd") -> t
         ([2.2, 2.0], Target(2.1 + 2 * 0.02**0.5 * 0.999, 6), 0.0, REPRODUCED),  # twice the sample deviation
         ([2.2, 2.0], Target(2.1 + 2 * 0.02**0.5 * 1.001, 6), 0.0, CLOSE),
         ([2.2, 2.0], Target(2.1 + 6 * 0.02**0.5 * 1.001, 6), 0.0, OFF),
+        ([2.3], Target(2.1, 2, spread=0.11), 0.0, REPRODUCED),  # one seed takes the reference's deviation
+        ([2.3, 2.31], Target(2.1, 2, spread=0.11), 0.0, OFF),  # two have their own
         ([11.0], Target(10.0, 2), 0.1, REPRODUCED),  # the tolerance is a share of the target
         ([9.0], Target(10.0, 2), 0.1, REPRODUCED),
         ([11.01], Target(10.0, 2), 0.1, CLOSE),
@@ -231,7 +233,7 @@ def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) ->
     assert tuple(lines[0]) == tables.HEADER
     assert {line["verdict"] for line in lines} == {"reference"} and not any(line["reference"] for line in lines)
     found = reference.read("mini", tmp_path / "reference")
-    assert found["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2)
+    assert found["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2, spread=0.22)
     assert all(row.judgement.word == REPRODUCED for row in tables.build(tree.layout(), runs.merge([home]), {}, found))
 
     shutil.rmtree(home / "runs" / "digits-cond" / "sim" / "1")
