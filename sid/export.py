@@ -60,7 +60,10 @@ def _pipeline(
 
     place = source if source is not None else (generator.denoiser.settings or {}).get("source")
     if place is None:
-        raise Fault("the teacher's pipeline folder is needed: its autoencoder and text encoders go with the student")
+        raise Fault(
+            "the teacher's pipeline folder is needed: its autoencoder and text encoders go with the student "
+            "(a teacher that was trained on the spot, as the miniature's, has none)"
+        )
     with atomic.folder(folder) as beside:
         call = write_pipeline(generator, family, Path(place), beside, half)
         _write_card(beside, folder.name, card, family, "diffusers", generator, snippet(call, folder.name))
