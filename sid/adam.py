@@ -54,12 +54,10 @@ class Adam:
                 self._state[parameter] = self._zero(parameter)
         if whole := [parameter for parameter in moved if parameter not in self.coded]:
             self._move(whole, {name: [self._number(parameter, name) for parameter in whole] for name in self.moments})
-        # The same on every process of data parallel training, whose weights must not part.
-        random = (
-            torch.Generator(moved[0].device).manual_seed(key("rounding", self.steps) % 2**63) if self.coded else None
-        )
-        for parameter in moved:
-            if parameter in self.coded:
+        if coded := [parameter for parameter in moved if parameter in self.coded]:
+            # The same on every process of data parallel training, whose weights must not part.
+            random = torch.Generator(coded[0].device).manual_seed(key("rounding", self.steps) % 2**63)
+            for parameter in coded:
                 numbers = {name: self._number(parameter, name) for name in self.moments}
                 self._move([parameter], {name: [number] for name, number in numbers.items()})
                 for name, number in numbers.items():

@@ -29,10 +29,6 @@ class EightBit:
         self.codes = torch.zeros(blocks, BLOCK, dtype=torch.uint8, device=like.device)
         self.scales = torch.zeros(blocks, 1, dtype=like.dtype, device=like.device)
 
-    @property
-    def nbytes(self) -> int:
-        return self.codes.nbytes + self.scales.nbytes
-
     def read(self) -> Tensor:
         """The numbers, shaped like the tensor they belong to."""
         levels = _levels(self.top, self.scales.device, self.scales.dtype)

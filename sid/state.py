@@ -192,7 +192,7 @@ class TrainState:
             start = f"optimisers.state.{name}."
             found = {
                 key: torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
-                for key in (path.removeprefix(start) for path in known if path.startswith(start))
+                for key in (stored.removeprefix(start) for stored in known if stored.startswith(start))
             }
             told |= {f"state.{name}.{key}": value for key, value in found.items()}
             kept.append((optimiser, parameter, found))

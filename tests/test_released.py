@@ -154,7 +154,10 @@ def test_a_published_pickle_of_a_unet(bases: dict[str, Path], tmp_path: Path) ->
     pipeline = pipeline_with(bases[SD15], student)
     euler = diffusers.EulerDiscreteScheduler.from_config(pipeline.scheduler.config, timestep_spacing="trailing")
     assert near(ours, ask(pipeline, euler, [625], noise()[0]))
-    assert list((tmp_path / "imports").rglob("network.safetensors")), "written once, as safetensors"
+    (written,) = (tmp_path / "imports").rglob("network.safetensors")
+    (tmp_path / described.file).write_bytes(pickle.dumps({"ema": tiny.unet(16, 6).eval()}))
+    with pytest.raises(Fault, match=written.parent.name):
+        open_released(described, places, tmp_path / "imports")  # another file is not taken for the one that was read
 
 
 @pytest.mark.parametrize("layout", ["peft", "kohya"])

@@ -5,7 +5,7 @@ The setting `wrapper: iddpm` enters it as SIM-DiT does: on the EDM process, at s
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import UnknownName
 from sid.fault import Fault
@@ -30,7 +30,7 @@ class PixArt(LatentTeacher):
     pipelines = ("PixArtAlphaPipeline",)
     part = "transformer"
     network_class = "PixArtTransformer2DModel"
-    former_class = ("Transformer2DModel", "norm_type", "ada_norm_single")  # as the published folders have it
+    former_config: ClassVar = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"}
     unused = ("caption_projection.y_embedding",)  # the null of its training; its pipeline encodes the empty prompt
     encoders = (("tokenizer", "text_encoder"),)
     null_rule = "prompt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -34,7 +35,7 @@ class LatentTeacher(Teacher):
     pipelines: ClassVar[tuple[str, ...]]  # class names of model_index.json, the first is the one exported
     part: ClassVar[str]  # "unet" | "transformer"
     network_class: ClassVar[str]
-    former_class: ClassVar[tuple[str, str, str] | None] = None  # its name in older folders, by a setting and its value
+    former_config: ClassVar[Mapping[str, str]] = {}  # how older folders name the same class
     unused: ClassVar[tuple[str, ...]] = ()  # tensors of published files that the network has no place for
     encoders: ClassVar[tuple[tuple[str, str], ...]]  # (tokenizer, text encoder) components
     optional: ClassVar[tuple[str, ...]] = ()  # text encoders a published folder may leave out
@@ -82,7 +83,7 @@ class LatentTeacher(Teacher):
         inside = folders.check_component(found, self.part, f"a {self.network_class}")
         config = folders.read_json(inside / "config.json")
         named = config.get("_class_name", self.network_class)
-        former = self.former_class is not None and (named, config.get(self.former_class[1])) == self.former_class[::2]
+        former = bool(self.former_config) and self.former_config.items() <= config.items()
         if named != self.network_class and not former:
             raise Fault(f"{inside} is a {named}, and the family '{self.name}' expects a {self.network_class}")
         folders.check_component(found, "scheduler", "a noise schedule", weights=False)
