@@ -125,6 +125,24 @@ def test_a_bare_call_plans_the_mini_suite(tmp_path: Path) -> None:
     assert "results/mini/report/index.html" in said
 
 
+def test_no_timer_is_left_behind_by_a_finished_job(tmp_path: Path) -> None:
+    """Snakemake's default limit on jobs a second keeps one for each; a limit that somebody asks for is obeyed."""
+    counting = tmp_path / "Snakefile"
+    counting.write_text(
+        f"include: {str(ROOT / 'Snakefile')!r}\n"
+        "onsuccess:\n"
+        "    import threading\n"
+        "    print('timers:', sum(isinstance(one, threading.Timer) for one in threading.enumerate()))\n"
+    )
+    words = ("--snakefile", str(counting), "everything", "--cores", "2")
+    usual = Place(tmp_path / "usual").snakemake(*words)
+    assert "timers: 0\n" in usual, usual
+    asked = Place(tmp_path / "asked").snakemake(
+        *words, "--max-jobs-per-timespan", "5/1s"
+    )
+    assert re.search(r"timers: [1-9]", asked), asked
+
+
 def test_planning_imports_no_torch(tmp_path: Path) -> None:
     code = (
         "import sys\n"
