@@ -29,7 +29,8 @@ DEVICES = ("cpu", "cuda")
 BOUND = """On the CPU both sides run at the rate of large matrix products: the same passes in the same precision
 can't be made faster by a better step. Measured once beside it, by hand: a forward pass of DDPM++ for 8 images
 takes 1.64 s in channels-last order and 1.65 s in torch's own; a compiled step takes 0.95 to 1.01 of the
-straightforward one."""
+straightforward one. With torch 2.13, CPU build, a forward takes 1.67 s and 1.76 s (AVX2 alone: 1.79 s and 1.91 s) and
+our step 1.01 of the straightforward one."""
 
 
 def page(records: Path = RECORDS) -> str:
