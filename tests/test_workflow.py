@@ -137,9 +137,7 @@ def test_no_timer_is_left_behind_by_a_finished_job(tmp_path: Path) -> None:
     words = ("--snakefile", str(counting), "everything", "--cores", "2")
     usual = Place(tmp_path / "usual").snakemake(*words)
     assert "timers: 0\n" in usual, usual
-    asked = Place(tmp_path / "asked").snakemake(
-        *words, "--max-jobs-per-timespan", "5/1s"
-    )
+    asked = Place(tmp_path / "asked").snakemake(*words, "--max-jobs-per-timespan", "5/1s")
     assert re.search(r"timers: [1-9]", asked), asked
 
 
