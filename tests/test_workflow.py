@@ -38,9 +38,12 @@ if words[:3] == ["-m", "benchmarks", "--results"] and words[4] in ("run", "prepa
         job = plan.find("run", words[6])
     else:
         job = plan.find(*words[6].split("/"))
-    missing = [path for path in job.inputs if not Path(path).exists()]
-    assert not missing, missing
-    assert os.environ["OMP_NUM_THREADS"] == "1"
+    wrong = [path for path in job.inputs if not Path(path).exists()]
+    if os.environ["OMP_NUM_THREADS"] != "1" or "hugetlb" not in os.environ.get("GLIBC_TUNABLES", ""):
+        wrong.append("environment")
+    if wrong:  # an exception would be swallowed here, and the real job run
+        print("stand-in:", wrong, file=sys.stderr, flush=True)
+        os._exit(1)
     if os.environ.get("SLOW") == job.id:
         Path("started").touch()
         time.sleep(60)
