@@ -5,6 +5,8 @@
 SUITE ?= mini
 ARGS ?=
 VENV ?= .venv
+# `make gpu` takes the machine's own Python, or the one that PYTHON names.
+OWN_PYTHON := $(if $(filter environment command,$(firstword $(origin PYTHON))),$(PYTHON),python3)
 PYTHON := $(VENV)/bin/python
 
 FIND = for python in python3.11 python3.12 python3 python; do \
@@ -17,11 +19,11 @@ PLACED := $(VENV)/.placed-$(call sum,cat requirements.lock pyproject.toml; pwd)
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install reproduce test bench reference lint schemas lock
+.PHONY: help install reproduce test bench gpu gpu-wheels reference lint schemas lock
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "make bench | reference | lint | schemas | lock: see CONTRIBUTING.md"
+	@echo "make bench | gpu | gpu-wheels | reference | lint | schemas | lock: see CONTRIBUTING.md"
 
 install: $(PLACED)
 
@@ -46,6 +48,21 @@ test: install
 # Speeds as ratios, measured here: records in benchmarks/speed/records/, shown in docs/speed.md. Takes the whole machine.
 bench: install
 	@$(PYTHON) -m benchmarks.speed
+
+# What a GPU says within a time budget, from a plain tree without git, package index or Snakemake: SECONDS=480 in all,
+# records below OUT, SHARED=results of a `make reproduce`, ONLY=env,ddpmpp some steps, TINY=1 a rehearsal on a CPU.
+# `python -m benchmarks.speed.gpu --take OUT` files the records and makes docs/speed.md anew.
+OUT ?= .gpu/out
+SECONDS ?= 480
+SHARED ?= results
+WHEELS ?= .gpu/whl
+gpu:
+	@$(OWN_PYTHON) -m benchmarks.speed.gpu --out "$(OUT)" --seconds "$(SECONDS)" --wheels "$(WHEELS)" \
+		--shared "$(SHARED)" --other "$(SHARED)" $(if $(ONLY),--only "$(ONLY)") $(if $(TINY),--tiny) $(ARGS)
+
+# The wheels that such a machine may lack, into a folder that is brought along; this needs a package index.
+gpu-wheels:
+	@$(OWN_PYTHON) -m benchmarks.speed.gpu --collect --wheels "$(WHEELS)"
 
 # The project's own reference of the miniature: committed alone, with the reason.
 reference: install

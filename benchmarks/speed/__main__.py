@@ -1,4 +1,8 @@
-"""Every benchmark that this machine can run, one after the other, then the page: `make bench`."""
+"""Every benchmark that this machine can run, one after the other, then the page: `make bench`.
+
+A GPU's come first: such a machine is dear. Each record is written after every round. `make gpu` asks a GPU more,
+within a time budget and without a package index.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +31,7 @@ def main() -> int:
     if not torch.cuda.is_available():
         print("no GPU: what needs one is left out, its records stay as they are", flush=True)
     failed = []
-    for line in [*CPU, *(GPU if torch.cuda.is_available() else ())]:
+    for line in [*(GPU if torch.cuda.is_available() else ()), *CPU]:
         print(f"== python -m benchmarks.speed.{line}", flush=True)
         name, *words = shlex.split(line)
         if subprocess.run([sys.executable, "-m", f"benchmarks.speed.{name}", *words]).returncode:

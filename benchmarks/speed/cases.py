@@ -106,6 +106,7 @@ class Side:
 
     def __init__(self, case: Case, batch: int | None, tiny: bool, device: str):
         self.case, self.batch, self.device = case, batch or (2 if tiny else case.batch), device
+        self.tiny = tiny
         self.apart = case.apart or device != "cpu"  # a GPU's memory is measured for each side
         torch.backends.cudnn.allow_tf32 = False  # both sides in float32 as it is
         network = {**case.network, **(case.tiny if tiny else {})}
@@ -116,7 +117,8 @@ class Side:
         settings = network if case.family == "edm" else {"network": network, "scheduler": BETAS}
         with torch.device(device):
             self.teacher: Denoiser = family.build(settings)
-        _no_layer_is_zero(self.teacher)
+        if device != "meta":  # tensors without memory, to count what is computed
+            _no_layer_is_zero(self.teacher)
         self.text = Text(case.encoders, tiny, network, device) if case.encoders else None
         self.method = methods()[case.method]
         self.options = self.method.options(given=dict(case.options))

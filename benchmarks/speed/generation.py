@@ -9,10 +9,11 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.machine import facts, limited_to
+from benchmarks.speed.machine import command, facts, limited_to
 from benchmarks.speed.workflow import Clock, middle
 from sid import atomic
 
@@ -23,42 +24,46 @@ SIGMA = 2.5
 def main() -> int:
     import torch
 
+    from benchmarks.speed.cases import CASES
+    from benchmarks.speed.published_networks import CIFAR
+
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--images", type=int, default=16)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--tiny", action="store_true", help="a small network: to see that it runs")
+    parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     if args.device == "cpu" and os.environ.get("OMP_NUM_THREADS") != str(args.threads):
         again = [sys.executable, "-m", "benchmarks.speed.generation", *sys.argv[1:]]
         os.execve(sys.executable, again, limited_to(args.threads))
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
-    found: dict[str, Any] = {"command": " ".join(["python -m benchmarks.speed.generation", *sys.argv[1:]])}
-    found |= {**facts(args.threads), "images": args.images, "batch": args.batch}
-    found |= race(args.images, args.batch, args.rounds, args.device)
-    found["load_after"] = os.getloadavg()
-    path = RECORDS / f"generation-{args.device}.json"
-    atomic.write_json(path, found)
-    print(f"ratio: {found['ratio']}\n{path}")
+    record: dict[str, Any] = {"command": command("benchmarks.speed.generation"), **facts(args.threads)}
+    record |= {"images": args.images, "batch": args.batch, "tiny": args.tiny}
+    path = args.record or RECORDS / f"generation-{'tiny-' if args.tiny else ''}{args.device}.json"
+    network = {**CIFAR, **(CASES["sid-ddpmpp-32"].tiny if args.tiny else {})}
+    for measured in race(network, args.images, args.batch, args.rounds, args.device):  # written as it goes
+        atomic.write_json(path, record | measured | {"load_after": os.getloadavg()})
+    print(f"ratio: {measured['ratio']}\n{path}")
     return 0
 
 
-def race(images: int, batch: int, rounds: int, device: str) -> dict[str, Any]:
-    """The sides take turns; the first round of each is left out."""
+def race(network: Mapping[str, Any], images: int, batch: int, rounds: int, device: str) -> Iterator[dict[str, Any]]:
+    """All that is known after each round. The sides take turns; the first round of each is left out."""
     import torch
 
     from benchmarks.components import teachers
-    from benchmarks.speed.published_networks import CIFAR
     from sid import sampling
     from sid.condition import Unconditional
     from sid.generator import Generator
 
     with torch.device(device):
-        denoiser = teachers()["edm"].build(dict(CIFAR)).eval().requires_grad_(False)
+        denoiser = teachers()["edm"].build(dict(network)).eval().requires_grad_(False)
     sampler = sampling.from_generator(Generator(denoiser))
-    shape = (3, 32, 32)
+    shape = (3, *[int(network["img_resolution"])] * 2)
 
     def ours() -> Any:
         return sampling.generate(sampler, Unconditional(), shape, range(images), 0, batch, device)
@@ -80,9 +85,11 @@ def race(images: int, batch: int, rounds: int, device: str) -> dict[str, Any]:
             one = timed(run)
             print(f"{name}: {one['wall']:.2f} s", flush=True)
             taken[name] += [one] if number else []
-    seconds = {name: middle(times) for name, times in taken.items()}
-    ratio = {clock: seconds["ours"][clock] / seconds["straightforward"][clock] for clock in ("wall", "cpu")}
-    return {"seconds": seconds, "all seconds": taken, "ratio": ratio}
+        if number:
+            seconds = {name: middle(times) for name, times in taken.items()}
+            ratio = {clock: seconds["ours"][clock] / seconds["straightforward"][clock] for clock in ("wall", "cpu")}
+            unfinished = {"unfinished": True} if number < rounds else {}
+            yield {"seconds": seconds, "all seconds": taken, "ratio": ratio, **unfinished}
 
 
 def timed(run: Any) -> Clock:

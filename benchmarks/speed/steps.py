@@ -2,37 +2,35 @@
 
 Never a timed test. Rounds alternate: one iteration of ours through the trainer itself, one of the straightforward loop,
 and, where it is asked for, the bare passes of our networks with nothing around them. A ratio is the median of the
-rounds', of wall time, and of processor time as well, which says more on a busy machine (with one thread).
+rounds', of wall time, and of processor time as well, which says more on a busy machine (with one thread). The record is
+written after every round: what a killed measurement has seen is in it, marked `unfinished`.
 """
 
 from __future__ import annotations
 
 import argparse
-import contextlib
-import gc
 import os
 import statistics
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks.options import parse_engine
-from benchmarks.speed.machine import facts, limited_to
+from benchmarks.speed.machine import command, facts, limited_to
+from benchmarks.speed.race import SIDES, Race, Wanted
 from sid import atomic
 
-Clock = dict[str, float]  # wall and processor seconds
 RECORDS = Path(__file__).parent / "records"
+MODULE = "benchmarks.speed.steps"
+CHOICES = {"both": SIDES, **{name: (name,) for name in SIDES}}
 
 
 def main() -> int:
     args = _arguments()
     if args.device == "cpu" and os.environ.get("OMP_NUM_THREADS") != str(args.threads):
-        again = [sys.executable, "-m", "benchmarks.speed.steps", *sys.argv[1:]]
-        os.execve(sys.executable, again, limited_to(args.threads))
+        os.execve(sys.executable, [sys.executable, "-m", MODULE, *sys.argv[1:]], limited_to(args.threads))
     import torch
 
     from benchmarks.speed import roofline
@@ -40,25 +38,43 @@ def main() -> int:
 
     if args.device == "cpu":
         torch.set_num_threads(args.threads)
+    torch.backends.cudnn.benchmark = args.benchmark
+    begin = time.perf_counter()
     side = Side(CASES[args.case], args.batch, args.tiny, args.device)
     engine = parse_engine(args.engine) if args.engine or args.device == "cpu" else side.case.engine
-    found: dict[str, Any] = {"command": " ".join(["python -m benchmarks.speed.steps", *sys.argv[1:]])}
-    found |= {**facts(args.threads), "case": args.case, "batch": side.batch, "tiny": args.tiny}
-    found |= {
-        "engine": asdict(engine),
-        "straightforward": "float32, no compile, two-pass guidance, text encoded per call",
-    }
-    roof = roofline.measured(side, engine.precision, args.device, args.rounds)
-    found |= {**roof, **Race(side, engine, args.rounds, args.bare).run()}
-    if seconds := found["seconds"]["wall"].get("ours"):
-        found["share of the matrix rate"] = roof["flops"] / seconds / roof["matrix rate"]
-    found["load_after"] = os.getloadavg()
-    name = f"{args.case}-{'tiny-' if args.tiny else ''}{args.device}.json"
-    atomic.write_json(args.record or RECORDS / name, found)
-    for told in ("ratio", "overhead over bare passes", "share of the matrix rate"):
-        if told in found:
-            print(f"{told}: {found[told]}")
+    record: dict[str, Any] = {"command": command(MODULE), **facts(args.threads)}
+    record |= {"case": args.case, "variant": args.variant, "batch": side.batch, "micro batch": args.micro}
+    record |= {"tiny": args.tiny, "engine": asdict(engine), "cudnn benchmark": args.benchmark}
+    record["straightforward"] = "float32, no compile, two-pass guidance, text encoded per call"
+    record["seconds until built"] = time.perf_counter() - begin
+    record |= roofline.measured(side, engine.precision, args.device)
+    variant = f"{args.variant}-" if args.variant else ""
+    path = args.record or RECORDS / f"{args.case}-{variant}{'tiny-' if args.tiny else ''}{args.device}.json"
+
+    def write(measured: dict[str, Any], **more: Any) -> None:
+        atomic.write_json(path, record | measured | _reached(record | measured) | more)
+
+    wanted = Wanted(args.rounds, CHOICES[args.side], args.bare, args.micro, args.profile)
+    measured = Race(side, engine, wanted, lambda known: write(known, unfinished=True)).run()
+    write(measured, load_after=os.getloadavg())
+    for name in ("ratio", "overhead over bare passes", "images per second", "peak bytes"):
+        if name in measured:
+            print(f"{name}: {measured[name]}")
+    print(path)
     return 0
+
+
+def _reached(record: dict[str, Any]) -> dict[str, Any]:
+    """The FLOPs that the mathematics asks of our timed rounds, as they were counted, and the share of the rate."""
+    from benchmarks.speed import roofline
+    from benchmarks.speed.cases import CASES
+
+    counts = None if record["tiny"] else roofline.recorded(record["case"])
+    rounds = [one["wall"] for one in record["all seconds"].get("ours", ())]
+    if counts is None or not rounds:
+        return {"flops": None}
+    flops = roofline.of_rounds(counts, CASES[record["case"]].told, len(rounds), record["batch"])
+    return {"flops": flops, "share of the matrix rate": flops / statistics.mean(rounds) / record["matrix rate"]}
 
 
 def _arguments() -> argparse.Namespace:
@@ -68,186 +84,18 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("case", choices=("sid-ddpmpp-32", "sid-lsg-sd15", "sid-few-step-sdxl", "dmd2-sdxl"))
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--batch", type=int, help="default: what suits a GPU")
+    parser.add_argument("--micro", type=int, help="samples at once in ours (default: all)")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--side", choices=tuple(CHOICES), default="both")
     parser.add_argument("--engine", action="append", default=[], metavar="NAME=VALUE", help="as of `sidbench train`")
+    parser.add_argument("--benchmark", action="store_true", help="let cuDNN choose its kernels by trying them")
     parser.add_argument("--bare", action="store_true", help="also the bare passes of our networks (sid alone)")
+    parser.add_argument("--profile", action="store_true", help="count the kernels of one more round of ours")
+    parser.add_argument("--variant", default="", help="a name for these settings, for the record")
     parser.add_argument("--tiny", action="store_true", help="small networks: to see that it runs")
     parser.add_argument("--record", type=Path)
     return parser.parse_args()
-
-
-class Done(Exception):
-    """Enough was timed: the trainer is left without saving anything."""
-
-
-class Race:
-    """Seconds of each side. The trainer calls an observer after every iteration: there the other sides run."""
-
-    def __init__(self, side: Any, engine: Any, rounds: int, bare: bool):
-        self.side, self.engine, self.rounds, self.bare = side, engine, rounds, bare
-        self.taken: dict[str, list[Clock]] = {"ours": [], "straightforward": [], **({"bare": []} if bare else {})}
-        self.nets: dict[str, Any] = {}
-        self.period = side.case.told.ratio  # iterations until every player has had its turn
-
-    def run(self) -> dict[str, Any]:
-        found: dict[str, Any] = {}
-        self.loop: Any = None
-        if self.side.apart:  # theirs first: ours changes the teacher in place
-            peaks = {"straightforward": self._peak(self._theirs)}
-            self.loop = None
-            gc.collect()
-            found["peak bytes"] = {**peaks, "ours": self._peak(self._ours)}
-        else:
-            self.loop = self.side.straightforward()
-            self._ours()
-        middle = {
-            clock: {name: statistics.median(one[clock] for one in taken) for name, taken in self.taken.items() if taken}
-            for clock in ("wall", "cpu")
-        }
-        found |= {"seconds": middle, "all seconds": self.taken}
-        images = self.side.batch * self.period
-        found["images per second"] = {name: images / value for name, value in middle["wall"].items()}
-        return found | ratios(self.taken)
-
-    def _ours(self) -> None:
-        """A real training. The first round warms up."""
-        from sid.recipe import Recipe
-        from sid.trainer import train
-
-        side, rounds = self.side, self.rounds + 1
-        images = side.batch * self.period
-        recipe = Recipe(
-            images=images * (rounds + 1),
-            batch=side.batch,
-            observe=tuple(images * number for number in range(1, rounds + 1)),
-            save_seconds=1e9,
-            log_images=10**9,
-        )
-        self.begin = self._now()
-        with tempfile.TemporaryDirectory() as folder, contextlib.suppress(Done):
-            method: Any = _Watched(side.method, self.nets)
-            data, teacher = side.data(), side.teacher
-            train(method, side.options, teacher, data, recipe, Path(folder), (self._between,), self.engine, quiet=True)
-
-    def _between(self, images: int, generator: Any) -> dict[str, float]:
-        """After each of our rounds: its time, then the other sides."""
-        self._note("ours", since(self.begin, self._now()), images)
-        if not self.side.apart:
-            self._timed("straightforward", self._theirs_once, images)
-        if self.bare:
-            self._timed("bare", lambda: bare_passes(self.nets, self.side), images)
-        if len(self.taken["ours"]) == self.rounds:
-            raise Done
-        self.begin = self._now()
-        return {}
-
-    def _theirs_once(self) -> None:
-        for _ in range(self.period):
-            self.loop.iterate()
-
-    def _theirs(self) -> None:
-        """The straightforward side alone, where both at once don't fit."""
-        self.loop = self.side.straightforward()
-        for number in range(self.rounds + 1):
-            self._timed("straightforward", self._theirs_once, (number + 1) * self.side.batch * self.period)
-
-    def _timed(self, name: str, run: Callable[[], None], images: int) -> None:
-        begin = self._now()
-        run()
-        self._note(name, since(begin, self._now()), images)
-
-    def _note(self, name: str, taken: Clock, images: int) -> None:
-        print(f"{name}: {taken['wall']:.2f} s, cpu {taken['cpu']:.2f} s", flush=True)
-        if images > self.side.batch * self.period:  # the first round of each is left out
-            self.taken[name].append(taken)
-
-    def _peak(self, run: Callable[[], None]) -> int | str:
-        """The most device memory that was used, or that there was not enough."""
-        import torch
-
-        if self.side.device == "cpu":
-            run()
-            return "not counted"
-        torch.cuda.empty_cache()
-        torch.cuda.reset_peak_memory_stats()
-        try:
-            run()
-        except torch.OutOfMemoryError:
-            self.taken["straightforward" if run == self._theirs else "ours"].clear()
-            return "does not fit"
-        return torch.cuda.max_memory_allocated()
-
-    def _now(self) -> Clock:
-        if self.side.device != "cpu":
-            import torch
-
-            torch.cuda.synchronize()
-        return {"wall": time.perf_counter(), "cpu": time.process_time()}
-
-
-def since(begin: Clock, end: Clock) -> Clock:
-    return {clock: end[clock] - begin[clock] for clock in begin}
-
-
-def ratios(taken: dict[str, list[Clock]]) -> dict[str, Clock]:
-    """Of the sides in each round, their median: a machine that grows faster or slower meanwhile moves all sides."""
-    found: dict[str, Clock] = {}
-    for other, name, less in (("straightforward", "ratio", 0), ("bare", "overhead over bare passes", 1)):
-        pairs = list(zip(taken["ours"], taken.get(other, []), strict=False))
-        if pairs:
-            found[name] = {
-                clock: statistics.median(ours[clock] / theirs[clock] - less for ours, theirs in pairs)
-                for clock in ("wall", "cpu")
-            }
-    return found
-
-
-class _Watched:
-    """The method itself; the trainer's networks are remembered when a player sees them."""
-
-    def __init__(self, method: Any, nets: dict[str, Any]):
-        self.method, self.nets = method, nets
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.method, name)
-
-    def players(self, options: Any) -> tuple[Any, ...]:
-        def watched(player: Any) -> Any:
-            def loss(nets: Any, batch: Any) -> Any:
-                self.nets.update(nets)
-                return player.loss(nets, batch)
-
-            return replace(player, loss=loss)
-
-        return tuple(map(watched, self.method.players(options)))
-
-
-@contextlib.contextmanager
-def _training(net: Any) -> Iterator[None]:
-    net.train().requires_grad_(True)
-    yield
-    net.eval().requires_grad_(False)
-    for parameter in net.parameters():
-        parameter.grad = None
-
-
-def bare_passes(nets: dict[str, Any], side: Any) -> None:
-    """The passes of one SiD iteration through the trainer's own networks, and nothing else at all."""
-    import torch
-
-    generator, critic, teacher = (nets[name] for name in ("generator", "critic", "teacher"))
-    for net in (generator, critic):
-        net.eval().requires_grad_(False)
-    z = torch.randn(side.batch, *side.shape, device=side.device)
-    t = torch.ones(side.batch, device=side.device)
-    with torch.no_grad():
-        x = generator([z])
-    with _training(critic):
-        critic(x, t).image.sum().backward()
-    with _training(generator):
-        x = generator([z])
-        (x.sum() + teacher(x, t).image.sum() + critic(x, t).image.sum()).backward()
 
 
 if __name__ == "__main__":

@@ -99,7 +99,7 @@ def test_flops_are_counted_on_tensors_without_memory(case: str) -> None:
 
     side = Side(CASES[case], 2, tiny=True, device="cpu")
     loop, period, rounds = side.straightforward(), side.case.told.ratio, 2
-    found = roofline.counted(side, rounds)
+    found = roofline.of_rounds(roofline.counted(side), side.case.told, rounds, side.batch)
     assert all(parameter.is_meta for parameter in side.hollow().generator.parameters())
     if side.text is not None:
         condition = side.text.condition(loop.size)
