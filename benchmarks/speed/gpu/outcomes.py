@@ -31,7 +31,7 @@ class _Outcomes:
         outcome["seconds"] = round(outcome["seconds"] + report.duration, 2)
         if report.outcome != "passed":
             outcome["outcome"] = report.outcome
-            outcome["why"] = str(report.longrepr)[-600:]
+            outcome["why"] = str(report.longrepr).replace(f"{Path.cwd()}/", "")[-600:]
         self._write(unfinished=True)
 
     def pytest_sessionfinish(self) -> None:

@@ -51,6 +51,11 @@ BROUGHT = {
     "importlib-metadata": "diffusers",
     "zipp": "importlib-metadata",
     "lazy-importer": "diffusers",
+    "requests": "diffusers, which looks for it when it is imported",
+    "charset-normalizer": "requests",
+    "idna": "requests",
+    "urllib3": "requests",
+    "certifi": "requests",
 }
 
 Installed = Callable[[str], str]  # a package's name -> its version, or PackageNotFoundError
