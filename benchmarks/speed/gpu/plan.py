@@ -63,17 +63,17 @@ def steps(setting: Setting) -> list[Step]:
 
     halves = ("--micro=1",) if tiny else ("--micro=128",)
     unlike = PLAIN.replace("channels_last=true ", "")
-    three = ("--rounds=3", "--profile")
+    three = ("--rounds=3",) if tiny else ("--rounds=3", "--profile")  # on a CPU one profile is rehearsed: it is slow
     plan = [
         _measure("env", 10, 60, setting),
         _trust(setting),
-        ours("ddpmpp", 15, 60, ddpmpp, PLAIN, *three, *halves),
+        ours("ddpmpp", 15, 60, ddpmpp, PLAIN, "--rounds=3", "--profile", *halves),
         straightforward("ddpmpp-straightforward", 15, 60, ddpmpp, 2),
         ours("sd15", 20, 80, sd15, PLAIN, *three),
         ours("sdxl", 30, 110, sdxl, SPARING, *three, *_batch(4, tiny), "--variant=batch-4", segments=True),
         straightforward("sd15-straightforward", 20, 60, sd15, 1),
         ours("ddpmpp-nchw", 15, 40, ddpmpp, unlike, "--rounds=3", *halves, "--variant=channels-first"),
-        ours("sdxl-one", 30, 90, sdxl, SPARING, "--rounds=2", "--profile", segments=True),
+        ours("sdxl-one", 30, 90, sdxl, SPARING, "--rounds=2", *three[1:], segments=True),
         _measure("features", 15, 60, setting, *["--images=16"] * tiny),
         ours("ddpmpp-cudnn", 15, 40, ddpmpp, PLAIN, "--rounds=3", "--benchmark", *halves, "--variant=cudnn-benchmark"),
         ours("dmd2", 30, 100, dmd2, f"{SPARING} eight_bit=true", "--rounds=1", "--variant=eight-bit", segments=True),
