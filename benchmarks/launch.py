@@ -13,16 +13,19 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.metadata import version
 from typing import TYPE_CHECKING
 
 from benchmarks import lease
 from sid.fault import Fault
+from sid.releases import numbers
 
 if TYPE_CHECKING:
     from benchmarks.job import Job
 
 DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2): kept over an exec
 SAVING = 600  # seconds that a signal leaves for the iteration's end and the state
+PATIENT_SINCE = (2, 13)  # the oldest torch of which torchrun is known to take --shutdown-timeout; 2.11's doesn't
 PORTS = range(20_000, 30_000)  # where the nodes of a SLURM job meet: by its number, so that two jobs don't
 
 
@@ -64,7 +67,8 @@ def over_nodes(nodes: int, count: int, words: Sequence[str], host: str) -> list[
 def torchrun() -> list[str]:
     """Its own defaults would die of SIGUSR1 and kill, after half a minute, what is still saving a large state."""
     heard = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-    return [sys.executable, "-m", "torch.distributed.run", heard, f"--shutdown-timeout={SAVING}"]
+    patience = [f"--shutdown-timeout={SAVING}"] if numbers(version("torch")) >= PATIENT_SINCE else []
+    return [sys.executable, "-m", "torch.distributed.run", heard, *patience]
 
 
 def _first_host() -> str:

@@ -21,10 +21,14 @@ from torch import Tensor
 
 from sid.engine_settings import FAITHFUL, EngineSettings, Footprint
 from sid.fault import Fault
+from sid.releases import numbers
 
 T = TypeVar("T")
 BUCKET = 2**25  # elements summed at once: 128 MiB beside the gradients, where all at once would double them
 ROOM = 0.6  # of a device for weights and optimisers under ddp; the rest is for activations
+# The oldest torch with which sharded networks were tested; with 2.11 a sharded backward pass fails inside torch.
+SHARDING_SINCE = (2, 13)
+SHARDS = numbers(torch.__version__) >= SHARDING_SINCE
 
 
 @dataclass(frozen=True)
@@ -59,12 +63,21 @@ class Engine:
     def suited(self, footprint: Footprint) -> Engine:
         """With `auto` decided: sharded where the networks and optimisers leave no room for activations."""
         if self.settings.strategy != "auto":
-            return self
+            return self._able()
         strategy = "ddp"
         if self.device.type == "cuda":
             room = ROOM * torch.cuda.get_device_properties(self.device).total_memory
             strategy = "ddp" if footprint.bytes_each(self.settings, self.world) <= room else "fsdp2"
-        return replace(self, settings=replace(self.settings, strategy=strategy))
+        return replace(self, settings=replace(self.settings, strategy=strategy))._able()
+
+    def _able(self) -> Engine:
+        """Itself, unless it would shard networks with a torch that can't."""
+        if self.sharded and not SHARDS:
+            raise Fault(
+                f"engine strategy fsdp2 needs torch {'.'.join(map(str, SHARDING_SINCE))} or newer (here is"
+                f" {torch.__version__}): ddp takes this one; checkpointing, split_backward and eight_bit save memory"
+            )
+        return self
 
     @property
     def sharded(self) -> bool:

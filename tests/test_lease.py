@@ -198,6 +198,7 @@ def test_torchrun_over_two_nodes(monkeypatch: pytest.MonkeyPatch, replaced: list
         "scontrol show node node07": "NodeName=node07 Arch=x86_64 CPUTot=64\n   NodeAddr=10.0.0.7 NodeHostName=node07",
     }
     monkeypatch.setenv("SLURM_JOB_ID", "10003")
+    monkeypatch.setattr(launch, "version", lambda package: "2.13.0")
     monkeypatch.setattr(launch, "_said", lambda *words: said[words[0] if words[0] == "squeue" else " ".join(words)])
     launch.enter(job(gpu=8, nodes=2), 0, ["run"])
     assert " ".join(replaced[0]).replace(sys.executable, "python") == (
@@ -207,3 +208,10 @@ def test_torchrun_over_two_nodes(monkeypatch: pytest.MonkeyPatch, replaced: list
         "--nnodes=2 --nproc-per-node=8 "
         "--rdzv-backend=c10d --rdzv-id=10003 --rdzv-endpoint=10.0.0.7:20003 -m benchmarks run"
     )
+
+
+def test_an_old_torchrun_is_told_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(launch, "version", lambda package: "2.11.0+cu130")
+    assert not any("shutdown-timeout" in word for word in launch.torchrun())
+    monkeypatch.setattr(launch, "version", lambda package: "2.13.0")
+    assert "--shutdown-timeout=600" in launch.torchrun()

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 
+from sid.engine import SHARDS
 from sid.engine_settings import EngineSettings
 from sid.method import Method
 from tests.contract.guests import method_in
 from tests.contract.trained import BATCH, all_splits
 
-STRATEGIES = ("ddp", "fsdp2")
+STRATEGIES = ("ddp", "fsdp2") if SHARDS else ("ddp",)
 
 
 def main(folder: Path, modules: list[str]) -> None:

@@ -17,7 +17,7 @@ from benchmarks.components import methods, teachers
 from sid import execution, nets, sharding
 from sid.data import Data
 from sid.denoiser import Denoiser
-from sid.engine import ROOM, Engine
+from sid.engine import ROOM, SHARDS, Engine
 from sid.engine_settings import FAITHFUL, EngineSettings, Footprint
 from sid.fault import Fault
 from sid.lora import adapt
@@ -239,6 +239,7 @@ def test_sdxl_leaves_room_on_eight_gpus_and_on_a_large_one() -> None:
     assert sdxl.bytes_each(replace(sparing, strategy="single"), 1) == pytest.approx(67e9, rel=0.01)
 
 
+@pytest.mark.skipif(not SHARDS, reason="this torch is too old to shard networks")
 def test_what_does_not_fit_is_sharded(monkeypatch: pytest.MonkeyPatch) -> None:
     large = Footprint(10**9, (10**9, 10**9), (10**9, 10**9), 10**9)
     gpu = Engine(0, 8, torch.device("cuda"))
@@ -273,3 +274,12 @@ def test_the_compiler_takes_no_adapters_that_are_run_again(tmp_path: Path) -> No
     with pytest.raises(Fault, match="compile can't be combined"):
         told = {"images": 8, "student": Adapters(4, 8.0)}
         weights(SID, tmp_path, EngineSettings(compile=True, checkpointing=True), **told)
+
+
+def test_an_old_torch_shards_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Asked for or chosen for want of room; ddp takes it."""
+    monkeypatch.setattr("sid.engine.SHARDS", False)
+    small = Footprint(frozen=1, trained=(1,), momentless=(0,), averaged=1)
+    with pytest.raises(Fault, match=r"fsdp2 needs torch 2\.13 or newer"):
+        Engine(0, 2, torch.device("cpu"), EngineSettings("fsdp2")).suited(small)
+    assert Engine(0, 2, torch.device("cpu"), EngineSettings("ddp")).suited(small).settings.strategy == "ddp"

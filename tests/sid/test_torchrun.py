@@ -17,6 +17,7 @@ from benchmarks.cli import main
 from benchmarks.launch import torchrun
 from benchmarks.plan import load_plan
 from benchmarks.preparing import prepare
+from sid.engine import SHARDS
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = [*torchrun(), "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
@@ -37,6 +38,9 @@ def teacher(results: Path) -> Path:
     return load_plan("smoke", str(results)).of("teacher")[0].folder
 
 
+STRATEGY = "fsdp2" if SHARDS else "ddp"
+
+
 def train(results: Path, out: Path, *more: str) -> list[str]:
     return ["train", "sid", "--teacher", str(teacher(results)), "--out", str(out), *more]
 
@@ -49,7 +53,7 @@ def on_two(*arguments: str) -> subprocess.Popen[str]:
 
 def test_two_processes_write_and_talk_once(results: Path, tmp_path: Path) -> None:
     budget = ["--images", "1024"]
-    process = on_two(*train(results, tmp_path / "two", *budget, "--engine", "strategy=fsdp2"))
+    process = on_two(*train(results, tmp_path / "two", *budget, "--engine", f"strategy={STRATEGY}"))
     told, wrong = process.communicate(timeout=300)
     assert process.returncode == 0, wrong
     assert len(told.splitlines()) == 1 and "1024 images in" in told
@@ -64,7 +68,7 @@ def test_two_processes_write_and_talk_once(results: Path, tmp_path: Path) -> Non
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGUSR1])
 def test_a_signal_saves_and_one_process_goes_on(number: signal.Signals, results: Path, tmp_path: Path) -> None:
     """torchrun hands it to both; what two of them saved one resumes to the end."""
-    command = train(results, tmp_path, "--images", "40960", "--engine", "strategy=fsdp2")
+    command = train(results, tmp_path, "--images", "40960", "--engine", f"strategy={STRATEGY}")
     process = on_two(*command)
     log = tmp_path / "state" / "log.jsonl"
     deadline = time.monotonic() + 200

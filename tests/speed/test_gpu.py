@@ -23,6 +23,7 @@ from benchmarks.speed.gpu.plan import Setting, Step, steps
 from benchmarks.speed.machine import installed
 from sid import atomic
 from sid.fault import Fault
+from sid.releases import numbers
 
 ROOT = packages.ROOT
 
@@ -58,7 +59,7 @@ def test_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
 
 
 def test_versions_are_compared_as_numbers() -> None:
-    assert packages.numbers("2.9.1") < packages.numbers("2.11") <= packages.numbers("2.11.0+cu130")
+    assert numbers("2.9.1") < numbers("2.11") <= numbers("2.11.0+cu130")
     assert packages.missing(versions(torch="2.11.0+cu130")) == ([], [])
 
 

@@ -14,6 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from sid.fault import Fault
+from sid.releases import numbers
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements.lock"
@@ -117,11 +118,6 @@ def wheel_of(name: str, wheels: Path) -> Path | None:
     """The package's wheel in the folder."""
     stem = name.replace("-", "_")
     return next((file for file in sorted(wheels.glob("*.whl")) if file.name.lower().startswith(f"{stem}-")), None)
-
-
-def numbers(text: str) -> tuple[int, ...]:
-    """A version's leading numbers: 2.11.0+cu130 -> (2, 11, 0)."""
-    return tuple(map(int, re.findall(r"\d+", re.split(r"[^\d.]", text, maxsplit=1)[0])))
 
 
 def locked(lock: str) -> str:
