@@ -23,8 +23,8 @@ def measured(side: Any, precision: str, device: str) -> dict[str, Any]:
     from benchmarks.devices_measured import SIDES, TYPES, rate
 
     kind = "cpu" if device == "cpu" else "cuda"
-    seconds = 0.1 if side.tiny else SECONDS
-    return {"matrix rate": rate(kind, TYPES[precision], SIDES[kind], seconds), "matrix type": precision}
+    size, seconds = (128, 0.1) if side.tiny else (SIDES[kind], SECONDS)
+    return {"matrix rate": rate(kind, TYPES[precision], size, seconds), "matrix type": precision}
 
 
 def recorded(case: str, record: Path = RECORD) -> Counts | None:
