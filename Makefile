@@ -77,7 +77,7 @@ lint: install
 	@$(PYTHON) -m snakemake --lint
 
 schemas: install
-	@$(PYTHON) -m benchmarks.schema
+	@$(PYTHON) -m benchmarks.suite.schema
 
 # The versions that are locked stay where they still fit; `make lock ARGS=--upgrade` moves them.
 lock:

@@ -42,7 +42,7 @@ class DiffInstruct(Method):
 
     def players(self, options: Settings) -> tuple[Player, ...]:
         from sid import losses
-        from sid.critic import critic_player, generate, health, noised, same_dropout
+        from sid.players import critic_player, generate, health, noised, same_dropout
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
             """Sum of sg[critic - teacher] x; teacher and critic run in train mode under one dropout mask."""

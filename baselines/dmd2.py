@@ -130,7 +130,7 @@ def _chain(options: Settings) -> Chain:
 
 def _logit(nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, condition: Any = None) -> Tensor:
     """The head on the critic's features of a noised image: an encoder-only pass."""
-    from sid.critic import noised
+    from sid.players import noised
 
     at = noised(nets, batch, x, nets["teacher"].process.uniform_law(0, 999), stream)
     features = nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features

@@ -72,8 +72,8 @@ class Vsd(Method):
         import torch
 
         from sid import losses
-        from sid.critic import critic_player, generate, health, noised
         from sid.guidance import guided
+        from sid.players import critic_player, generate, health, noised
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
             """w(t) (eps_teacher - eps_critic) dx, which in x0 is (a / sigma) w(t) (critic - teacher) dx."""

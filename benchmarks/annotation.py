@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.archives import read_member
+from benchmarks.images.archives import read_member
 from sid.fault import Fault
 
 MEMBER = "annotations/captions_val2014.json"

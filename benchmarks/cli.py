@@ -13,8 +13,8 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import verbs
-from sid.engine_settings import first_process
 from sid.fault import Fault
+from sid.parallel.settings import first_process
 
 # What the user's machine refuses, as opposed to what the program does wrong.
 REFUSALS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
@@ -72,7 +72,7 @@ def _verb(arguments: Sequence[str]) -> str | None:
             next(rest, None)
         elif not argument.startswith("-"):
             if argument not in names():
-                from benchmarks.strict import unknown
+                from benchmarks.suite.strict import unknown
 
                 raise Fault(unknown("verb", argument, names()))
             return argument

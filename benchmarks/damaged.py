@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from benchmarks.images import Images, decode
+from benchmarks.images.reading import Images, decode
 from sid.fault import Fault
 
 SHOWN = 20  # that are told one by one

@@ -10,7 +10,7 @@ from sid.discovery import Component
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.images import Images
+    from benchmarks.images.reading import Images
 
 
 class Dataset(Component, ABC):
@@ -28,7 +28,7 @@ class Dataset(Component, ABC):
 
     def source(self, split: str) -> Images:
         """The same images one at a time, for passes that must not hold them all."""
-        from benchmarks.images import Array
+        from benchmarks.images.reading import Array
 
         return Array(self.images(split), f"{self.name}, {split}")
 

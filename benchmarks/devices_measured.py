@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
-from benchmarks.devices import CPU
+from benchmarks.estimate.devices import CPU
 from benchmarks.precision import full_precision
-from benchmarks.record import device_name
+from benchmarks.run.record import device_name
 from sid.fault import Fault
 
 SIDES = {CPU: 1024, "cuda": 8192}

@@ -6,9 +6,9 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from benchmarks.strict import Count, Many, Name, Number, Positive, Share, Strict, Whole, model_of
-from sid.engine_settings import EngineSettings
-from sid.recipe import Adapters
+from benchmarks.suite.strict import Count, Many, Name, Number, Positive, Share, Strict, Whole, model_of
+from sid.loop.recipe import Adapters
+from sid.parallel.settings import EngineSettings
 
 AdapterSettings: Any = model_of(Adapters, partial=True)
 EngineOptions: Any = model_of(EngineSettings, partial=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from sid.engine_settings import EngineSettings, Footprint
 from sid.method import Copy, Ema, Lora, Method, Student
+from sid.parallel.settings import EngineSettings, Footprint
 
 if TYPE_CHECKING:
     from benchmarks.entry import Budget
-    from benchmarks.estimate_networks import Network
+    from benchmarks.estimate.networks import Network
 
 FLOAT = 4  # bytes
 STATES = 2  # that a training keeps, and one more while it writes

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import components
-from benchmarks.checks import options_of
-from benchmarks.released import Released, describe, locate_file
-from benchmarks.weights import FOLDER
+from benchmarks.assets import FOLDER
+from benchmarks.suite import components
+from benchmarks.suite.checks import options_of
+from benchmarks.suite.released import Released, describe, locate_file
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.config import Suite, Teacher
+    from benchmarks.suite.config import Suite, Teacher
 
 PICKLED = (".pkl", ".pt")
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from pydantic import ValidationError
 
-from benchmarks.strict import faults, given, model_of
-from sid.engine_settings import EngineSettings
+from benchmarks.suite.strict import faults, given, model_of
 from sid.fault import Fault
+from sid.parallel.settings import EngineSettings
 
 if TYPE_CHECKING:
     from sid.method import Method

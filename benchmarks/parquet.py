@@ -30,7 +30,7 @@ def images_and_labels(files: list[Path], shape: tuple[int, int, int]) -> tuple[n
     import numpy as np
     import pyarrow
 
-    from benchmarks.images import decode
+    from benchmarks.images.reading import decode
 
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []

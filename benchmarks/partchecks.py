@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from benchmarks import components, prompt_lists
-from benchmarks.config import Suite, Task, Teacher
-from benchmarks.imageset import open_dataset
-from benchmarks.protocol import Column, PromptSource, Protocol
-from benchmarks.strict import Location, unknown
+from benchmarks.data import prompts
+from benchmarks.data.open import open_dataset
+from benchmarks.suite import components
+from benchmarks.suite.config import Suite, Task, Teacher
+from benchmarks.suite.protocol import Column, PromptSource, Protocol
+from benchmarks.suite.strict import Location, unknown
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ def _samples_teacher(suite: Suite, task: str) -> bool:
 def _source_faults(at: Location, asked: PromptSource) -> Found:
     """The list or the data set that prompts come from."""
     if asked.name is not None:
-        yield from known((*at, "name"), "list of prompts", asked.name, prompt_lists.LISTS)
+        yield from known((*at, "name"), "list of prompts", asked.name, prompts.LISTS)
     if asked.data is not None:
         yield from data_faults((*at, "data"), asked.data, asked.split)
         if (data := _dataset(asked.data)) is not None and not data.captioned:

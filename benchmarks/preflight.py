@@ -6,17 +6,19 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from benchmarks import components, models, needs
-from benchmarks.published import published
-from benchmarks.weights import find, missed
+from benchmarks import models
+from benchmarks.assets import find, missed
+from benchmarks.machine import needs
+from benchmarks.suite import components
+from benchmarks.tables.published import published
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.config import Suite
-    from benchmarks.job import Job
-    from benchmarks.plan import Plan
-    from benchmarks.protocol import Column
-    from benchmarks.weights import Weight
+    from benchmarks.assets import Weight
+    from benchmarks.suite.config import Suite
+    from benchmarks.suite.job import Job
+    from benchmarks.suite.plan import Plan
+    from benchmarks.suite.protocol import Column
 
 
 def faults(suite: Suite) -> list[str]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks.extraction import extract
+from benchmarks.features.extraction import extract
+from benchmarks.features.store import Store, family, write_statistics
 from benchmarks.frechet import moments
-from benchmarks.geometry import Geometry
-from benchmarks.images import Folder, Images, Part, Tar, Zip
-from benchmarks.store import Store, family, write_statistics
+from benchmarks.images.geometry import Geometry
+from benchmarks.images.reading import Folder, Images, Part, Tar, Zip
 from sid import atomic
 
 if TYPE_CHECKING:
-    from benchmarks.extractor import Extractor
+    from benchmarks.features.base import Extractor
 
 PART = 1000  # images: what a killed run loses at most
 

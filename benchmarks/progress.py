@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.job import Job
-    from benchmarks.plan import Plan
+    from benchmarks.suite.job import Job
+    from benchmarks.suite.plan import Plan
 
 NOISE = re.compile(
     r"\[\w{3} \w{3} +\d|Using (workflow|profile|shell)|Assuming unrestricted|Building DAG|Provided |Rules claiming|"

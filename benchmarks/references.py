@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.imageset import open_dataset
+from benchmarks.data.open import open_dataset
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.imagescore import Result
-    from benchmarks.protocol import Protocol
+    from benchmarks.scoring.score import Result
+    from benchmarks.suite.protocol import Protocol
 
 
 def notes(protocol: Protocol, wanted: Iterable[str], given: Path, result: Result) -> list[str]:
@@ -40,7 +40,7 @@ def _note(protocol: str, data: str, split: str, given: Path, result: Result) -> 
 
 def _of_statistics(given: Path) -> str | None:
     """The images that a file of this project's statistics was made of."""
-    from benchmarks.store import read_file
+    from benchmarks.features.store import read_file
 
     if given.suffix != ".safetensors":
         return None

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from benchmarks import prompting
-from benchmarks.process import here
+from benchmarks.hardware import here
+from benchmarks.run import embeddings
 from sid.condition import ClassLabels, Conditions, Unconditional
 from sid.fault import Fault
 from sid.prompts import PromptConditions, cache_prompts
 
 if TYPE_CHECKING:
-    from benchmarks.protocol import Protocol
-    from benchmarks.released import Released
-    from benchmarks.released_networks import Opened
+    from benchmarks.run.released import Opened
+    from benchmarks.suite.protocol import Protocol
+    from benchmarks.suite.released import Released
 
 Decode = Callable[[torch.Tensor], torch.Tensor]
 
 
 def data_and_decoder(
     opened: Opened, described: Released, protocol: Protocol, state: Path
-) -> tuple[Conditions, tuple[int, ...], Decode | None, prompting.Captions | None]:
+) -> tuple[Conditions, tuple[int, ...], Decode | None, embeddings.Captions | None]:
     """(conditions, shape of what it makes, decoder, captions) for the protocol's images."""
     family: Any = opened.family
     if opened.source is None:
@@ -35,9 +35,9 @@ def data_and_decoder(
     if protocol.prompts is None:
         raise Fault(f"{described.name} reads text, and the protocol {protocol.name} has no prompts")
     decoder = family.decoder(opened.source).to(here())
-    listed = prompting.prompt_list(protocol.prompts)
+    listed = embeddings.prompt_list(protocol.prompts)
     told = family.time_ids(described.resolution, described.resolution)
     cache = cache_prompts(family.text_encoder(opened.source).to(here()), listed, state / "prompts", "bfloat16", told)
     conditions = PromptConditions(cache, "index")
     shape = decoder.sample_shape(described.resolution)
-    return conditions, shape, decoder, prompting.Captions(listed, conditions)
+    return conditions, shape, decoder, embeddings.Captions(listed, conditions)

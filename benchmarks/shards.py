@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from benchmarks import archive
-from benchmarks.scoring import Place, Scorer, Seen
+from benchmarks.images import writing
+from benchmarks.scoring.portions import Place, Scorer, Seen
 from sid import atomic
 
 if TYPE_CHECKING:
-    from benchmarks.protocol import Protocol
-    from benchmarks.runner import Source
+    from benchmarks.run.runner import Source
+    from benchmarks.suite.protocol import Protocol
 
 FIRST = "first"  # the images that the page shows, in the first shard
 
@@ -102,7 +102,7 @@ def _make(
         scorer.look(made, captions, seen)
     if kept:
         facts = {"seed": seed, "first": indices.start, "protocol": protocol.name}
-        archive.write(file.with_suffix(".zip"), np.concatenate(kept), facts)
+        writing.write(file.with_suffix(".zip"), np.concatenate(kept), facts)
     arrays = {_name(place): np.ascontiguousarray(seen.of(place)) for place in scorer.places}
     told = {"weights": json.dumps(scorer.weights, sort_keys=True)}
     # Written last: a shard that is there is whole.

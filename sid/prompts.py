@@ -18,7 +18,7 @@ from sid import atomic
 from sid.condition import Condition
 from sid.draws import Draws
 from sid.fault import Fault
-from sid.log import report
+from sid.loop.log import report
 
 VERSION = 1
 SHARD = 1024  # captions in one file: what a killed run loses at most

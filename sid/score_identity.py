@@ -31,7 +31,7 @@ class ScoreIdentity:
 
     def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
         """Critic first, then the generator."""
-        from sid.critic import critic_player
+        from sid.players import critic_player
 
         guided_critic = self.guidance.k1 != 1 or self.guidance.k2 != 1
         dropout = self.prompt_dropout if guided_critic else 0.0
@@ -59,9 +59,9 @@ class ScoreIdentity:
         """
         from sid import losses
         from sid.adversarial import generator_term, logits
-        from sid.critic import chain_step, generate, health, noised
         from sid.denoiser import FEATURES, X0
         from sid.guidance import guided, guided_pair
+        from sid.players import chain_step, generate, health, noised
 
         joined = self.adversarial is not None and self.adversarial.joined(batch.progress)
         x = generate(nets, batch, chain_step(nets, batch) if self.mixture else None)

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.layout import Column, Layout, Line, Part, Task
-from benchmarks.verdict import Target
+from benchmarks.tables.layout import Column, Layout, Line, Part, Task
+from benchmarks.tables.verdict import Target
 
 SEEDS = (0, 1, 2)
 ENTRIES = (  # entry, label, kind, steps, final score at seed 1, spread between seeds

@@ -4,8 +4,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmarks import components
-from benchmarks.extractor import Extractor
+from benchmarks.features.base import Extractor
+from benchmarks.suite import components
 
 
 class Colours(Extractor):

@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.components import datasets
-from benchmarks.preparing import prepare
+from benchmarks.run.prepare import prepare
+from benchmarks.suite.components import datasets
 
 ROOT = Path(__file__).parents[1]
 
@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[1]
 @pytest.fixture(scope="module")
 def teacher(tmp_path_factory):
     """A barely trained teacher of the smoke suite."""
-    from benchmarks.plan import load_plan
+    from benchmarks.suite.plan import load_plan
 
     results = tmp_path_factory.mktemp("results")
     job = load_plan("smoke", str(results)).of("teacher")[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.compare import compare
+from benchmarks.tables.compare import compare
 from sid.fault import Fault
 from tests import results_tree as tree
 

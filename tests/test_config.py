@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.checks import options_of
-from benchmarks.config import load_suite
-from benchmarks.source import names
+from benchmarks.suite.checks import options_of
+from benchmarks.suite.config import load_suite
+from benchmarks.suite.files import names
 from sid.fault import Fault
 from tests import toys
 

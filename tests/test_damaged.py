@@ -15,11 +15,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.archives import members, open_whole
 from benchmarks.cli import main
-from benchmarks.extraction import extract
-from benchmarks.images import Array, decode, open_images
-from benchmarks.pairs import open_pairs
+from benchmarks.data.pairs import open_pairs
+from benchmarks.features.extraction import extract
+from benchmarks.images.archives import members, open_whole
+from benchmarks.images.reading import Array, decode, open_images
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
 from tests.stand_ins import Colours, stand_in

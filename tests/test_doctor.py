@@ -10,10 +10,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks import doctor
 from benchmarks.cli import main
 from benchmarks.datafile import FOLDER
-from benchmarks.doctor import Finding
+from benchmarks.machine import doctor
+from benchmarks.machine.doctor import Finding
 
 
 def states(found: doctor.Found) -> list[str]:
@@ -82,7 +82,7 @@ def test_weights_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def test_a_suites_missing_and_damaged_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import needs
+    from benchmarks.machine import needs
 
     monkeypatch.chdir(tmp_path)
     listed = [needs.Needed("cifar10", "data set", splits=["train"]), needs.Needed("coco2014-30k", "prompts")]
@@ -95,7 +95,7 @@ def test_a_suites_missing_and_damaged_data(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_missing_models_of_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks import config
+    from benchmarks.suite import config
 
     teachers = {
         "t": SimpleNamespace(source=str(tmp_path)),

@@ -11,13 +11,13 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import devices, estimate, estimate_networks
 from benchmarks.cli import main
-from benchmarks.components import methods
-from benchmarks.devices import OF_MEASURED, OF_PEAK, TERA
+from benchmarks.estimate import devices, estimate, networks
+from benchmarks.estimate.devices import OF_MEASURED, OF_PEAK, TERA
+from benchmarks.estimate.networks import Network
 from benchmarks.estimate_memory import footprint_of
-from benchmarks.estimate_networks import Network
-from benchmarks.plan import load_plan
+from benchmarks.suite.components import methods
+from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
 
 SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released", "paper", "mini")
@@ -58,7 +58,7 @@ def stages(suite: str) -> dict[str, estimate.Stage]:
 
 
 def sd15() -> Network:
-    found = estimate_networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
+    found = networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
     assert found is not None
     return found
 
@@ -90,7 +90,7 @@ def test_a_training_costs_its_declared_passes() -> None:
     assert training.flops == {"fp32": pytest.approx(2560 * 18 * network.forward)}
     assert sampling.images == sampling.passes == scoring.images == 30_000 * 3
     assert sampling.flops["fp32"] == pytest.approx(90_000 * (network.forward + network.decode))
-    towers = [estimate_networks.extractor_flops(name) or 0.0 for name in ("inception-clean", "clip-vit-g-14")]
+    towers = [networks.extractor_flops(name) or 0.0 for name in ("inception-clean", "clip-vit-g-14")]
     assert scoring.flops["fp32"] == pytest.approx(90_000 * sum(towers))
     assert told["prompts"].jobs == 2 and told["prompts"].disk == pytest.approx((30_000 + 3_200) * 77 * 768 * 2)
     state = 4 * (3 * 2 + 1) * network.parameters  # two networks with two moments each, and the average
@@ -174,8 +174,8 @@ def test_a_miniature_is_told_by_its_last_record_where_there_is_one() -> None:
 
 
 def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
-    assert estimate_networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 640) is None
-    assert estimate_networks._find("edm", "weights/somebody.pkl", None) is None
+    assert networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 640) is None
+    assert networks._find("edm", "weights/somebody.pkl", None) is None
     suite = yaml.safe_load(Path(one_row(control="untrained")).read_text())
     suite["teachers"]["sd15"] |= {"source": "somebody/fine-tuned"}
     Path("own.yaml").write_text(yaml.safe_dump(suite))
@@ -187,11 +187,11 @@ def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: int | None) -> None:
     """All but a GAN's head, which is told beside."""
-    from sid import execution
+    from sid.loop.recipe import Adapters
     from sid.lora import adapt, adapter_parameters
     from sid.method import Ema, Head
     from sid.nets import materialise
-    from sid.recipe import Adapters
+    from sid.parallel import execution
     from tests import toy
 
     method, teacher = methods()[name], toy.teacher()
@@ -220,9 +220,9 @@ def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: i
 
 def test_the_record_holds_the_published_sizes() -> None:
     """Parameters as their publishers' files hold them; the smallest network is counted again here."""
-    from benchmarks.speed import flops
+    from benchmarks.estimate import flops
 
-    record = estimate_networks.counted()
+    record = networks.counted()
     told = {name: network["parameters"] for name, network in record["networks"].items()}
     assert (told["ddpmpp-32"], told["ddpmpp-64"], told["adm-64"]) == (55_733_891, 61_805_571, 295_899_267)
     assert (told["sd15"], told["sd21-base"], told["sdxl"]) == (859_520_964, 865_910_724, 2_567_463_684)

@@ -13,8 +13,8 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
-from benchmarks import schema, source
-from benchmarks.strict import numbers
+from benchmarks.suite import files, schema
+from benchmarks.suite.strict import numbers
 
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -105,7 +105,7 @@ def test_the_schema_accepts_the_shipped_suites() -> None:
     suites = sorted((ROOT / "benchmarks" / "suites").glob("*.yaml"))
     assert suites
     for file in suites:
-        content = numbers(source.read(file))
+        content = numbers(files.read(file))
         assert not list(validator.iter_errors(content)), file.name
     faulty = {"name": "x", "seeds": [0], "teachers": {}, "tasks": {}, "entries": {}, "sedes": 1}
     assert list(validator.iter_errors(faulty))

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from benchmarks.extraction import extract
-from benchmarks.extractor import Extractor
-from benchmarks.geometry import Geometry
-from benchmarks.images import Array, decode, natural, open_images
+from benchmarks.features.base import Extractor
+from benchmarks.features.extraction import extract
+from benchmarks.images.geometry import Geometry
+from benchmarks.images.reading import Array, decode, natural, open_images
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
 

@@ -5,13 +5,14 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks import components, frechet
-from benchmarks.asked import Asked, ask, ask_variant
-from benchmarks.geometry import Geometry
-from benchmarks.images import Array, open_images
-from benchmarks.imagescore import Settings, score
+from benchmarks import frechet
+from benchmarks.features.store import Store, family, write_statistics
+from benchmarks.images.geometry import Geometry
+from benchmarks.images.reading import Array, open_images
 from benchmarks.metrics.frechet import Frechet
-from benchmarks.store import Store, family, write_statistics
+from benchmarks.scoring.requests import Asked, ask, ask_variant
+from benchmarks.scoring.score import Settings, score
+from benchmarks.suite import components
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
 from tests.stand_ins import Colours, Tower, stand_in
@@ -99,7 +100,7 @@ def test_few_images_are_warned_of_and_one_is_refused():
 
 
 def statistics(tmp_path, **made_from):
-    from benchmarks.geometry import AS_IS
+    from benchmarks.images.geometry import AS_IS
 
     made = {"family": family(Colours().open(None)), "output": "pool3", "geometry": AS_IS.identity, "images": "x"}
     path = tmp_path / "reference.safetensors"

@@ -22,7 +22,7 @@ COMPONENTS = (
     "benchmarks/features",
     "benchmarks/metrics",
 )
-PLANNING = ("benchmarks.plan", "benchmarks.components", "benchmarks.config", "benchmarks.cli")
+PLANNING = ("benchmarks.suite.plan", "benchmarks.suite.components", "benchmarks.suite.config", "benchmarks.cli")
 
 
 def files(folder: str) -> list[Path]:
@@ -108,9 +108,9 @@ def test_rules_only_call_sidbench() -> None:
 @pytest.mark.parametrize("module", PLANNING)
 def test_planning_leaves_torch_out(module: str) -> None:
     calls = {
-        "benchmarks.plan": "m.load_plan('smoke'); m.load_plan('mini')",
-        "benchmarks.components": "m.methods(); m.teachers(); m.datasets(); m.extractors(); m.metrics()",
-        "benchmarks.config": "m.load_suite('mini')",
+        "benchmarks.suite.plan": "m.load_plan('smoke'); m.load_plan('mini')",
+        "benchmarks.suite.components": "m.methods(); m.teachers(); m.datasets(); m.extractors(); m.metrics()",
+        "benchmarks.suite.config": "m.load_suite('mini')",
         "benchmarks.cli": "m.main(['list'])",
     }
     code = f"import sys, importlib\nm = importlib.import_module({module!r})\n{calls[module]}\n"

@@ -11,12 +11,12 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import prompting
 from benchmarks.cli import main
-from benchmarks.plan import load_plan
-from benchmarks.protocol import Prompts, Protocol
-from benchmarks.runner import Source
-from benchmarks.scoring import Scorer
+from benchmarks.run import embeddings
+from benchmarks.run.runner import Source
+from benchmarks.scoring.portions import Scorer
+from benchmarks.suite.plan import load_plan
+from benchmarks.suite.protocol import Prompts, Protocol
 from sid.condition import Unconditional
 from sid.fault import Fault
 from tests.datasets.made_files import cifar
@@ -103,12 +103,12 @@ def test_references_are_seen_once_for_all_runs(elsewhere: Path, monkeypatch: pyt
 def test_a_short_list_of_prompts_starts_again_and_a_long_one_is_cut(elsewhere: Path) -> None:
     Path("list.txt").write_text("one\ntwo\nthree\n")
     for count, expected in ((2, ["one", "two"]), (3, ["one", "two", "three"]), (7, ["one", "two", "three"])):
-        listed = prompting.prompt_list(Prompts(file="list.txt", count=count))
+        listed = embeddings.prompt_list(Prompts(file="list.txt", count=count))
         assert listed == expected
-    said = prompting.Captions(listed, Unconditional()).of(range(2, 5))
+    said = embeddings.Captions(listed, Unconditional()).of(range(2, 5))
     assert said == ["three", "one", "two"]
     with pytest.raises(Fault, match="3 prompts, prompts has 7: 4 are missing"):
-        prompting.prompt_list(Prompts(file="list.txt", count=7, sha256="0" * 64))
+        embeddings.prompt_list(Prompts(file="list.txt", count=7, sha256="0" * 64))
 
 
 def source(side: int, bound: bool = True) -> Source:

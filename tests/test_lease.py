@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import launch, lease
-from benchmarks.job import Job
+from benchmarks.machine import launch, lease
+from benchmarks.suite.job import Job
 from sid.fault import Fault
 
 ROOT = Path(__file__).parents[1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from benchmarks.plan import Plan, load_plan
+from benchmarks.suite.plan import Plan, load_plan
 
 
 def plan(folder: Path, machine: dict[str, Any] | None) -> Plan:

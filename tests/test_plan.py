@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks import components, plan, resolved
 from benchmarks.digest import digest
 from benchmarks.entry import Budget
-from benchmarks.job import KINDS
-from benchmarks.plan import Plan, load_plan
+from benchmarks.suite import components, digests, plan
+from benchmarks.suite.job import KINDS
+from benchmarks.suite.plan import Plan, load_plan
 from sid.discovery import UnknownName
 from tests import toys
 
@@ -149,11 +149,11 @@ def test_digests_are_pinned() -> None:
 
 
 def test_budgets_are_whole_batches() -> None:
-    recipe = resolved.recipe_of(Budget(images=1001, batch=100, observe=4), seed=3)
+    recipe = digests.recipe_of(Budget(images=1001, batch=100, observe=4), seed=3)
     assert recipe.images == 1100 and recipe.seed == 3
     assert recipe.observe[-1] == recipe.images and all(count % 100 == 0 for count in recipe.observe)
     assert list(recipe.observe) == sorted(set(recipe.observe))
-    assert resolved.recipe_of(Budget(), seed=0).observe == ()
+    assert digests.recipe_of(Budget(), seed=0).observe == ()
 
 
 def test_long_jobs_go_first() -> None:

@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import preflight, source
+from benchmarks import preflight
+from benchmarks.assets import Missing
 from benchmarks.cli import main
-from benchmarks.config import load_suite
-from benchmarks.inception.extractor import WEIGHT
-from benchmarks.plan import load_plan
-from benchmarks.weights import Missing
+from benchmarks.features.inception import WEIGHT
+from benchmarks.suite import files
+from benchmarks.suite.config import load_suite
+from benchmarks.suite.plan import load_plan
 
 COLUMN = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": "digits", "split": "train"}}
 
@@ -65,7 +66,7 @@ def test_a_broken_file_of_printed_numbers_stops_a_suite_before_it_begins(monkeyp
     assert preflight.faults(load_suite("smoke")) == ["x.yaml: rows.0.value: is missing"]
 
 
-@pytest.mark.parametrize("suite", source.names("suite"))
+@pytest.mark.parametrize("suite", files.names("suite"))
 @pytest.mark.parametrize("verb", ["data", "doctor"])
 def test_every_shipped_suite_can_be_asked_about(suite: str, verb: str, capsys: pytest.CaptureFixture) -> None:
     """Nothing lies here: that is a list of what is missing, and no fault."""

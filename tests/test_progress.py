@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.plan import load_plan
 from benchmarks.progress import Feed, duration, follow
+from benchmarks.suite.plan import load_plan
 from tests import toys
 
 BANNER = """Using workflow specific profile profiles/default for setting default command line arguments.

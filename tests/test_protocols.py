@@ -2,14 +2,14 @@
 
 import pytest
 
-from benchmarks import components, resolved, source
-from benchmarks.protocol import Protocol
+from benchmarks.suite import components, digests, files
+from benchmarks.suite.protocol import Protocol
 
-NAMES = source.names("protocol")
+NAMES = files.names("protocol")
 
 
 def read(name, **changes):
-    content = source.resolve("protocol", name).content
+    content = files.resolve("protocol", name).content
     return Protocol.model_validate({**content, **changes})
 
 
@@ -37,9 +37,9 @@ def test_the_minimum_of_three_is_an_alternative_and_never_the_rule():
 
 
 def test_rules_decide_the_digest_and_defaults_do_not():
-    plain = resolved.scored(read("digits"))
+    plain = digests.scored(read("digits"))
     assert set(plain) == {"samples", "seed", "metrics"}
     assert "geometry" not in plain["metrics"]["fd"]
-    coco = resolved.scored(read("gigagan-coco30k"))
+    coco = digests.scored(read("gigagan-coco30k"))
     assert coco["metrics"]["fid"]["geometry"]["side"] == 256
-    assert resolved.scored(read("digits", rules={"quantiser": "truncate"})) != plain
+    assert digests.scored(read("digits", rules={"quantiser": "truncate"})) != plain

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import published as printed
 from benchmarks.cli import main
-from benchmarks.published import AUTHORS, KINDS, Published, every, lines, published
-from benchmarks.tables import _target
+from benchmarks.tables import published as printed
+from benchmarks.tables.published import AUTHORS, KINDS, Published, every, lines, published
+from benchmarks.tables.rows import _target
+from benchmarks.tables.verdict import CLOSE, REPRODUCED, judge
 from benchmarks.verbs import published as verb
-from benchmarks.verdict import CLOSE, REPRODUCED, judge
 from sid.fault import Fault
 
 COMMON = "paper: P, table: T, protocol: R, source: S, source_kind: author_repo, method: M"
@@ -35,19 +35,17 @@ def test_the_shipped_rows_are_sound() -> None:
 
 
 def test_released_generators_are_called_as_their_descriptions() -> None:
-    from benchmarks.released import released
+    from benchmarks.suite.released import released
 
     named = {entry for row in every() if row.role == "cell" for _, entry, _ in row.cells if entry.endswith("step")}
     assert named and named <= set(released())
 
 
 def test_cells_are_called_as_the_columns_of_the_protocols() -> None:
-    from benchmarks import source
+    from benchmarks.suite import files
 
     columns = {
-        name
-        for protocol in source.names("protocol")
-        for name in source.resolve("protocol", protocol).content["metrics"]
+        name for protocol in files.names("protocol") for name in files.resolve("protocol", protocol).content["metrics"]
     }
     named = {row.metric for row in every() if row.role == "cell"}
     assert named and named <= columns, f"no protocol has {named - columns}"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.protocolscore import columns, read
+from benchmarks.scoring.protocol import columns, read
 
 LANCZOS_256, LANCZOS_512 = ("centre", 256, "lanczos"), ("centre", 512, "lanczos")
 AS_IS = ("none", 0, "lanczos")

@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from benchmarks.archive import through_jpeg
+from benchmarks.images.writing import through_jpeg
 from sid.sampling import to_uint8
 
 LEVELS = np.arange(256)

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.asked import ask
 from benchmarks.cli import main
-from benchmarks.images import Array
-from benchmarks.imagescore import Result, Settings, score
+from benchmarks.images.reading import Array
+from benchmarks.scoring.requests import ask
+from benchmarks.scoring.score import Result, Settings, score
 from sid.fault import Fault
 from tests.made_images import folder, made
 from tests.stand_ins import stand_in

@@ -16,8 +16,8 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
-from benchmarks.components import teachers
-from benchmarks.released import FOLDER, Released, describe, open_released, released
+from benchmarks.suite.components import teachers
+from benchmarks.suite.released import FOLDER, Released, describe, open_released, released
 from sid.condition import Condition
 from sid.discovery import UnknownName
 from sid.fault import Fault
@@ -295,5 +295,5 @@ def test_the_loader_stays_a_reader() -> None:
     import subprocess
     import sys
 
-    code = "import sys\nfrom benchmarks.released import released\nreleased()\nassert 'torch' not in sys.modules"
+    code = "import sys\nfrom benchmarks.suite.released import released\nreleased()\nassert 'torch' not in sys.modules"
     assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[1]).returncode == 0

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import runs, tables
 from benchmarks.cli import main
-from benchmarks.layout import Layout
 from benchmarks.report import costs, curves, figure, inline, page, samples, strip
+from benchmarks.tables import rows as table_rows
+from benchmarks.tables import runs
+from benchmarks.tables.layout import Layout
 from tests import results_tree as tree
 
 
@@ -42,8 +43,8 @@ class Reader(HTMLParser):
         return [attributes for name, attributes in self.tags if name == tag]
 
 
-def rows_of(home: Path, layout: Layout | None = None) -> list[tables.Row]:
-    return tables.build(layout or tree.layout(), runs.merge([home]), {}, tree.reference())
+def rows_of(home: Path, layout: Layout | None = None) -> list[table_rows.Row]:
+    return table_rows.build(layout or tree.layout(), runs.merge([home]), {}, tree.reference())
 
 
 @pytest.fixture(scope="module")

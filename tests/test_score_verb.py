@@ -5,11 +5,11 @@ import json
 import pytest
 import yaml
 
-from benchmarks.asked import ask
 from benchmarks.cli import main
-from benchmarks.geometry import Geometry
-from benchmarks.images import Array
-from benchmarks.imagescore import Settings, score
+from benchmarks.images.geometry import Geometry
+from benchmarks.images.reading import Array
+from benchmarks.scoring.requests import ask
+from benchmarks.scoring.score import Settings, score
 from tests.made_images import folder, made
 from tests.stand_ins import stand_in
 

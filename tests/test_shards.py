@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import shards, trials
-from benchmarks.protocol import Protocol
-from benchmarks.runner import Source
-from benchmarks.scoring import Scorer
+from benchmarks import shards
+from benchmarks.run import samples
+from benchmarks.run.runner import Source
+from benchmarks.scoring.portions import Scorer
+from benchmarks.suite.protocol import Protocol
 from sid.condition import Condition, Unconditional
 from sid.draws import Draws
 from tests.stand_ins import Colours, stand_in
@@ -36,9 +37,9 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
 
 
-def score(folder: Path, **more: object) -> trials.Scored:
+def score(folder: Path, **more: object) -> samples.Scored:
     asked = protocol(**more)
-    return trials.of_source(source(), asked, Scorer(asked, {}), 6, folder)
+    return samples.of_source(source(), asked, Scorer(asked, {}), 6, folder)
 
 
 def test_shards_change_nothing(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_other_weights_take_nothing_from_a_shard(tmp_path: Path) -> None:
     score(tmp_path, shard=5)
     asked = protocol(shard=5)
-    trials.of_source(source(), asked, Scorer(asked, {}, random_weights=3), 6, tmp_path)
+    samples.of_source(source(), asked, Scorer(asked, {}, random_weights=3), 6, tmp_path)
     assert Colours.seen == 40
 
 
@@ -83,7 +84,7 @@ def test_a_helper_makes_shards_and_scores_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Scorer, "score", lambda *_: pytest.fail("the first process alone scores"))
     for number, told in enumerate(({"shard": 5, "selection": {"trials": 2, "rule": "mean"}}, {}, {"shard": 20})):
         asked, folder = protocol(**told), tmp_path / str(number)
-        trials.help_out(source(), asked, Scorer(asked, {}), folder, 6)
+        samples.help_out(source(), asked, Scorer(asked, {}), folder, 6)
         assert len(list(folder.glob("*/*.safetensors"))) == (8 if number == 0 else 0)
     assert Colours.seen == 40
 

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import reference, runs, tables, typeset
-from benchmarks.published import Published
-from benchmarks.verdict import CLOSE, OFF, REPRODUCED, Target, fixed, judge
+from benchmarks.tables import committed, runs, typeset
+from benchmarks.tables import rows as table_rows
+from benchmarks.tables.published import Published
+from benchmarks.tables.verdict import CLOSE, OFF, REPRODUCED, Target, fixed, judge
 from sid.fault import Fault
 from tests import results_tree as tree
 
@@ -26,11 +27,11 @@ def home(tmp_path: Path) -> Path:
     return tree.write(tmp_path)
 
 
-def rows_of(home: Path) -> list[tables.Row]:
-    return tables.build(tree.layout(), runs.merge([home]), {}, tree.reference())
+def rows_of(home: Path) -> list[table_rows.Row]:
+    return table_rows.build(tree.layout(), runs.merge([home]), {}, tree.reference())
 
 
-def cell(rows: list[tables.Row], task: str, entry: str, metric: str = "fd") -> tables.Row:
+def cell(rows: list[table_rows.Row], task: str, entry: str, metric: str = "fd") -> table_rows.Row:
     found = [row for row in rows if (row.task.name, row.line.entry, row.column.name) == (task, entry, metric)]
     assert len(found) == 1
     return found[0]
@@ -218,7 +219,7 @@ def test_a_published_number_goes_before_the_reference(home: Path) -> None:
         source="somewhere",
         source_kind="secondary_note",
     )
-    rows = tables.build(
+    rows = table_rows.build(
         tree.layout(), runs.merge([home]), {("digits-cond", "sid-1.2", "fd"): printed}, tree.reference()
     )
     row = cell(rows, "digits-cond", "sid-1.2")
@@ -227,27 +228,29 @@ def test_a_published_number_goes_before_the_reference(home: Path) -> None:
 
 
 def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) -> None:
-    rows = tables.build(tree.layout(), runs.merge([home]))
-    file = reference.write("mini", rows, tmp_path / "reference")
+    rows = table_rows.build(tree.layout(), runs.merge([home]))
+    file = committed.write("mini", rows, tmp_path / "reference")
     lines = list(csv.DictReader(io.StringIO(file.read_text())))
-    assert tuple(lines[0]) == tables.HEADER
+    assert tuple(lines[0]) == table_rows.HEADER
     assert {line["verdict"] for line in lines} == {"reference"} and not any(line["reference"] for line in lines)
-    found = reference.read("mini", tmp_path / "reference")
+    found = committed.read("mini", tmp_path / "reference")
     assert found["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2, spread=0.22)
-    assert all(row.judgement.word == REPRODUCED for row in tables.build(tree.layout(), runs.merge([home]), {}, found))
+    assert all(
+        row.judgement.word == REPRODUCED for row in table_rows.build(tree.layout(), runs.merge([home]), {}, found)
+    )
 
     shutil.rmtree(home / "runs" / "digits-cond" / "sim" / "1")
     with pytest.raises(Fault, match="digits-cond/sim: incomplete: seed 1 not run"):
-        reference.write("mini", tables.build(tree.layout(), runs.merge([home])), tmp_path / "reference")
-    assert reference.read("other", tmp_path / "reference") == {}
+        committed.write("mini", table_rows.build(tree.layout(), runs.merge([home])), tmp_path / "reference")
+    assert committed.read("other", tmp_path / "reference") == {}
     file.write_text("task,method\nx,y\n")
     with pytest.raises(Fault, match="line 2"):
-        reference.read("mini", tmp_path / "reference")
+        committed.read("mini", tmp_path / "reference")
 
 
 def test_tables_and_pages_need_no_torch() -> None:
     code = (
-        "import sys, benchmarks.gather, benchmarks.typeset, benchmarks.compare, benchmarks.report.page\n"
+        "import sys, benchmarks.tables.gather, benchmarks.tables.typeset, benchmarks.tables.compare, benchmarks.report.page\n"
         "import benchmarks.verbs.table, benchmarks.verbs.report, benchmarks.verbs.compare\n"
         "from benchmarks import components\n"
         "components.methods(), components.metrics(), components.extractors()\n"

@@ -9,14 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import artefacts, components, preparing, prompting, runner
 from benchmarks.cli import main
-from benchmarks.components import datasets, extractors, metrics
 from benchmarks.data.shapes import COLOURS, GROUNDS, PLACES
-from benchmarks.plan import Plan, load_plan
+from benchmarks.run import artefacts, embeddings, prepare, runner
+from benchmarks.suite import components
+from benchmarks.suite.components import datasets, extractors, metrics
+from benchmarks.suite.plan import Plan, load_plan
 from sid.fault import Fault
-from sid.recipe import Recipe
-from sid.trainer import train
+from sid.loop.recipe import Recipe
+from sid.loop.trainer import train
 from sid.words import WordEncoder
 
 SUITE = Path(__file__).parent / "text_to_image.yaml"
@@ -29,7 +30,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
     made = load_plan(str(SUITE), str(tmp_path_factory.mktemp("results")))
     for kind in ("teacher", "extractor", "prompts", "pairs"):
         for job in made.of(kind):  # type: ignore[arg-type]
-            preparing.prepare(job, "made by a test", quiet=True)
+            prepare.prepare(job, "made by a test", quiet=True)
     return made
 
 
@@ -103,7 +104,7 @@ def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
     assert all(np.isfinite(score["value"]) for score in scores["metrics"].values())
     held = np.load(job.folder / "samples.npz")
     assert held["images"].shape == (64, 3, 16, 16)
-    assert list(held["captions"]) == prompting.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
+    assert list(held["captions"]) == embeddings.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
 
 
 def test_a_student_of_adapters_leaves_them_too(plan: Plan) -> None:

@@ -6,12 +6,12 @@ import json
 import pytest
 import yaml
 
-from benchmarks import weights
+from benchmarks import assets
+from benchmarks.assets import Weight
 from benchmarks.cli import main
 from benchmarks.preflight import read_by
-from benchmarks.protocolscore import read
+from benchmarks.scoring.protocol import read
 from benchmarks.verbs.weights import needed
-from benchmarks.weights import Weight
 from sid.fault import Fault
 
 ONE = Weight("one", "a test", ("one.pth",), "MIT", "https://example.org/one.pth")
@@ -24,7 +24,7 @@ def empty(tmp_path, monkeypatch):
         folder = tmp_path / name
         folder.mkdir()
         monkeypatch.setenv(name, str(folder))
-    monkeypatch.setattr(weights.tempfile, "gettempdir", lambda: str(tmp_path / "shared"))
+    monkeypatch.setattr(assets.tempfile, "gettempdir", lambda: str(tmp_path / "shared"))
     return tmp_path
 
 
@@ -32,48 +32,48 @@ def test_the_projects_folder_comes_before_the_caches_and_an_explicit_path_before
     cache = empty / "TORCH_HOME" / "hub" / "checkpoints"
     cache.mkdir(parents=True)
     (cache / "one.pth").write_bytes(b"cached")
-    assert weights.find(ONE) == cache / "one.pth"
+    assert assets.find(ONE) == cache / "one.pth"
     (empty / "SIDBENCH_WEIGHTS" / "one.pth").write_bytes(b"mine")
-    assert weights.find(ONE).read_bytes() == b"mine"
+    assert assets.find(ONE).read_bytes() == b"mine"
     (empty / "given.pth").write_bytes(b"given")
-    assert weights.find(ONE, empty / "given.pth").read_bytes() == b"given"
+    assert assets.find(ONE, empty / "given.pth").read_bytes() == b"given"
     with pytest.raises(Fault, match=r"one: no file .*nowhere"):
-        weights.find(ONE, empty / "nowhere")
+        assets.find(ONE, empty / "nowhere")
 
 
 def test_files_of_hub_repositories_that_share_a_name_are_kept_apart(empty):
     (empty / "SIDBENCH_WEIGHTS" / "model.safetensors").write_bytes(b"whose?")
-    assert weights.find(HUB) is None
+    assert assets.find(HUB) is None
     snapshot = empty / "HF_HUB_CACHE" / "models--maker--two" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot / "model.safetensors").write_bytes(b"theirs")
-    assert weights.find(HUB) == snapshot / "model.safetensors"
+    assert assets.find(HUB) == snapshot / "model.safetensors"
     (empty / "SIDBENCH_WEIGHTS" / "two").mkdir()
     (empty / "SIDBENCH_WEIGHTS" / "two" / "model.safetensors").write_bytes(b"mine")
-    assert weights.find(HUB).read_bytes() == b"mine"
+    assert assets.find(HUB).read_bytes() == b"mine"
 
 
 def test_a_file_without_a_published_sha256_is_pinned_on_first_use(empty, capsys):
     file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
     file.write_bytes(b"first")
-    weights.pin(ONE, weights.locate(ONE))
+    assets.pin(ONE, assets.locate(ONE))
     assert "pinned on first use" in capsys.readouterr().out
     pins = empty / "SIDBENCH_WEIGHTS" / "pins.json"
     assert list(json.loads(pins.read_text())) == ["one"]
-    weights.pin(ONE, weights.locate(ONE))
+    assets.pin(ONE, assets.locate(ONE))
     assert capsys.readouterr().out == ""
     file.write_bytes(b"another")
     with pytest.raises(Fault, match="damaged or another one") as raised:
-        weights.locate(ONE)
+        assets.locate(ONE)
     assert f"take 'one' out of {pins}" in str(raised.value), "what to do where the new one is right"
     pins.write_text("{")
     with pytest.raises(Fault, match=r"pins\.json is damaged"):
-        weights.locate(ONE)
+        assets.locate(ONE)
 
 
 def test_a_file_that_does_not_load_is_never_pinned(empty):
     """Pinned before it was read, a damaged file would be the only one accepted ever after."""
-    from benchmarks.components import extractors
+    from benchmarks.suite.components import extractors
 
     folder = empty / "SIDBENCH_WEIGHTS"
     (folder / "dinov2_vitl14_pretrain.pth").write_bytes(b"damaged")
@@ -91,10 +91,10 @@ def test_a_known_sha256_or_its_prefix_is_checked(empty):
     file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
     file.write_bytes(b"")
     prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3b0c442")
-    assert weights.locate(prefix) == file
+    assert assets.locate(prefix) == file
     file.write_bytes(b"x")
     with pytest.raises(Fault, match="published: e3b0c442"):
-        weights.locate(prefix)
+        assets.locate(prefix)
 
 
 def test_a_file_known_by_a_prefix_is_pinned_in_full(empty):
@@ -102,36 +102,36 @@ def test_a_file_known_by_a_prefix_is_pinned_in_full(empty):
     file = empty / "SIDBENCH_WEIGHTS" / "one.pth"
     file.write_bytes(b"")
     prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3")
-    weights.pin(prefix, weights.locate(prefix))
+    assets.pin(prefix, assets.locate(prefix))
     assert len(json.loads((empty / "SIDBENCH_WEIGHTS" / "pins.json").read_text())["one"]) == 64
     number = next(n for n in range(9999) if hashlib.sha256(str(n).encode()).hexdigest().startswith("e3"))
     file.write_text(str(number))
     with pytest.raises(Fault, match="pinned on first use in"):
-        weights.locate(prefix)
-    full = Weight("two", "a test", ("one.pth",), "MIT", "", sha256=weights.sha256(file))
-    weights.pin(full, weights.locate(full))
+        assets.locate(prefix)
+    full = Weight("two", "a test", ("one.pth",), "MIT", "", sha256=assets.sha256(file))
+    assets.pin(full, assets.locate(full))
     assert "two" not in json.loads((empty / "SIDBENCH_WEIGHTS" / "pins.json").read_text())
 
 
 def test_a_name_of_its_own_is_found_without_a_folder_of_its_own(empty, monkeypatch):
     """HPS_v2.1_compressed.pt can be nobody else's; hpsv2 and ImageReward keep theirs where they always did."""
-    from benchmarks.components import extractors
+    from benchmarks.suite.components import extractors
 
     hps, reward = (extractors()[name].weights[0] for name in ("clip-vit-h-14-hps-2.1", "image-reward"))
     monkeypatch.delenv("HPS_ROOT", raising=False)
     homes = {hps: empty / "HOME" / ".cache" / "hpsv2", reward: empty / "HOME" / ".cache" / "ImageReward"}
     for weight, home in homes.items():
-        assert weights.find(weight) is None and str(home) in weights.searched(weight)
+        assert assets.find(weight) is None and str(home) in assets.searched(weight)
         for place in (home, empty / "SIDBENCH_WEIGHTS", empty / "SIDBENCH_WEIGHTS" / weight.name):
             place.mkdir(parents=True, exist_ok=True)
             (place / weight.files[0]).write_bytes(b"theirs")
-            assert weights.find(weight) == place / weight.files[0]
+            assert assets.find(weight) == place / weight.files[0]
     (empty / "elsewhere").mkdir()
     (empty / "elsewhere" / hps.files[0]).write_bytes(b"moved")
     for place in (homes[hps], empty / "SIDBENCH_WEIGHTS", empty / "SIDBENCH_WEIGHTS" / hps.name):
         (place / hps.files[0]).unlink()
     monkeypatch.setenv("HPS_ROOT", str(empty / "elsewhere"))
-    assert weights.find(hps).read_bytes() == b"moved"
+    assert assets.find(hps).read_bytes() == b"moved"
 
 
 def test_the_verb_tells_every_wrong_file(empty, capsys):
@@ -156,7 +156,7 @@ def test_tensors_are_refused_in_our_own_words(empty):
         ("garbage.safetensors", "it is damaged, or no file of tensors"),
     ):
         with pytest.raises(Fault, match=told) as raised:
-            weights.tensors(empty / name)
+            assets.tensors(empty / name)
         assert "weights_only" not in str(raised.value) and "trust" not in str(raised.value)
 
 
@@ -176,15 +176,15 @@ def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_
 def test_a_prefix_is_no_sha256_and_an_unset_folder_is_told(monkeypatch):
     prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3b0c442")
     assert prefix.pinned == "begins with e3b0c442" and ONE.pinned == "pinned on first use"
-    assert "not set" not in weights.searched(ONE)
+    assert "not set" not in assets.searched(ONE)
     monkeypatch.delenv("SIDBENCH_WEIGHTS")
-    assert weights.searched(ONE).startswith("$SIDBENCH_WEIGHTS (not set), ")
+    assert assets.searched(ONE).startswith("$SIDBENCH_WEIGHTS (not set), ")
 
 
 def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):
     monkeypatch.setattr("socket.socket.connect", lambda *args: pytest.fail("a download"))
     with pytest.raises(Fault, match=r"one \(a test\) is missing: one.pth, MIT.*looked in .*get it with: curl"):
-        weights.locate(ONE)
+        assets.locate(ONE)
 
 
 def test_the_verb_lists_every_file_with_licence_and_way_to_get_it(capsys):

@@ -152,7 +152,7 @@ def test_planning_imports_no_torch(tmp_path: Path) -> None:
         f"    main(['-n', '-q', '--snakefile', {str(ROOT / 'Snakefile')!r}])\n"
         "except SystemExit:\n"
         "    pass\n"
-        "assert 'benchmarks.plan' in sys.modules and 'torch' not in sys.modules\n"
+        "assert 'benchmarks.suite.plan' in sys.modules and 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

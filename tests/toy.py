@@ -11,11 +11,11 @@ from sid.condition import ClassLabels, Condition, Unconditional
 from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.draws import Draws
-from sid.engine_settings import FAITHFUL, EngineSettings
+from sid.loop.recipe import Recipe
+from sid.loop.trainer import Trained, train
 from sid.method import Method
-from sid.recipe import Recipe
+from sid.parallel.settings import FAITHFUL, EngineSettings
 from sid.teachers.mlp import Mlp
-from sid.trainer import Trained, train
 
 SHAPE = (1, 4, 4)
 CLASSES = 3

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks import components
 from benchmarks.dataset import Dataset
-from benchmarks.extractor import Extractor
-from benchmarks.metric import Metric, Score
+from benchmarks.features.base import Extractor
+from benchmarks.metrics.base import Metric, Score
+from benchmarks.suite import components
 from sid.method import Method, TeacherFacts, positive
 from sid.teacher import Teacher
 

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from sid import losses
-from sid.critic import Nets, chain_step, denoising_loss, generate, health, noised
 from sid.guidance import guided
 from sid.method import Batch, Optimiser, Player, Terms
+from sid.players import Nets, chain_step, denoising_loss, generate, health, noised
 
 
 def matching_terms(nets: Nets, batch: Batch, kappa: float) -> Terms:

@@ -124,7 +124,7 @@ def image_batches(folder: Path, size: int = 16) -> Iterator[Tensor]:
     """uint8 batches of the images of a folder in natural order, neighbours of one size together."""
     import torch
 
-    from benchmarks.images import decode, open_images
+    from benchmarks.images.reading import decode, open_images
 
     images, held = open_images(folder), list[Any]()
     for index in range(len(images)):

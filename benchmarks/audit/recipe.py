@@ -22,7 +22,7 @@ EPS = 1e-6
 class Recipe:
     """One way to a Frechet distance; the defaults are this project's `fid`."""
 
-    resize: str = "tensorflow"  # a function of benchmarks.inception.resize, or "clean without antialias"
+    resize: str = "tensorflow"  # a function of benchmarks.features.networks.resize, or "clean without antialias"
     normalisation: str = "(v-128)/128"
     rounding: str = "none"  # "after resize": back to uint8; "half a level down": a truncating float -> uint8
     ddof: int = 1
@@ -128,7 +128,7 @@ def resized(images: Tensor, recipe: Recipe) -> Tensor:
     """299 x 299 in grey levels."""
     from torch.nn import functional as F
 
-    from benchmarks.inception import resize
+    from benchmarks.features.networks import resize
 
     if recipe.rounding == "half a level down":
         images = (images.float() - 0.5).clamp(0, 255)

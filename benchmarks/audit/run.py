@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import components
 from benchmarks.audit.attribute import TOLERANCE, Row, attribute, scale, sensitivity
 from benchmarks.audit.peer import Call, Given, Outcome, Peer, guarded, peers
 from benchmarks.audit.recipe import Bench, FeatureBench, Recipe
+from benchmarks.suite import components
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -173,8 +173,8 @@ def resizes(subject: Subject) -> Table:
 
 def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] = lambda what: None) -> list[Table]:
     """From image files to a distance: every peer with the same network, then every factor alone."""
-    from benchmarks.images import decode, open_images
-    from benchmarks.inception.network import Inception
+    from benchmarks.features.networks.inception import Inception
+    from benchmarks.images.reading import decode, open_images
 
     network = Inception()
     network.load_state_dict(subject.state)

@@ -1,0 +1,1 @@
+"""Data sets, image-caption pairs and prompt lists."""

@@ -7,14 +7,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.data.base import FileDataset, opened
 from benchmarks.datafile import DataFile
-from benchmarks.filedataset import FileDataset, opened
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.images import Images
+    from benchmarks.images.reading import Images
 
 TERMS = "no licence stated"
 PARQUET = "plain_text"  # the folder in uoft-cs/cifar10
@@ -40,7 +40,7 @@ class Cifar10(FileDataset):
     files = (ARCHIVE,)
 
     def opened(self, split: str) -> Images:
-        from benchmarks.images import Array
+        from benchmarks.images.reading import Array
 
         path = self.locate(ARCHIVE)
         if path.suffix != ".zip":
@@ -85,7 +85,7 @@ def _of_batches(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _batches(path: Path) -> dict[str, bytes]:
-    from benchmarks.archives import members
+    from benchmarks.images.archives import members
 
     if path.is_dir():
         return {file.name: file.read_bytes() for file in path.iterdir() if "_batch" in file.name}
@@ -96,7 +96,7 @@ def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     """One pickled batch, read as data: nothing in it runs."""
     import numpy as np
 
-    from sid.teachers.inert_pickle import Name, Policy, Shell, read
+    from sid.teachers.pickles.inert_pickle import Name, Policy, Shell, read
 
     array, dtype, encode = Name("numpy", "ndarray"), Name("numpy", "dtype"), Name("_codecs", "encode")
     makers = {Name(module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")}

@@ -9,15 +9,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.data.base import FileDataset, opened
 from benchmarks.datafile import DataFile
-from benchmarks.filedataset import FileDataset, opened
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.annotation import Annotation
-    from benchmarks.images import Images
+    from benchmarks.images.reading import Images
 
 TERMS = "annotations CC BY 4.0, images under their owners' terms on Flickr"
 SOURCE = "https://cocodataset.org"

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from benchmarks.data.base import FileDataset
 from benchmarks.datafile import DataFile
-from benchmarks.filedataset import FileDataset
 
 
 class FFHQ64(FileDataset):

@@ -1,0 +1,1 @@
+"""Feature networks, and one pass of images through them."""

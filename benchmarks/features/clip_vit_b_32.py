@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.clip.extractor import ClipExtractor, published
+from benchmarks.features.clip import ClipExtractor, published
 
 
 class ClipVitB32(ClipExtractor):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from benchmarks.clip.extractor import published
-from benchmarks.clip.preference import HpsExtractor
+from benchmarks.features.clip import published
+from benchmarks.features.preference import HpsExtractor
 
 
 class ClipVitH14Hps21(HpsExtractor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.clip.extractor import ClipExtractor, published
+from benchmarks.features.clip import ClipExtractor, published
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,6 +23,6 @@ class ClipVitH14Pick(ClipExtractor):
     )
 
     def layout(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        from benchmarks.clip.preference import from_transformers
+        from benchmarks.features.preference import from_transformers
 
         return from_transformers(state)

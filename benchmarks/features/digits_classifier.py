@@ -6,7 +6,7 @@ import copy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.extractor import Extractor
+from benchmarks.features.base import Extractor
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class DigitsClassifier(Extractor):
         import torch
         from safetensors.torch import save
 
-        from benchmarks.components import datasets
+        from benchmarks.suite.components import datasets
         from sid import atomic
 
         digits = datasets()["digits"]

@@ -7,10 +7,10 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.extractor import Extractor
-from benchmarks.inception.extractor import colour
+from benchmarks.assets import Weight, locate, pin, tensors, verify
+from benchmarks.features.base import Extractor
+from benchmarks.features.inception import colour
 from benchmarks.precision import full_precision
-from benchmarks.weights import Weight, locate, pin, tensors, verify
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ class Dinov2(Extractor):
         return opened
 
     def prepare(self, images: Tensor) -> Tensor:
-        from benchmarks.inception.resize import clean
+        from benchmarks.features.networks.resize import clean
 
         return clean(colour(images.to(self.device)), SIDE)
 

@@ -7,9 +7,9 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.clip.extractor import ClipExtractor
+from benchmarks.assets import Weight, locate, pin, tensors, verify
+from benchmarks.features.clip import ClipExtractor
 from benchmarks.precision import full_precision
-from benchmarks.weights import Weight, locate, pin, tensors, verify
 from sid.fault import Fault
 
 if TYPE_CHECKING:

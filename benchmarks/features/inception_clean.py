@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.inception.extractor import InceptionExtractor
+from benchmarks.features.inception import InceptionExtractor
 
 
 class InceptionClean(InceptionExtractor):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.inception.extractor import InceptionExtractor, colour
+from benchmarks.features.inception import InceptionExtractor, colour
 from sid.fault import Fault
 
 if TYPE_CHECKING:

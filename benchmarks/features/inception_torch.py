@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.inception.extractor import InceptionExtractor
+from benchmarks.features.inception import InceptionExtractor
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.extractor import Extractor
+from benchmarks.features.base import Extractor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,7 +96,7 @@ class ShapesClip(Extractor):
         import numpy as np
         import torch
 
-        from benchmarks.components import datasets
+        from benchmarks.suite.components import datasets
 
         shapes = datasets()["shapes"]
         every = sorted(set(shapes.captions("world")))
@@ -115,7 +115,7 @@ def _pairs(steps: int) -> Any:
     """
     import torch
 
-    from benchmarks.components import datasets
+    from benchmarks.suite.components import datasets
 
     shapes = datasets()["shapes"]
     pixels, captions = torch.from_numpy(shapes.images("world")), shapes.captions("world")
@@ -147,7 +147,7 @@ def _pixels(images: Tensor) -> Tensor:
 
 def _words(captions: Sequence[str]) -> Tensor:
     """[B, 6 * width]: the word encoder's rows, one after another."""
-    from benchmarks.components import datasets
+    from benchmarks.suite.components import datasets
     from sid.words import WordEncoder
 
     return WordEncoder(datasets()["shapes"].vocabulary).encode(captions)["text"].flatten(1)

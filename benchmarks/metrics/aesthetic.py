@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks import alignment
-from benchmarks.metric import Metric, Score, only
-from benchmarks.weights import Weight, locate, tensors
+from benchmarks.assets import Weight, locate, tensors
+from benchmarks.metrics import text_image
+from benchmarks.metrics.base import Metric, Score, only
 from sid.fault import Fault
 
 SOURCE = "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/"
@@ -73,7 +73,7 @@ class Aesthetic(Metric):
         if head not in HEADS:
             raise Fault(f"aesthetic: unknown head '{head}'; known: {', '.join(HEADS)}")
         layers = read(locate(HEADS[head], None if file is None else Path(file)))
-        embeddings = alignment.unit(only(features, self.name), self.name)
+        embeddings = text_image.unit(only(features, self.name), self.name)
         if embeddings.shape[1] != WIDTHS[0]:
             raise Fault(f"aesthetic reads ViT-L/14 embeddings of {WIDTHS[0]} dimensions, got {embeddings.shape[1]}")
         scores = apply(layers, embeddings)

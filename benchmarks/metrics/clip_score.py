@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks import alignment
-from benchmarks.metric import Metric, Score
+from benchmarks.metrics import text_image
+from benchmarks.metrics.base import Metric, Score
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,4 +41,4 @@ class ClipScore(Metric):
         clamp: bool = False,
         template: str = PREFIX,
     ) -> Score:
-        return alignment.score(features, self.name, scale, clamp, template=template)
+        return text_image.score(features, self.name, scale, clamp, template=template)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks import alignment, discrepancy
-from benchmarks.metric import Metric, Score, only
+from benchmarks.metrics import mmd, text_image
+from benchmarks.metrics.base import Metric, Score, only
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,8 +32,8 @@ class Cmmd(Metric):
         scale: float = 1000.0,
         unbiased: bool = False,
     ) -> Score:
-        images, compared = (alignment.unit(only(part, self.name), self.name) for part in (features, reference))
-        estimate = discrepancy.unbiased if unbiased else discrepancy.biased
-        value = scale * estimate(images, compared, discrepancy.gaussian(sigma))
+        images, compared = (text_image.unit(only(part, self.name), self.name) for part in (features, reference))
+        estimate = mmd.unbiased if unbiased else mmd.biased
+        value = scale * estimate(images, compared, mmd.gaussian(sigma))
         details = {"count": len(images), "reference_count": len(compared), "sigma": sigma, "scale": scale}
         return Score(value, {**details, "estimate": "unbiased" if unbiased else "biased"})

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks import neighbours
-from benchmarks.metric import Metric, Score, only
+from benchmarks.metrics import neighbours
+from benchmarks.metrics.base import Metric, Score, only
 
 if TYPE_CHECKING:
     import numpy as np

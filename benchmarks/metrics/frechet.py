@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks import frechet
-from benchmarks.metric import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, only
 from sid.fault import Fault
 
 if TYPE_CHECKING:

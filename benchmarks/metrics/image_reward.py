@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchmarks import alignment, frechet
-from benchmarks.metric import Metric, Score
+from benchmarks import frechet
+from benchmarks.metrics import text_image
+from benchmarks.metrics.base import Metric, Score
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ class ImageReward(Metric):
     variants: ClassVar = {"v1.0": {}}
 
     def compute(self, features: Mapping[str, Any], reference: Mapping[str, Any] | None = None) -> Score:
-        model, rewards = alignment.part(features, "reward", self.name)
+        model, rewards = text_image.part(features, "reward", self.name)
         rewards = np.asarray(rewards, dtype=np.float64).reshape(len(rewards), -1)
         if rewards.shape[1] != 1:
             raise Fault(f"{self.name}: one reward per image is needed, got {rewards.shape[1]}")

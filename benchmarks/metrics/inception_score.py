@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from benchmarks import frechet
-from benchmarks.metric import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, only
 from sid.fault import Fault
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks import discrepancy, frechet
-from benchmarks.metric import Metric, Score, only
+from benchmarks import frechet
+from benchmarks.metrics import mmd
+from benchmarks.metrics.base import Metric, Score, only
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -48,14 +49,12 @@ class Kid(Metric):
             raise Fault(f"kid: subsets of at least 2 images, or none (got {subsets} of {subset_size})")
         details: dict[str, Any] = {"count": len(images), "reference_count": len(compared), "scale": scale}
         if not subsets:
-            return Score(scale * discrepancy.polynomial(images, compared), {**details, "estimate": "all pairs"})
+            return Score(scale * mmd.polynomial(images, compared), {**details, "estimate": "all pairs"})
         smaller, warnings = min(len(images), len(compared)), []
         if smaller < subset_size:
             if not shrink:
                 raise Fault(f"kid: subsets of {subset_size} can't be drawn from {smaller} images; give subset_size")
             warnings.append(f"subsets shrunk from {subset_size} to {smaller} images")
-        drawn = discrepancy.polynomial_subsets(
-            images, compared, subsets, min(smaller, subset_size), seed, reference_first
-        )
+        drawn = mmd.polynomial_subsets(images, compared, subsets, min(smaller, subset_size), seed, reference_first)
         details |= {"estimate": f"{subsets} subsets of {min(smaller, subset_size)}", "seed": seed}
         return Score(scale * float(drawn.mean()), {**details, "std": scale * float(drawn.std())}, tuple(warnings))

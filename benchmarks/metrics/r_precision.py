@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmarks import alignment
-from benchmarks.metric import Metric, Score
+from benchmarks.metrics import text_image
+from benchmarks.metrics.base import Metric, Score
 from sid.fault import Fault
 
 ROWS = 512  # images whose cosines with every caption are held at a time
@@ -26,14 +26,14 @@ class RPrecision(Metric):
     reference = False
 
     def compute(self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray] | None = None) -> Score:
-        model, images = alignment.part(features, "image", self.name)
-        _, captions = alignment.part(features, "text", self.name)
+        model, images = text_image.part(features, "image", self.name)
+        _, captions = text_image.part(features, "text", self.name)
         if len(images) != len(captions):
             raise Fault(f"{self.name}: {len(images)} images but {len(captions)} captions; they must pair up")
         distinct, own = np.unique(captions, axis=0, return_inverse=True)
         if len(distinct) < 2:
             raise Fault(f"{self.name} needs at least two different captions")
-        candidates, pictures = (alignment.unit(part, self.name) for part in (distinct, images))
+        candidates, pictures = (text_image.unit(part, self.name) for part in (distinct, images))
         starts = range(0, len(pictures), ROWS)
         nearest = np.concatenate([(pictures[first : first + ROWS] @ candidates.T).argmax(axis=1) for first in starts])
         found = float((nearest == own.ravel()).mean())

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.layout import Shared
 from benchmarks.report.curves import images_to
-from benchmarks.tables import Row
+from benchmarks.tables.layout import Shared
+from benchmarks.tables.rows import Row
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.layout import Column, Kind
-from benchmarks.tables import Row
+from benchmarks.tables.layout import Column, Kind
+from benchmarks.tables.rows import Row
 
 Points = list[tuple[int, float]]
 

@@ -7,9 +7,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.layout import Column, Line, Task
-from benchmarks.published import Published
-from benchmarks.tables import Row
+from benchmarks.tables.layout import Column, Line, Task
+from benchmarks.tables.published import Published
+from benchmarks.tables.rows import Row
 
 Pair = tuple[float, float]
 

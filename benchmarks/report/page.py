@@ -10,11 +10,11 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks import verdict
-from benchmarks.layout import Column, Layout, Task
-from benchmarks.published import KINDS, Published
 from benchmarks.report import audit, costs, curves, figure, fronts, inline, provenance, samples, scatter, strip
-from benchmarks.tables import Row, groups
+from benchmarks.tables import verdict
+from benchmarks.tables.layout import Column, Layout, Task
+from benchmarks.tables.published import KINDS, Published
+from benchmarks.tables.rows import Row, groups
 from sid import atomic
 
 HERE = Path(__file__).parent

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.runs import Run
-from benchmarks.tables import Row
-from benchmarks.verdict import fixed
+from benchmarks.tables.rows import Row
+from benchmarks.tables.runs import Run
+from benchmarks.tables.verdict import fixed
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from benchmarks.layout import Task
-from benchmarks.tables import Row
+from benchmarks.tables.layout import Task
+from benchmarks.tables.rows import Row
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,10 +14,10 @@ from matplotlib.text import Annotation
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from benchmarks.layout import Column
 from benchmarks.report.figure import COLOURS, FAINT, INK, PAPER, SETTINGS, SOFT, STYLES, plain
 from benchmarks.report.fronts import Family, Front, Pair, Point
 from benchmarks.report.strip import LOG_FROM
+from benchmarks.tables.layout import Column
 
 SIZE = (7.4, 4.6)  # inches
 # A label's place beside its mark, in points: the first that covers nothing is taken.

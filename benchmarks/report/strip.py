@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from benchmarks.tables import Row
+from benchmarks.tables.rows import Row
 
 WIDTH, MARGIN = 150.0, 5.0
 LOG_FROM = 5.0  # ratio of the largest to the smallest value from which the axis is logarithmic

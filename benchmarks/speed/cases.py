@@ -10,16 +10,16 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from benchmarks.components import methods, teachers
-from benchmarks.speed.published_networks import CIFAR, CLIP, SD15, SDXL
+from benchmarks.estimate.published_networks import CIFAR, CLIP, SD15, SDXL
 from benchmarks.speed.straightforward import Loop, MatchingLoop, Told
+from benchmarks.suite.components import methods, teachers
 from sid.condition import Condition, Unconditional
 from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.draws import Draws
-from sid.engine_settings import EngineSettings
-from sid.execution import blank
-from sid.recipe import Recipe
+from sid.loop.recipe import Recipe
+from sid.parallel.execution import blank
+from sid.parallel.settings import EngineSettings
 
 TOKENS, WORDS, PROMPTS = 77, 49408, 64
 BETAS = {"beta_start": 0.00085, "beta_end": 0.012, "beta_schedule": "scaled_linear", "prediction_type": "epsilon"}

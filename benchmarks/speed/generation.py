@@ -24,8 +24,8 @@ SIGMA = 2.5
 def main() -> int:
     import torch
 
+    from benchmarks.estimate.published_networks import CIFAR
     from benchmarks.speed.cases import CASES
-    from benchmarks.speed.published_networks import CIFAR
 
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -55,7 +55,7 @@ def race(network: Mapping[str, Any], images: int, batch: int, rounds: int, devic
     """All that is known after each round. The sides take turns; the first round of each is left out."""
     import torch
 
-    from benchmarks.components import teachers
+    from benchmarks.suite.components import teachers
     from sid import sampling
     from sid.condition import Unconditional
     from sid.generator import Generator

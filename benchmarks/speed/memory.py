@@ -55,8 +55,8 @@ def main() -> int:
 
 def groups() -> list[list[str]]:
     """The metrics by the work they do: one class of Frechet distances, and neighbours that are asked for by four."""
-    from benchmarks.components import metrics
     from benchmarks.metrics.frechet import Frechet
+    from benchmarks.suite.components import metrics
 
     known = metrics()
     distances = [name for name, metric in known.items() if isinstance(metric, Frechet)]
@@ -74,8 +74,8 @@ def apart(group: list[str], count: int, threads: int) -> dict[str, Any]:
 
 def measure(group: list[str], count: int) -> dict[str, Any]:
     """Seconds and peak memory of the group's first metric of a kind, or why it can't be computed here."""
-    from benchmarks.components import metrics
     from benchmarks.metrics.frechet import Frechet
+    from benchmarks.suite.components import metrics
 
     known, values = metrics(), dict[str, float]()
     computed = group[:1] if isinstance(known[group[0]], Frechet) else group

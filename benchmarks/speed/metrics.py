@@ -100,7 +100,7 @@ def arithmetic(repeats: int) -> dict[str, Any]:
 def all_metrics(count: int) -> dict[str, Any]:
     """FID, KID with 100 subsets of 250, Inception Score, precision and recall of given features, per implementation."""
     from benchmarks.audit.peer import peers
-    from benchmarks.components import metrics
+    from benchmarks.suite.components import metrics
 
     rng = np.random.default_rng(0)
     x, y = (rng.standard_normal((count, DIMENSION), dtype=np.float32) * scale for scale in (1.0, 1.1))
@@ -136,7 +136,7 @@ def all_metrics(count: int) -> dict[str, Any]:
 def extraction(count: int) -> dict[str, Any]:
     """Seconds per implementation for the features of one set of image files."""
     from benchmarks.audit import synthetic
-    from benchmarks.inception.network import random_state
+    from benchmarks.features.networks.inception import random_state
 
     with tempfile.TemporaryDirectory() as name:
         folder = synthetic.write(Path(name) / "images", count, seed=0, blur=0.1, sizes=(256,))
@@ -153,9 +153,9 @@ def extraction(count: int) -> dict[str, Any]:
 
 def _ours(folder: Path) -> Callable[[], Any]:
     """One pass for FID, KID, Inception Score, precision and recall."""
-    from benchmarks.components import extractors
-    from benchmarks.extraction import extract
-    from benchmarks.images import open_images
+    from benchmarks.features.extraction import extract
+    from benchmarks.images.reading import open_images
+    from benchmarks.suite.components import extractors
 
     network = extractors()["inception-tf"].random(0)
     outputs = ["pool3", "logits_unbiased"]

@@ -86,8 +86,8 @@ class Race:
 
     def _ours(self) -> None:
         """A real training. The first round warms up, the last one is profiled where that is wanted."""
-        from sid.recipe import Recipe
-        from sid.trainer import train
+        from sid.loop.recipe import Recipe
+        from sid.loop.trainer import train
 
         side, rounds = self.side, self.wanted.rounds + 1 + self.wanted.profile
         images = side.batch * self.period

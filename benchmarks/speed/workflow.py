@@ -19,14 +19,14 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plan import Plan, load_plan
 from benchmarks.speed.machine import facts
+from benchmarks.suite.plan import Plan, load_plan
 from sid import atomic
 
 ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).parent / "records" / "workflow.json"
 SEEDS = 250  # of the smoke suite: five jobs each
-STARTS = {"training": "benchmarks.runner, sid.trainer", "other": "benchmarks.runner"}  # what a job imports
+STARTS = {"training": "benchmarks.run.runner, sid.loop.trainer", "other": "benchmarks.run.runner"}  # what a job imports
 Clock = dict[str, float]
 
 

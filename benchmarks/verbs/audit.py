@@ -80,10 +80,10 @@ def _subject(args: argparse.Namespace, folder: Path) -> Subject:
 
 def _state(args: argparse.Namespace) -> tuple[dict, str]:
     """The network's tensors and how they are told."""
-    from benchmarks import components
-    from benchmarks.inception.extractor import WEIGHT
-    from benchmarks.inception.network import random_state
-    from benchmarks.weights import find, tensors
+    from benchmarks.assets import find, tensors
+    from benchmarks.features.inception import WEIGHT
+    from benchmarks.features.networks.inception import random_state
+    from benchmarks.suite import components
 
     path = None if args.random_weights is not None else find(WEIGHT, args.weights)
     if path is not None:
@@ -97,7 +97,7 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
 def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
     """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
     from benchmarks.damaged import refuse
-    from benchmarks.images import Part, open_images
+    from benchmarks.images.reading import Part, open_images
 
     if samples is not None and samples < 4:
         raise Fault(f"--samples must be at least 4 (got {samples})")
@@ -122,7 +122,7 @@ def _copied(images: object, folder: Path) -> Path:
     """PNG files of the decoded pixels, named in the images' order."""
     from PIL import Image
 
-    from benchmarks.images import Images, decode
+    from benchmarks.images.reading import Images, decode
 
     assert isinstance(images, Images)
     folder.mkdir()

@@ -14,7 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import devices, devices_measured
+    from benchmarks import devices_measured
+    from benchmarks.estimate import devices
     from sid import atomic
     from sid.fault import Fault
 

@@ -16,13 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import source
-    from benchmarks.checks import player_faults
-    from benchmarks.job import KINDS
-    from benchmarks.plan import load_plan
+    from benchmarks.suite import files
+    from benchmarks.suite.checks import player_faults
+    from benchmarks.suite.job import KINDS
+    from benchmarks.suite.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
-    given = source.resolve("suite", args.suite)
+    given = files.resolve("suite", args.suite)
     found = [given.sentence(at, what) for at, what in player_faults(plan.suite)]
     if found:
         raise Fault(found)
@@ -30,5 +30,5 @@ def run(args: argparse.Namespace) -> int:
     parts = [
         f"{count[kind]} {kind}{'s' * (count[kind] > 1 and not kind.endswith('s'))}" for kind in KINDS if count[kind]
     ]
-    print(f"{source.shown(given.file)}: no fault; {', '.join(parts)}")
+    print(f"{files.shown(given.file)}: no fault; {', '.join(parts)}")
     return 0

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.compare import compare
+    from benchmarks.tables.compare import compare
 
     changes = compare(args.one, args.other)
     for where, group in groupby(changes, key=lambda change: change.where):

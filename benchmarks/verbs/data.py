@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.config import Suite
-    from benchmarks.needs import Needed
+    from benchmarks.machine.needs import Needed
+    from benchmarks.suite.config import Suite
 
 HELP = "list the data of a suite: present or missing, licence, where it is looked for; --prepare its references"
 EXAMPLE = "sidbench data sd15 --prepare --device cuda"
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import needs
+    from benchmarks.machine import needs
 
     suite = _suite(args.name)
     if args.prepare and suite is None:
@@ -49,10 +49,10 @@ def run(args: argparse.Namespace) -> int:
 
 def _suite(name: str | None) -> Suite | None:
     """The suite of that name or file; None where the name is something else's."""
-    from benchmarks import source
-    from benchmarks.config import load_suite
+    from benchmarks.suite import files
+    from benchmarks.suite.config import load_suite
 
-    if name is None or not (name in source.names("suite") or name.endswith((".yaml", ".yml"))):
+    if name is None or not (name in files.names("suite") or name.endswith((".yaml", ".yml"))):
         return None
     return load_suite(name)
 
@@ -83,13 +83,13 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
     """Features and statistics of every reference whose data and network are there; the others are told."""
     from tqdm import tqdm
 
-    from benchmarks import needs
-    from benchmarks.components import metrics
-    from benchmarks.geometry import Geometry
-    from benchmarks.imagescore import Settings, open_extractor
-    from benchmarks.imageset import open_dataset
+    from benchmarks.data.open import open_dataset
+    from benchmarks.features.store import Store
+    from benchmarks.images.geometry import Geometry
+    from benchmarks.machine import needs
     from benchmarks.preparation import features, statistics
-    from benchmarks.store import Store
+    from benchmarks.scoring.score import Settings, open_extractor
+    from benchmarks.suite.components import metrics
 
     shared, left = Path(args.results) / "_shared", 0
     settings = Settings(device=args.device, random_weights=args.random_weights)

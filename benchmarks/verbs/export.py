@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import artefacts
+    from benchmarks.run import artefacts
     from sid.export import save_pretrained
 
     generator, _ = artefacts.open_generator(args.folder)
@@ -31,7 +31,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _card(folder: Path, licence: str) -> Any:
     """What the run's own files tell."""
-    from benchmarks.artefacts import Origin, described_in
+    from benchmarks.run.artefacts import Origin, described_in
     from sid.model_card import Card
 
     described, origin = described_in(folder, "generator.json"), Origin.of(folder, "generator.json")

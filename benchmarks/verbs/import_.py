@@ -18,7 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sid.teachers.edm_pickle import import_file
+    from sid.teachers.pickles.edm_pickle import import_file
 
     folder = args.to if args.to is not None else args.file.with_suffix("")
     if folder == args.file:
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _reservations(folder: Path, family: str) -> list[str]:
     """Why the suite could not build this network, if it could not: the import itself is a faithful copy."""
-    from benchmarks.components import teachers
+    from benchmarks.suite.components import teachers
 
     known = teachers()
     if family not in known:

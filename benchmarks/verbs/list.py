@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from benchmarks import components, source
+from benchmarks.suite import components, files
 from sid.fault import Fault
 
 HELP = "list methods, teachers, data sets, extractors, metrics, published generators, suites, protocols"
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.kind is not None and args.kind not in KINDS:
-        from benchmarks.strict import unknown
+        from benchmarks.suite.strict import unknown
 
         raise Fault(unknown("kind", args.kind, KINDS))
     for kind in KINDS if args.kind is None else (args.kind,):
@@ -57,7 +57,7 @@ def _components(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
 
 
 def _released() -> list[tuple[str, ...]]:
-    from benchmarks.released import released
+    from benchmarks.suite.released import released
 
     rows: list[tuple[str, ...]] = [("name", "steps", "verified", "licence", "paper")]
     rows += [(name, str(told.steps), told.verified, told.licence, told.paper) for name, told in released().items()]
@@ -67,8 +67,8 @@ def _released() -> list[tuple[str, ...]]:
 def _files(kind: str) -> list[tuple[str, ...]]:
     singular = kind.removesuffix("s")
     rows: list[tuple[str, ...]] = [("name", "title")]
-    for name in source.names(singular):
-        content = source.resolve(singular, name).content
+    for name in files.names(singular):
+        content = files.resolve(singular, name).content
         rows.append((name, str(content.get("title", ""))))
     return rows
 

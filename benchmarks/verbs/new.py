@@ -90,7 +90,7 @@ def run(args: argparse.Namespace) -> int:
     import baselines
 
     if args.kind not in KINDS:
-        from benchmarks.strict import unknown
+        from benchmarks.suite.strict import unknown
 
         raise Fault(unknown("kind", args.kind, KINDS))
     home = Path(baselines.__path__[0])
@@ -105,7 +105,7 @@ def run(args: argparse.Namespace) -> int:
 
 def write(name: str, folder: Path) -> Path:
     """The file of a new method; a name that is taken or that Python could not import is refused."""
-    from benchmarks.components import methods
+    from benchmarks.suite.components import methods
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):
         raise Fault(f"'{name}' can't name a method: use lower-case words and digits joined by hyphens, as in my-method")

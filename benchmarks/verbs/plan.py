@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Plan
+    from benchmarks.suite.plan import Plan
 
 HELP = "estimate a suite's cost before it is paid, or list its jobs"
 EXAMPLE = "sidbench plan sd15 --gpu h100 --gpus 8"
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks import preflight
-    from benchmarks.plan import load_plan
+    from benchmarks.suite.plan import load_plan
     from sid.fault import Fault
 
     if args.gpus is not None and args.gpus < 1:
@@ -46,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
 def _estimate(plan: Plan, args: argparse.Namespace) -> None:
     import json
 
-    from benchmarks import devices, estimate, estimate_table, preflight
+    from benchmarks import preflight
+    from benchmarks.estimate import devices, estimate, table
 
     device = devices.chosen(args.gpu, args.results)
     gpus = args.gpus or estimate.gpus_of(plan.suite)
@@ -58,7 +59,7 @@ def _estimate(plan: Plan, args: argparse.Namespace) -> None:
         preflight.faults(plan.suite) + preflight.unavailable(plan.suite),
     )
     if args.json:
-        print(json.dumps(estimate_table.as_json(*told), indent=1))
+        print(json.dumps(table.as_json(*told), indent=1))
         return
-    for line in estimate_table.lines(*told):
+    for line in table.lines(*told):
         print(line)

@@ -16,8 +16,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.job import SHARED_KINDS
-    from benchmarks.plan import load_plan
+    from benchmarks.suite.job import SHARED_KINDS
+    from benchmarks.suite.plan import load_plan
     from sid.discovery import UnknownName
 
     plan = load_plan(args.suite, args.results)
@@ -26,15 +26,15 @@ def run(args: argparse.Namespace) -> int:
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
 
-    from benchmarks import launch
-    from benchmarks.process import leaving_cleanly, require
+    from benchmarks.hardware import leaving_cleanly, require
+    from benchmarks.machine import launch
 
     require(job)
     words = ["--results", args.results, "prepare", args.suite, args.artefact, *["--quiet"] * args.quiet]
     launch.enter(job, args.gpus, words)
 
-    from benchmarks import preparing
+    from benchmarks.run import prepare
 
     with leaving_cleanly():
-        preparing.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
+        prepare.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
     return 0

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.published import Cell, Published
+    from benchmarks.tables.published import Cell, Published
 
 HELP = "list printed numbers, the cells of a suite without one (--missing), or check a file of them (--check)"
 EXAMPLE = "sidbench published --missing sd15"
@@ -25,18 +25,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import source
+    from benchmarks.suite import files
 
     if args.check is not None:
         return _check(args.check)
     if args.missing:
-        for suite in [args.suite] if args.suite else [name for name in source.names("suite") if _printed(name)]:
+        for suite in [args.suite] if args.suite else [name for name in files.names("suite") if _printed(name)]:
             _tell_missing(suite)
         print("who has the paper writes its numbers as benchmarks/published/*.yaml has them: published --check FILE")
     elif args.suite:
         _tell_suite(args.suite)
     else:
-        from benchmarks.published import every
+        from benchmarks.tables.published import every
 
         _tell(every())
     return 0
@@ -47,9 +47,9 @@ OWN = ("untrained", "heldout")  # controls that are ours: no paper owes a number
 
 def cells(suite: str) -> list[Cell]:
     """The cells of a suite's tables for which a paper may have a number, in their order."""
-    from benchmarks.config import load_suite
-    from benchmarks.layout import layout_of
-    from benchmarks.plan import Plan
+    from benchmarks.suite.config import load_suite
+    from benchmarks.suite.plan import Plan
+    from benchmarks.tables.layout import layout_of
 
     tasks = layout_of(Plan(load_suite(suite))).tasks
     return [
@@ -63,14 +63,14 @@ def cells(suite: str) -> list[Cell]:
 
 def _printed(suite: str) -> bool:
     """Whether any paper prints numbers of the suite's tasks: none does for the miniatures."""
-    from benchmarks.published import every
+    from benchmarks.tables.published import every
 
     return not {row.task for row in every()}.isdisjoint(task for task, _, _ in cells(suite))
 
 
 def _tell_suite(suite: str) -> None:
     """The suite's cells with their numbers, what stands beside its tables, and numbers that no cell has."""
-    from benchmarks.published import lines, published
+    from benchmarks.tables.published import lines, published
 
     wanted = cells(suite)
     tasks = dict.fromkeys(task for task, _, _ in wanted)
@@ -89,7 +89,7 @@ def _tell_suite(suite: str) -> None:
 
 def _tell_missing(suite: str) -> None:
     """Cells without a number, and those whose number is not in the authors' own words."""
-    from benchmarks.published import KINDS, published
+    from benchmarks.tables.published import KINDS, published
 
     wanted = cells(suite)
     holes = [cell for cell in wanted if cell not in published()]
@@ -103,7 +103,7 @@ def _tell_missing(suite: str) -> None:
 
 
 def _check(file: Path) -> int:
-    from benchmarks.published import check
+    from benchmarks.tables.published import check
 
     rows, wrong = check(file)
     if wrong:

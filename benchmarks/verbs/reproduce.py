@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from benchmarks.plan import Plan
+    from benchmarks.suite.plan import Plan
 
 HELP = "make everything of a suite, with progress; the same command resumes it"
 EXAMPLE = "sidbench reproduce mini"
@@ -22,15 +22,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import workflow
-    from benchmarks.plan import load_plan
+    from benchmarks.machine import snakemake
+    from benchmarks.suite.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
-    workflow.writable(Path(args.results))
-    workflow.writable(Path(".snakemake"))
-    words = workflow.command(args.suite, args.results, args.flags)
-    with workflow.alone():
-        workflow.unlock(args.suite, args.results)
+    snakemake.writable(Path(args.results))
+    snakemake.writable(Path(".snakemake"))
+    words = snakemake.command(args.suite, args.results, args.flags)
+    with snakemake.alone():
+        snakemake.unlock(args.suite, args.results)
         if PLAIN & {flag.split("=")[0] for flag in args.flags}:
             return subprocess.run(words).returncode
         _look(plan)
@@ -59,12 +59,12 @@ def _look(plan: Plan) -> None:
 
 def _watched(plan: Plan, words: list[str]) -> int:
     """Snakemake with one line per finished job."""
-    from benchmarks import workflow
+    from benchmarks.machine import snakemake
     from benchmarks.progress import Feed, duration
 
     begin = time.monotonic()
     feed = Feed(plan, lambda line: print(line, flush=True))
-    status = workflow.run(words, feed.read)
+    status = snakemake.run(words, feed.read)
     if status:
         print("not everything could be made; the same command goes on from here", flush=True)
     elif feed.finished:

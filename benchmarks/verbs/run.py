@@ -16,19 +16,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.plan import load_plan
+    from benchmarks.suite.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
 
-    from benchmarks import launch
-    from benchmarks.process import leaving_cleanly, require
+    from benchmarks.hardware import leaving_cleanly, require
+    from benchmarks.machine import launch
 
     require(job)
     words = ["--results", args.results, "run", args.suite, args.run_id, *["--quiet"] * args.quiet]
     launch.enter(job, args.gpus, words)
 
-    from benchmarks import runner
+    from benchmarks.run import runner
 
     with leaving_cleanly():
         runner.run(job, plan, f"sidbench run {args.suite} {args.run_id}", args.quiet)

@@ -27,13 +27,14 @@ def run(args: argparse.Namespace) -> int:
     if args.count < 1 or args.batch < 1 or (args.steps is not None and args.steps < 1):
         raise Fault("--count, --batch and --steps must be at least 1")
 
-    from benchmarks import archive, artefacts, prompting
+    from benchmarks.images import writing
+    from benchmarks.run import artefacts, embeddings
     from sid import sampling
     from sid.prompts import PromptCache, PromptConditions
 
     distilled = (args.folder / "generator.json").exists()
     origin = artefacts.Origin.of(args.folder, "generator.json" if distilled else "teacher.json")
-    prompts = prompting.embedded(origin, args.prompts, args.folder)
+    prompts = embeddings.embedded(origin, args.prompts, args.folder)
     if distilled:
         generator, data = artefacts.open_generator(args.folder, prompts)
         if args.steps is not None and args.steps > generator.chain.steps:
@@ -48,6 +49,6 @@ def run(args: argparse.Namespace) -> int:
     indices = range(args.first, args.first + args.count)
     decode = artefacts.decoder_of(origin)
     made = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
-    archive.write(args.out, made, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
+    writing.write(args.out, made, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
     print(f"{args.out}: {len(made)} images")
     return 0

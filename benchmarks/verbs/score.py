@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.asked import Asked
-    from benchmarks.imagescore import Result, Settings
-    from benchmarks.metric import Metric
-    from benchmarks.protocol import Protocol
+    from benchmarks.metrics.base import Metric
+    from benchmarks.scoring.requests import Asked
+    from benchmarks.scoring.score import Result, Settings
+    from benchmarks.suite.protocol import Protocol
 
 HELP = "score a folder, zip, tar or npz of images: FID, KID, CLIP score and more, in one pass"
 EXAMPLE = "sidbench score samples/ --reference val.zip --metrics fid,kid,precision,recall"
@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.images import open_images
-    from benchmarks.imagescore import score
-    from benchmarks.protocolscore import check_captions, score_by
+    from benchmarks.images.reading import open_images
+    from benchmarks.scoring.protocol import check_captions, score_by
+    from benchmarks.scoring.score import score
     from sid import atomic
 
     protocol = _protocol(args)
@@ -74,7 +74,7 @@ def _protocol(args: argparse.Namespace) -> Protocol | None:
     """The protocol, and nothing beside it that it fixes."""
     if args.protocol is None:
         return None
-    from benchmarks.protocolscore import read
+    from benchmarks.scoring.protocol import read
 
     protocol = read(args.protocol)
     if given := [f"--{name}" for name in FIXED if getattr(args, name) is not None]:
@@ -92,8 +92,8 @@ def _names(listed: str | None) -> list[str]:
 
 def _wanted(args: argparse.Namespace) -> dict[str, Asked]:
     """metric -> what is asked: the variant's options, then those given by hand; mistyped ones are told together."""
-    from benchmarks import components
-    from benchmarks.asked import ask_variant
+    from benchmarks.scoring.requests import ask_variant
+    from benchmarks.suite import components
     from sid.discovery import UnknownName, pick
 
     known = dict(components.metrics())
@@ -124,7 +124,7 @@ def _value(metric: Metric, option: str, text: str) -> Any:
     """As YAML reads it; text stays as it is, its blanks are part of it."""
     import yaml
 
-    from benchmarks.strict import numbers
+    from benchmarks.suite.strict import numbers
 
     if isinstance(metric.option(option, {}), str):
         return text
@@ -154,10 +154,10 @@ def _pairs(flag: str, form: str, words: Sequence[str] | None, what: str, known: 
 
 
 def _settings(args: argparse.Namespace) -> Settings:
-    from benchmarks import components
-    from benchmarks.geometry import Geometry
-    from benchmarks.imagescore import Settings
-    from benchmarks.store import Store
+    from benchmarks.features.store import Store
+    from benchmarks.images.geometry import Geometry
+    from benchmarks.scoring.score import Settings
+    from benchmarks.suite import components
 
     for name, fewest in (("side", 0), ("samples", 1), ("batch", 1), ("workers", 0)):
         if (given := getattr(args, name)) is not None and given < fewest:
@@ -221,7 +221,7 @@ def _spread(details: Mapping[str, Any]) -> str:
 
 def as_json(result: Result, args: argparse.Namespace) -> dict[str, Any]:
     """Everything that stands behind the lines."""
-    from benchmarks.scoring import as_json as scores_json
+    from benchmarks.scoring.portions import as_json as scores_json
 
     return {
         "images": str(args.images),

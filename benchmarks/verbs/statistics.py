@@ -30,15 +30,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import components
-    from benchmarks.asked import split
-    from benchmarks.extraction import extract
+    from benchmarks.features.extraction import extract
+    from benchmarks.features.store import write_statistics
     from benchmarks.frechet import moments
-    from benchmarks.geometry import Geometry
-    from benchmarks.images import open_images
-    from benchmarks.imagescore import Settings, check_device, open_extractor
+    from benchmarks.images.geometry import Geometry
+    from benchmarks.images.reading import open_images
     from benchmarks.preparation import described
-    from benchmarks.store import write_statistics
+    from benchmarks.scoring.requests import split
+    from benchmarks.scoring.score import Settings, check_device, open_extractor
+    from benchmarks.suite import components
     from sid.discovery import UnknownName
 
     if args.output.suffix != ".safetensors":

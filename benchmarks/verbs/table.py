@@ -23,17 +23,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import reference, typeset
-    from benchmarks.gather import gather
+    from benchmarks.tables import committed, typeset
+    from benchmarks.tables.gather import gather
     from sid import atomic
 
-    gathered = gather(args.named, args.results, reference.SEEDS if args.as_reference else ())
+    gathered = gather(args.named, args.results, committed.SEEDS if args.as_reference else ())
     if args.out and len(gathered) > 1:
         raise Fault("--out takes the tables of one suite; here are " + ", ".join(one.suite.name for one in gathered))
     for one in gathered:
         if args.as_reference:
             rows = one.rows(compared=False)
-            file = reference.write(one.suite.name, rows, args.out or reference.FOLDER)
+            file = committed.write(one.suite.name, rows, args.out or committed.FOLDER)
             dirty = any(run.record.get("dirty") for row in rows for run in row.runs)
             print(f"{file}{': made with uncommitted changes; commit them first and run again' if dirty else ''}")
             continue

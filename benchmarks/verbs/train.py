@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import components
     from benchmarks.options import parse, parse_engine
+    from benchmarks.suite import components
     from sid.discovery import pick
     from sid.fault import Fault
 
@@ -42,14 +42,14 @@ def run(args: argparse.Namespace) -> int:
         raise Fault(f"--images {args.images} must be at least one --batch of {args.batch}")
     engine = parse_engine(args.engine)
 
-    from benchmarks import artefacts, prompting
-    from benchmarks.process import leaving_cleanly
+    from benchmarks.hardware import leaving_cleanly
+    from benchmarks.run import artefacts, embeddings
     from sid import generator
-    from sid.recipe import Recipe
-    from sid.trainer import train
+    from sid.loop.recipe import Recipe
+    from sid.loop.trainer import train
 
     origin = artefacts.Origin.of(args.teacher)
-    prompts = prompting.embedded(origin, args.prompts, args.out)
+    prompts = embeddings.embedded(origin, args.prompts, args.out)
     teacher, data = artefacts.open_teacher(args.teacher, prompts)
     options = parse(method, origin.label, args.set)
     faults = method.faults(options, artefacts.teacher_facts(args.teacher)) + method.missing(options)

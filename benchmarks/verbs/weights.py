@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.protocol import Protocol
-    from benchmarks.weights import Weight
+    from benchmarks.assets import Weight
+    from benchmarks.suite.protocol import Protocol
 
 HELP = "list weight files: present or missing, licence, sha256, where they are looked for, how to get them"
 EXAMPLE = "sidbench weights fid aesthetic"
@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.weights import FOLDER, find, searched
+    from benchmarks.assets import FOLDER, find, searched
 
     found = needed(args.names)
     missing, faults = 0, list[str]()
@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
     """The sha256 of a present file; what is wrong with it joins the others."""
-    from benchmarks.weights import verify
+    from benchmarks.assets import verify
 
     try:
         return verify(weight, path)
@@ -66,7 +66,7 @@ def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
 
 def _models(names: list[str]) -> Iterator[str]:
     """These are the networks of scores: where a suite's teachers and generators are told."""
-    from benchmarks.doctor import published
+    from benchmarks.machine.doctor import published
 
     for name in names:
         if _is_suite(name) and (wanted := published(name)):
@@ -76,7 +76,7 @@ def _models(names: list[str]) -> Iterator[str]:
 
 def needed(names: list[str]) -> dict[Weight, list[str]]:
     """Weight -> who reads it, for those named or for all."""
-    from benchmarks import components
+    from benchmarks.suite import components
 
     users = [*components.extractors(), *components.metrics()]
     found: dict[Weight, list[str]] = {}
@@ -89,9 +89,9 @@ def needed(names: list[str]) -> dict[Weight, list[str]]:
 
 def _weights(name: str) -> Iterator[Weight]:
     """Of one metric, extractor, protocol or suite."""
-    from benchmarks import components, source
-    from benchmarks.config import load_suite
-    from benchmarks.protocolscore import read
+    from benchmarks.scoring.protocol import read
+    from benchmarks.suite import components, files
+    from benchmarks.suite.config import load_suite
     from sid.discovery import UnknownName
 
     extractors, metrics = components.extractors(), components.metrics()
@@ -100,22 +100,22 @@ def _weights(name: str) -> Iterator[Weight]:
     elif name in metrics:
         yield from metrics[name].weights
         yield from _of_extractors(key.rpartition(".")[0] for key in metrics[name].features)
-    elif name in source.names("protocol"):
+    elif name in files.names("protocol"):
         yield from _of_columns(read(name))
     elif _is_suite(name):
         suite = load_suite(name)
         for protocol in dict.fromkeys(task.protocol for task in suite.tasks.values()):
             yield from _of_columns(suite.protocols[protocol])
     else:
-        known = [*extractors, *metrics, *source.names("protocol"), *source.names("suite")]
+        known = [*extractors, *metrics, *files.names("protocol"), *files.names("suite")]
         raise UnknownName("metric, extractor, protocol or suite", name, known)
 
 
 def _is_suite(name: str) -> bool:
-    from benchmarks import components, source
+    from benchmarks.suite import components, files
 
-    others = (*components.extractors(), *components.metrics(), *source.names("protocol"))
-    return name not in others and (name in source.names("suite") or name.endswith((".yaml", ".yml")))
+    others = (*components.extractors(), *components.metrics(), *files.names("protocol"))
+    return name not in others and (name in files.names("suite") or name.endswith((".yaml", ".yml")))
 
 
 def _of_columns(protocol: Protocol) -> Iterator[Weight]:
@@ -127,7 +127,7 @@ def _of_columns(protocol: Protocol) -> Iterator[Weight]:
 
 
 def _of_extractors(names: Iterable[str]) -> Iterator[Weight]:
-    from benchmarks import components
+    from benchmarks.suite import components
 
     known: dict[str, Any] = dict(components.extractors())
     for name in names:

@@ -68,7 +68,7 @@ class Sim(Method):
         return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(scores())}
 
     def players(self, options: Settings) -> tuple[Player, ...]:
-        from sid.critic import critic_player
+        from sid.players import critic_player
 
         adam = Optimiser(options.lr_generator, eps=options.eps)
         return (
@@ -80,7 +80,7 @@ class Sim(Method):
 def generator_loss(options: Settings) -> Any:
     """-w(t) d'(y) . (s_critic - s_conditional), differentiated through x, x_t and both networks' inputs."""
     from sid import losses
-    from sid.critic import generate, health, noised
+    from sid.players import generate, health, noised
 
     def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
         x = generate(nets, batch)

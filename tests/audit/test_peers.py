@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.audit.peer import peers, sqrtm_as_before
-from benchmarks.components import metrics
+from benchmarks.suite.components import metrics
 
 RNG = np.random.default_rng(0)
 MIXING = np.eye(32) + 0.3 * RNG.standard_normal((32, 32))

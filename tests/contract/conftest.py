@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from benchmarks.components import methods
+from benchmarks.suite.components import methods
 from sid.method import Method
 from tests.contract import guests
 from tests.contract.two_processes import STRATEGIES

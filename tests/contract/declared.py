@@ -13,7 +13,7 @@ from unittest import mock
 
 import pytest
 
-from benchmarks.strict import NAME, given
+from benchmarks.suite.strict import NAME, given
 from sid.discovery import UnknownName
 from sid.method import Method, TeacherFacts
 

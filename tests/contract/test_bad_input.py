@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.components import methods
-from benchmarks.config import load_suite
+from benchmarks.suite.components import methods
+from benchmarks.suite.config import load_suite
 from sid.fault import Fault
 from sid.method import TeacherFacts
 

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from benchmarks.cli import main
-from benchmarks.components import methods
+from benchmarks.suite.components import methods
 from tests.contract import guests
 from tests.contract.conftest import ROOT
 

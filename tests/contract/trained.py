@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sid.adam import Adam
-from sid.engine_settings import FAITHFUL, EngineSettings
+from sid.loop.adam import Adam
+from sid.loop.recipe import Recipe
+from sid.loop.trainer import train
+from sid.loop.update import total_loss
 from sid.method import Batch, Ema, Method, Player, Progress, Terms
-from sid.recipe import Recipe
-from sid.rounds import total_loss
-from sid.sharding import whole
-from sid.trainer import train
+from sid.parallel.settings import FAITHFUL, EngineSettings
+from sid.parallel.sharding import whole
 from tests import toy
 from tests.contract.watched import Around, Nets, Watched, before_each_step, perturbing
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from sid.engine import SHARDS
-from sid.engine_settings import EngineSettings
 from sid.method import Method
+from sid.parallel.engine import SHARDS
+from sid.parallel.settings import EngineSettings
 from tests.contract.guests import method_in
 from tests.contract.trained import BATCH, all_splits
 

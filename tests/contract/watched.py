@@ -13,10 +13,10 @@ import torch
 from torch import Tensor, nn
 from torch.distributed.tensor import DTensor, distribute_tensor
 
-from sid.adam import Adam
+from sid.loop.adam import Adam
 from sid.method import Batch, Method, Player, Progress, Terms
 from sid.nets import trained_parameters
-from sid.sharding import whole
+from sid.parallel.sharding import whole
 
 Nets = Mapping[str, nn.Module]
 Around = Callable[[Player, Nets, Batch], Terms]

@@ -8,14 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import needs, preparation
+from benchmarks import preparation
 from benchmarks.cli import main
 from benchmarks.datafile import FOLDER
+from benchmarks.features.store import Store, family, read_file, read_statistics
 from benchmarks.frechet import distance, moments
-from benchmarks.geometry import Geometry
-from benchmarks.images import open_images
-from benchmarks.protocol import Column, Prompts, PromptSource, Protocol, Reference
-from benchmarks.store import Store, family, read_file, read_statistics
+from benchmarks.images.geometry import Geometry
+from benchmarks.images.reading import open_images
+from benchmarks.machine import needs
+from benchmarks.suite.protocol import Column, Prompts, PromptSource, Protocol, Reference
 from sid.fault import Fault
 from tests.datasets import made_files as made
 from tests.stand_ins import Colours, stand_in

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import components
 from benchmarks.annotation import read_annotation
-from benchmarks.archives import open_whole
+from benchmarks.data.base import FileDataset
+from benchmarks.data.open import open_dataset
 from benchmarks.datafile import FOLDER, Missing
-from benchmarks.filedataset import FileDataset
-from benchmarks.images import decode
-from benchmarks.imageset import open_dataset
+from benchmarks.images.archives import open_whole
+from benchmarks.images.reading import decode
+from benchmarks.suite import components
 from sid.fault import Fault
 from tests.datasets import made_files as made
 

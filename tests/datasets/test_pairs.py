@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks import latents
-from benchmarks.imageset import open_dataset
-from benchmarks.latents import EncodedPairs, LatentCache, cache_latents
-from benchmarks.pairs import open_pairs
+from benchmarks.data.open import open_dataset
+from benchmarks.data.pairs import open_pairs
+from benchmarks.run import latents
+from benchmarks.run.latents import EncodedPairs, LatentCache, cache_latents
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.prompts import cache_prompts

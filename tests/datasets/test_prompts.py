@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import prompt_lists
+from benchmarks.data import prompts
 from benchmarks.datafile import FOLDER
 from sid.fault import Fault
 from tests.datasets import made_files as made
@@ -24,13 +24,13 @@ def captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.chdir(tmp_path)
     said = made.coco(tmp_path)[::2]
     small = replace(
-        prompt_lists.LISTS["coco2014-30k"],
+        prompts.LISTS["coco2014-30k"],
         count=len(said),
-        sha256=prompt_lists.digest(said),
+        sha256=prompts.digest(said),
         outer_blanks=sum(caption != caption.strip() for caption in said),
     )
     assert small.outer_blanks
-    monkeypatch.setitem(prompt_lists.LISTS, "coco2014-30k", small)
+    monkeypatch.setitem(prompts.LISTS, "coco2014-30k", small)
     return said
 
 
@@ -46,22 +46,22 @@ def without_annotation() -> None:
 
 def test_the_list_is_read_with_its_blanks(captions: list[str]) -> None:
     written(captions)
-    assert prompt_lists.read("coco2014-30k") == captions
+    assert prompts.read("coco2014-30k") == captions
     written(captions, end="\r\n")
-    assert prompt_lists.read("coco2014-30k") == captions
+    assert prompts.read("coco2014-30k") == captions
     Path("captions.txt").unlink()
     Path("captions_coco14_test.pkl").write_bytes(pickle.dumps(captions))
-    assert prompt_lists.read("coco2014-30k") == captions
+    assert prompts.read("coco2014-30k") == captions
 
 
 def test_a_stripped_list_is_restored_from_the_annotation_or_told(captions: list[str]) -> None:
     written([caption.strip() for caption in captions])
-    assert prompt_lists.read("coco2014-30k") == captions
+    assert prompts.read("coco2014-30k") == captions
     without_annotation()
     with pytest.raises(
         Fault, match=r"its lines were stripped, and \d of the captions begin or end with a blank"
     ) as told:
-        prompt_lists.read("coco2014-30k")
+        prompts.read("coco2014-30k")
     assert len(told.value.sentences) == 1
 
 
@@ -80,13 +80,13 @@ def test_what_differs_is_said(captions: list[str], spoil, told: str) -> None:
     without_annotation()
     written(spoil(captions))
     with pytest.raises(Fault, match=told):
-        prompt_lists.read("coco2014-30k")
+        prompts.read("coco2014-30k")
 
 
 def test_pickles_and_tables_are_data(captions: list[str]) -> None:
     Path("captions_coco14_test.pkl").write_bytes(b"\x80\x02cos\nsystem\nU\x04echo\x85R.")
     with pytest.raises(Fault, match=r"is no pickled list of texts: it names os.system"):
-        prompt_lists.read("coco2014-30k")
+        prompts.read("coco2014-30k")
     for name, content, told in [
         ("a.json", "[1, 2]", "is no list of texts"),
         ("b.json", "[", "can't be read as a list of prompts"),
@@ -94,33 +94,33 @@ def test_pickles_and_tables_are_data(captions: list[str]) -> None:
     ]:
         Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
         with pytest.raises(Fault, match=told):
-            prompt_lists.read("own", Path(name))
+            prompts.read("own", Path(name))
 
 
 def test_four_styles_are_one_list(captions: list[str]) -> None:
     Path("hpsv2").mkdir()
-    for style in prompt_lists.STYLES[:3]:
+    for style in prompts.STYLES[:3]:
         Path(f"hpsv2/{style}.json").write_text(json.dumps([style] * 800))
     with pytest.raises(Fault, match=r"hpsv2 lacks photo.json"):
-        prompt_lists.read("hpsv2")
+        prompts.read("hpsv2")
     Path("hpsv2/photo.json").write_text(json.dumps(["photo"] * 800))
-    assert len(prompt_lists.read("hpsv2")) == 3200
+    assert len(prompts.read("hpsv2")) == 3200
 
 
 def test_a_list_of_ones_own(captions: list[str]) -> None:
     written(["b", "a"], "mine.txt")
-    assert prompt_lists.read("mine", count=2) == ["b", "a"]
+    assert prompts.read("mine", count=2) == ["b", "a"]
     with pytest.raises(Fault, match=r"prompts lacks the prompts 'other'"):
-        prompt_lists.read("other")
+        prompts.read("other")
     with pytest.raises(Fault, match="holds 2 prompts, mine has 3"):
-        prompt_lists.read("mine", count=3)
+        prompts.read("mine", count=3)
 
 
 def test_the_real_captions_where_they_are() -> None:
     path = Path(__file__).parents[3] / "shared" / "data" / REAL
     if not path.is_file():
         pytest.skip(f"{REAL} is not here")
-    said = prompt_lists.read("coco2014-30k", path)
-    known = prompt_lists.LISTS["coco2014-30k"]
+    said = prompts.read("coco2014-30k", path)
+    known = prompts.LISTS["coco2014-30k"]
     assert len(said) == 30_000 == known.count
     assert sum(caption != caption.strip() for caption in said) == known.outer_blanks

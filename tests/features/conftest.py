@@ -12,7 +12,7 @@ SIDES = (32, 256, 299, 512, 1024)
 @pytest.fixture(scope="session")
 def state():
     """The random network's tensors, as every peer loads them."""
-    from benchmarks.inception.network import random_state
+    from benchmarks.features.networks.inception import random_state
 
     return random_state(SEED)
 

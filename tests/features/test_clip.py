@@ -5,10 +5,9 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.clip import extractor as clip
-from benchmarks.clip import preference
-from benchmarks.components import extractors
-from benchmarks.components import metrics as all_metrics
+from benchmarks.features import clip, preference
+from benchmarks.suite.components import extractors
+from benchmarks.suite.components import metrics as all_metrics
 from sid.fault import Fault
 from tests.made_images import made
 

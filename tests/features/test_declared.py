@@ -4,8 +4,8 @@ import re
 
 import pytest
 
-from benchmarks.components import extractors
-from benchmarks.strict import NAME
+from benchmarks.suite.components import extractors
+from benchmarks.suite.strict import NAME
 
 ALL = [pytest.param(extractor, id=name) for name, extractor in extractors().items()]
 

@@ -5,8 +5,8 @@ import pytest
 import timm
 import torch
 
-from benchmarks.components import extractors
 from benchmarks.features import dinov2
+from benchmarks.suite.components import extractors
 from sid.fault import Fault
 from tests.made_images import made
 

@@ -9,8 +9,8 @@ import torch
 from benchmarks import frechet
 from benchmarks.audit.peer import Given, peers
 from benchmarks.audit.recipe import Recipe, pixels_to_features
-from benchmarks.components import extractors, metrics
-from benchmarks.images import decode, open_images
+from benchmarks.images.reading import decode, open_images
+from benchmarks.suite.components import extractors, metrics
 from tests.features.conftest import SEED
 from tests.made_images import encoded, folder, made
 
@@ -24,7 +24,7 @@ def pixels(path):
 
 @pytest.fixture(scope="session")
 def network(state):
-    from benchmarks.inception.network import Inception
+    from benchmarks.features.networks.inception import Inception
 
     ours = Inception()
     ours.load_state_dict(state)

@@ -5,10 +5,10 @@ import pytest
 import timm
 import torch
 
-from benchmarks.components import extractors, metrics
-from benchmarks.extraction import extract
 from benchmarks.features import image_reward
-from benchmarks.images import Array
+from benchmarks.features.extraction import extract
+from benchmarks.images.reading import Array
+from benchmarks.suite.components import extractors, metrics
 from sid.fault import Fault
 from tests.made_images import made
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.components import extractors
-from benchmarks.inception.network import TAPS, Inception, random_state
+from benchmarks.features.networks.inception import TAPS, Inception, random_state
+from benchmarks.suite.components import extractors
 from sid.fault import Fault
 from tests.features.conftest import SEED, relative
 from tests.made_images import made
@@ -64,11 +64,11 @@ def test_a_patch_is_the_middle_as_it_is_and_small_images_are_refused():
 
 
 def test_another_network_is_refused(tmp_path, monkeypatch):
-    from benchmarks.inception import extractor
+    from benchmarks.features import inception
 
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    monkeypatch.setattr(extractor, "verify", lambda weight, path: "made")
-    monkeypatch.setattr(extractor, "locate", lambda weight, path: path)
+    monkeypatch.setattr(inception, "verify", lambda weight, path: "made")
+    monkeypatch.setattr(inception, "locate", lambda weight, path: path)
     with pytest.raises(Fault, match=r"is not the Inception of 2015-12-05"):
         extractors()["inception-tf"].open(tmp_path / "other.pth")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.components import extractors
-from benchmarks.extraction import extract
-from benchmarks.images import decode, open_images
+from benchmarks.features.extraction import extract
+from benchmarks.images.reading import decode, open_images
+from benchmarks.suite.components import extractors
 from tests.features.conftest import SEED, SIDES, relative
 
 TOLERANCE = 1e-4

@@ -5,7 +5,7 @@ import pytest
 import torch
 from cleanfid.resize import build_resizer
 
-from benchmarks.inception import resize
+from benchmarks.features.networks import resize
 from tests.made_images import made
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.components import metrics
 from benchmarks.metrics import aesthetic
+from benchmarks.suite.components import metrics
 from sid.fault import Fault
 
 HEAD = "sac+logos+ava1-l14-linearMSE.pth"

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks.components import metrics
+from benchmarks.suite.components import metrics
 from sid.fault import Fault
 
 RNG = np.random.default_rng(0)

@@ -4,10 +4,10 @@ import re
 
 import pytest
 
-from benchmarks.asked import ask, ask_variant
-from benchmarks.components import extractors, metrics
-from benchmarks.extractor import Extractor
-from benchmarks.strict import NAME
+from benchmarks.features.base import Extractor
+from benchmarks.scoring.requests import ask, ask_variant
+from benchmarks.suite.components import extractors, metrics
+from benchmarks.suite.strict import NAME
 from sid.fault import Fault
 
 METRICS = sorted(metrics())

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import discrepancy
-from benchmarks.components import metrics
+from benchmarks.metrics import mmd
+from benchmarks.suite.components import metrics
 from sid.fault import Fault
 
 RNG = np.random.default_rng(0)
@@ -20,15 +20,13 @@ def brute_unbiased(x, y):
 def test_kid_is_brute_force_whatever_the_blocks(monkeypatch):
     truth = brute_unbiased(X, Y)
     for rows in (2048, 16, 7):
-        monkeypatch.setattr(discrepancy, "ROWS", rows)
+        monkeypatch.setattr(mmd, "ROWS", rows)
         assert metrics()["kid"].compute({"a.b": X}, {"a.b": Y}).value == pytest.approx(truth, rel=1e-10)
 
 
 def test_kid_has_mean_zero_for_equal_distributions():
     draws = np.random.default_rng(1)
-    values = [
-        discrepancy.polynomial(draws.standard_normal((40, 6)), draws.standard_normal((40, 6))) for _ in range(400)
-    ]
+    values = [mmd.polynomial(draws.standard_normal((40, 6)), draws.standard_normal((40, 6))) for _ in range(400)]
     assert min(values) < 0 < max(values)
     assert abs(np.mean(values)) < 3 * np.std(values) / np.sqrt(len(values))
 

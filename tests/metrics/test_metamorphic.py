@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from benchmarks import frechet
-from benchmarks.components import metrics
 from benchmarks.metrics.fid_infinity import line
+from benchmarks.suite.components import metrics
 
 DIMENSION = 24
 RNG = np.random.default_rng(0)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import neighbours
-from benchmarks.components import metrics
+from benchmarks.metrics import neighbours
+from benchmarks.suite.components import metrics
 from sid.fault import Fault
 
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks.components import metrics
 from benchmarks.metrics import r_precision
+from benchmarks.suite.components import metrics
 
 RNG = np.random.default_rng(0)
 CAPTIONS = RNG.standard_normal((40, 16)).astype(np.float32)[RNG.integers(0, 40, 300)]  # most stand several times

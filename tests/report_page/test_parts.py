@@ -11,15 +11,16 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from benchmarks import runs, tables, typeset
-from benchmarks.config import load_suite
 from benchmarks.entry import Entry
-from benchmarks.layout import layout_of
-from benchmarks.plan import Plan
-from benchmarks.protocol import Protocol
-from benchmarks.released import released
 from benchmarks.report import audit, curves, figure, fronts, inline, page, samples, scatter
-from benchmarks.resolved import scored
+from benchmarks.suite.config import load_suite
+from benchmarks.suite.digests import scored
+from benchmarks.suite.plan import Plan
+from benchmarks.suite.protocol import Protocol
+from benchmarks.suite.released import released
+from benchmarks.tables import rows as table_rows
+from benchmarks.tables import runs, typeset
+from benchmarks.tables.layout import layout_of
 from tests import results_tree as tree
 from tests.report_page import full
 
@@ -30,12 +31,12 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def rows(home: Path) -> list[tables.Row]:
+def rows(home: Path) -> list[table_rows.Row]:
     return full.rows(home)
 
 
 @pytest.fixture(scope="module")
-def drawn(home: Path, rows: list[tables.Row]) -> fronts.Front:
+def drawn(home: Path, rows: list[table_rows.Row]) -> fronts.Front:
     found = fronts.front(full.layout().tasks[-1], rows, full.beside(home).printed)
     assert found is not None
     return found
@@ -68,10 +69,10 @@ def test_who_is_surpassed_in_both_scores() -> None:
     assert fronts.Front("t", "T", full.FID, full.FID, (family,)).best == {(0.29, 9.4), (0.30, 9.0)}
 
 
-def test_no_front_without_a_protocol_that_names_one_or_a_number(rows: list[tables.Row]) -> None:
+def test_no_front_without_a_protocol_that_names_one_or_a_number(rows: list[table_rows.Row]) -> None:
     assert fronts.front(tree.layout().tasks[0], rows) is None
     task = full.layout().tasks[-1]
-    assert fronts.front(task, tables.build(full.layout(), {})) is None
+    assert fronts.front(task, table_rows.build(full.layout(), {})) is None
 
 
 def test_the_front_draws_every_seed_mean_line_and_printed_mark(drawn: fronts.Front) -> None:
@@ -108,7 +109,7 @@ def test_ticks_keep_their_digits_on_the_page(drawn: fronts.Front) -> None:
     assert ">0.295<" in text and ">0.300<" in text
 
 
-def test_the_page_writes_the_front_as_files_too(home: Path, rows: list[tables.Row], tmp_path: Path) -> None:
+def test_the_page_writes_the_front_as_files_too(home: Path, rows: list[table_rows.Row], tmp_path: Path) -> None:
     page.write(full.layout(), rows, tmp_path, full.beside(home))
     assert {file.name for file in tmp_path.iterdir()} >= {"front-made-t2i.svg", "front-made-t2i.png", "figure.svg"}
     text = (tmp_path / "index.html").read_text(encoding="utf-8")
@@ -131,7 +132,7 @@ def test_a_protocol_names_two_of_its_columns() -> None:
 
 def test_published_values_are_lines_of_the_training_figure(home: Path) -> None:
     printed = full.printed("sid-1.2", "fd", 2.4, 1).model_copy(update={"task": "digits-cond"})
-    found = tables.build(full.layout(), runs.merge([home]), {("digits-cond", "sid-1.2", "fd"): printed})
+    found = table_rows.build(full.layout(), runs.merge([home]), {("digits-cond", "sid-1.2", "fd"): printed})
     group = [row for row in found if (row.task.name, row.column.name) == ("digits-cond", "fd")]
     panel = curves.panel(group, curves.places(group))
     assert {curve.entry: curve.published for curve in panel.curves if curve.published} == {"sid-1.2": 2.4}
@@ -139,7 +140,7 @@ def test_published_values_are_lines_of_the_training_figure(home: Path) -> None:
     assert [line.get_color() for line in level] == [figure.COLOURS[0]]
 
 
-def test_prompts_are_the_heads_of_the_samples(home: Path, rows: list[tables.Row]) -> None:
+def test_prompts_are_the_heads_of_the_samples(home: Path, rows: list[table_rows.Row]) -> None:
     strips = samples.strips(full.layout().tasks[-1], rows)
     assert len(strips) == len(full.SWEEP) and all(strip.photo for strip in strips)
     assert samples.heads(strips) == list(full.CAPTIONS[: samples.SHOWN])
@@ -161,7 +162,7 @@ def test_the_teachers_guidance_is_its_place_and_released_generators_are_componen
     assert (part.name, part.version) == (name, None) and part.verified in page.LEVELS
 
 
-def test_random_weights_are_marked_and_get_no_verdict(rows: list[tables.Row]) -> None:
+def test_random_weights_are_marked_and_get_no_verdict(rows: list[table_rows.Row]) -> None:
     found = [row for row in rows if row.line.entry == "dmd2"]
     assert [row.judgement.text for row in found] == ["random weights", "reproduced"]
     marked = list(csv.DictReader(io.StringIO(typeset.as_csv(found))))
@@ -175,8 +176,8 @@ def test_a_run_that_is_random_altogether_says_so_once(home: Path) -> None:
     assert run.random("fid") and not runs.Run(home, "t", "e", 0, {"metrics": {"fid": {"value": 1.0}}}).random("fid")
 
 
-def test_teachers_stand_above_and_controls_below(rows: list[tables.Row]) -> None:
-    _, _, group = next(found for found in tables.groups(rows) if found[0].name == full.TASK)
+def test_teachers_stand_above_and_controls_below(rows: list[table_rows.Row]) -> None:
+    _, _, group = next(found for found in table_rows.groups(rows) if found[0].name == full.TASK)
     order = [row.line.entry for row in group]
     assert order == ["teacher-3", "teacher-1.5", "teacher-7.5", "lsg-4.5", "lsg-1.5", "lsg-2", "dmd2", "untrained"]
 

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.components import methods, teachers
+from benchmarks.suite.components import methods, teachers
 from sid.data import Data
 from sid.draws import Draws
-from sid.engine_settings import FAITHFUL, EngineSettings
+from sid.loop.recipe import Adapters, Recipe
+from sid.loop.trainer import train
+from sid.parallel.settings import FAITHFUL, EngineSettings
 from sid.prompts import PromptCache, PromptConditions, cache_prompts
-from sid.recipe import Adapters, Recipe
-from sid.trainer import train
 from tests import toy
 from tests.sid.teachers import tiny_pipelines
 from tests.sid.teachers.test_edm_networks import TINY

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from sid.adam import Adam
+from sid.loop.adam import Adam
 from sid.method import Optimiser
 
 

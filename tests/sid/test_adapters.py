@@ -15,11 +15,11 @@ from sid.data import Data
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
+from sid.loop.recipe import Adapters, Recipe
+from sid.loop.trainer import train
 from sid.lora import Adapted, adapt, adapter_parameters, merged_state
 from sid.methods.sid import Sid
-from sid.recipe import Adapters, Recipe
 from sid.teachers.mlp import Mlp
-from sid.trainer import train
 
 SETTINGS = {"shape": [1, 4, 4], "classes": 0, "width": 16, "depth": 1}
 RECIPE = Recipe(images=96, batch=16, ema_halflife=20.0, student=Adapters(4, 8.0))

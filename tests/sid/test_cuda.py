@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.components import methods
-from sid.engine_settings import EngineSettings
-from sid.trainer import _Run
+from benchmarks.suite.components import methods
+from sid.loop.trainer import _Run
+from sid.parallel.settings import EngineSettings
 from tests import toy
 
 pytestmark = [
@@ -55,5 +55,5 @@ def test_no_iteration_waits(name: str, tmp_path: Path, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("settings", SETTINGS)
 def test_every_option_trains(settings: EngineSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sid.adam.SMALLEST", 32)
+    monkeypatch.setattr("sid.loop.adam.SMALLEST", 32)
     assert torch.isfinite(weights("sid", tmp_path, engine=settings)).all()

@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from benchmarks.components import methods
-from sid.adam import Adam
+from benchmarks.suite.components import methods
 from sid.eightbit import BLOCK, OCTAVE, SMALLEST, EightBit
-from sid.engine_settings import EngineSettings
+from sid.loop.adam import Adam
 from sid.method import Optimiser
+from sid.parallel.settings import EngineSettings
 from tests import toy
 
 
@@ -153,7 +153,7 @@ def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
 
 
 def test_a_distillation_ends_near_the_exact_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sid.adam.SMALLEST", 64)  # the toy's networks are small
+    monkeypatch.setattr("sid.loop.adam.SMALLEST", 64)  # the toy's networks are small
     sid = methods()["sid"]
     options = sid.options("toy", "digits")
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from sid.engine import SHARDS
+from sid.parallel.engine import SHARDS
 from tests import toy
 from tests.sid import families, two_engines
 from tests.sid.two_engines import CLIPPED, DMD2, SID, STRATEGIES, TOLD, options

@@ -13,16 +13,17 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.components import methods, teachers
-from sid import execution, nets, sharding
+from benchmarks.suite.components import methods, teachers
+from sid import nets
 from sid.data import Data
 from sid.denoiser import Denoiser
-from sid.engine import ROOM, SHARDS, Engine
-from sid.engine_settings import FAITHFUL, EngineSettings, Footprint
 from sid.fault import Fault
+from sid.loop.recipe import Adapters, Recipe
+from sid.loop.trainer import train
 from sid.lora import adapt
-from sid.recipe import Adapters, Recipe
-from sid.trainer import train
+from sid.parallel import execution, sharding
+from sid.parallel.engine import ROOM, SHARDS, Engine
+from sid.parallel.settings import FAITHFUL, EngineSettings, Footprint
 from tests import toy
 from tests.sid.teachers.test_edm_networks import TINY
 
@@ -186,7 +187,7 @@ def test_a_training_does_not_import_the_compiler() -> None:
     code = (
         "import sys, tempfile, pathlib\n"
         "from tests import toy\n"
-        "from benchmarks.components import methods\n"
+        "from benchmarks.suite.components import methods\n"
         "sid = methods()['sid']\n"
         "toy.distil(sid, sid.options('toy', 'digits'), pathlib.Path(tempfile.mkdtemp()), save_seconds=0.0)\n"
         "assert 'torch._dynamo' not in sys.modules\n"
@@ -278,7 +279,7 @@ def test_the_compiler_takes_no_adapters_that_are_run_again(tmp_path: Path) -> No
 
 def test_an_old_torch_shards_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Asked for or chosen for want of room; ddp takes it."""
-    monkeypatch.setattr("sid.engine.SHARDS", False)
+    monkeypatch.setattr("sid.parallel.engine.SHARDS", False)
     small = Footprint(frozen=1, trained=(1,), momentless=(0,), averaged=1)
     with pytest.raises(Fault, match=r"fsdp2 needs torch 2\.13 or newer"):
         Engine(0, 2, torch.device("cpu"), EngineSettings("fsdp2")).suited(small)

@@ -16,7 +16,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks.components import teachers
+from benchmarks.suite.components import teachers
 from sid.chain import Chain
 from sid.export import load_pretrained, save_pretrained
 from sid.fault import Fault

@@ -12,10 +12,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from benchmarks.components import methods
+from benchmarks.suite.components import methods
+from sid.loop.update import total_loss
 from sid.method import Batch, Player, Terms
 from sid.nets import trained_parameters
-from sid.rounds import total_loss
 from tests import toy
 from tests.contract.watched import LATE_PROGRESS, Nets, Watched, perturbing
 from tests.sid import formulas as f

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from benchmarks.components import methods
-from sid.trainer import _Run
+from benchmarks.suite.components import methods
+from sid.loop.trainer import _Run
 from tests import toy
 
 # What makes a CUDA device wait: a number read back, or a result whose size depends on values.

@@ -5,10 +5,10 @@ import copy
 import pytest
 import torch
 
-from benchmarks.components import methods
-from sid import rounds
+from benchmarks.suite.components import methods
 from sid.draws import Draws
-from sid.ema import decay, update
+from sid.loop import update as updates
+from sid.loop.ema import decay, update
 from sid.method import Batch, Player, Progress
 from sid.nets import materialise
 from tests import toy
@@ -33,11 +33,11 @@ def generator_gradient(method, options, nets, dtype) -> torch.Tensor:
     like = torch.empty(0, dtype=dtype)
     condition = toy.data().conditions.draw(draws)
     batch = Batch(draws, condition, Progress(), toy.SHAPE, like, size=16)
-    seat = rounds.seats((player,), nets)[0]
-    rounds.set_modes(nets, seat)
+    seat = updates.seats((player,), nets)[0]
+    updates.set_modes(nets, seat)
     for parameter in seat.parameters:
         parameter.grad = None
-    rounds.total_loss(player.loss(nets, batch), 16).backward()
+    updates.total_loss(player.loss(nets, batch), 16).backward()
     return torch.cat([parameter.grad.flatten() for parameter in seat.parameters if parameter.grad is not None])
 
 

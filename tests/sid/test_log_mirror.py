@@ -11,7 +11,7 @@ import pytest
 
 from sid import log_mirror
 from sid.fault import Fault
-from sid.log import Log
+from sid.loop.log import Log
 
 ROW = {
     "images": 64,

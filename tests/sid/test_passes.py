@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from torch import nn
 
-from benchmarks.components import methods
+from benchmarks.suite.components import methods
 from sid import passes as declared
 from sid.denoiser import Prediction
 from sid.draws import Draws

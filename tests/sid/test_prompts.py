@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.components import methods, teachers
+from benchmarks.suite.components import methods, teachers
 from sid import prompts as cached
 from sid.data import Data
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
+from sid.loop.recipe import Recipe
+from sid.loop.trainer import train
 from sid.prompts import PromptCache, PromptConditions, cache_prompts, read_prompts
-from sid.recipe import Recipe
-from sid.trainer import train
 from tests.sid.teachers.tiny_pipelines import SIZE
 
 Folder = Callable[[str], Path]

@@ -6,10 +6,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sid import rounds
-from sid.engine import Engine
+from sid.loop import update as updates
+from sid.loop.update import total_loss
 from sid.method import Batch, Optimiser, Player, Progress, Terms
-from sid.rounds import total_loss
+from sid.parallel.engine import Engine
 
 
 def test_a_nan_drops_out_and_the_denominator_stays() -> None:
@@ -31,10 +31,10 @@ def update(optimiser: Optimiser, gradient: list[float], fraction: float = 0.0, s
         return Terms({"x": net["p"].sum()[None]})
 
     net["p"].register_hook(lambda _: torch.tensor(gradient))
-    seat = rounds.seats((Player("p", ("net",), loss, optimiser),), {"net": net})[0]
+    seat = updates.seats((Player("p", ("net",), loss, optimiser),), {"net": net})[0]
     seat.optimiser.steps = steps
     batch = type("One", (), {"size": 1})()
-    rounds.play(seat, {"net": net}, [batch], Engine(), Progress(0, round(1000 * fraction), 1000), seed=0)
+    updates.play(seat, {"net": net}, [batch], Engine(), Progress(0, round(1000 * fraction), 1000), seed=0)
     assert net["p"].grad is not None
     return net["p"].grad, seat.optimiser.rate
 

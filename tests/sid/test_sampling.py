@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import nn
 
-from benchmarks.components import teachers
+from benchmarks.suite.components import teachers
 from sid.condition import Condition, Unconditional
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.components import methods
+from benchmarks.suite.components import methods
 from sid.adversarial import Adversarial, generator_term
 from sid.chain import Chain
-from sid.critic import same_dropout
 from sid.denoiser import Denoiser
 from sid.generator import Generator
 from sid.method import Batch, Method, Player, Progress, Terms
 from sid.noise import Edm, VpDiscrete
+from sid.players import same_dropout
 from tests import toy
 from tests.contract.watched import Nets, Watched
 

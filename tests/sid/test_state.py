@@ -16,10 +16,11 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.components import methods
-from sid import generator, lock, state
+from benchmarks.suite.components import methods
+from sid import generator
 from sid.fault import Fault
 from sid.generator import Generator
+from sid.loop import lock, state
 from sid.method import Player
 from sid.teachers.mlp import Mlp
 from tests import toy
@@ -169,8 +170,8 @@ def test_a_state_before_a_players_first_turn_changes_nothing(tmp_path: Path) -> 
         def stop(images: int, student: Any) -> dict[str, float]:
             raise KeyboardInterrupt
 
-        from sid.recipe import Recipe
-        from sid.trainer import train
+        from sid.loop.recipe import Recipe
+        from sid.loop.trainer import train
 
         recipe = Recipe(images=48, batch=8, ema_halflife=50.0, save_seconds=0.0, observe=(8 * (keep + 1),))
         with pytest.raises(KeyboardInterrupt):

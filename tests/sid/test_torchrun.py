@@ -14,10 +14,10 @@ import torch
 from safetensors.torch import load_file
 
 from benchmarks.cli import main
-from benchmarks.launch import torchrun
-from benchmarks.plan import load_plan
-from benchmarks.preparing import prepare
-from sid.engine import SHARDS
+from benchmarks.machine.launch import torchrun
+from benchmarks.run.prepare import prepare
+from benchmarks.suite.plan import load_plan
+from sid.parallel.engine import SHARDS
 
 ROOT = Path(__file__).parents[2]
 LAUNCH = [*torchrun(), "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]

@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from benchmarks.components import methods
-from sid import rounds
+from benchmarks.suite.components import methods
 from sid.draws import Draws
-from sid.engine import Engine
 from sid.fault import Fault
+from sid.loop import update
+from sid.loop.update import clipped
 from sid.method import Batch, Optimiser, Player, Progress, Terms
 from sid.nets import materialise
-from sid.rounds import clipped
+from sid.parallel.engine import Engine
 from tests import toy
 
 SID = methods()["sid"]
@@ -35,8 +35,8 @@ def test_three_steps_and_a_resume_equal_six(tmp_path):
     def kill(images, generator):
         raise Killed
 
-    from sid.recipe import Recipe
-    from sid.trainer import train
+    from sid.loop.recipe import Recipe
+    from sid.loop.trainer import train
 
     with pytest.raises(Killed):
         train(
@@ -57,13 +57,13 @@ def test_three_steps_and_a_resume_equal_six(tmp_path):
 
 def test_a_recipes_bound_on_gradients_holds_for_every_player(tmp_path, monkeypatch):
     """Adam does not see the scale of a gradient, so that the bound is read off the players that were seated."""
-    seated, seats = [], rounds.seats
+    seated, seats = [], update.seats
 
     def seen(players, nets, engine):
         seated.extend(players)
         return seats(players, nets, engine)
 
-    monkeypatch.setattr(rounds, "seats", seen)
+    monkeypatch.setattr(update, "seats", seen)
     toy.distil(SID, OPTIONS, tmp_path, clip_norm=0.5)
     assert [player.optimiser.clip_norm for player in seated] == [0.5, 0.5]
     player = Player("p", ("p",), lambda nets, batch: Terms({}), Optimiser(1e-3, clip_norm=10.0))
@@ -139,7 +139,7 @@ def test_a_torn_state_is_never_read(tmp_path):
 
 
 def seat_of(loss, nets, trains=("generator",)):
-    return rounds.seats((Player("generator", trains, loss, Optimiser(1e-3)),), nets)[0]
+    return update.seats((Player("generator", trains, loss, Optimiser(1e-3)),), nets)[0]
 
 
 def nets_of(method=SID, options=OPTIONS):
@@ -174,15 +174,15 @@ def test_a_nan_sample_costs_its_own_term_only():
 
     poisoned["teacher"] = Poisoned(nets["teacher"])
     seat = seat_of(loss, nets)
-    rounds.set_modes(nets, seat)
-    rounds.total_loss(loss(poisoned, batch_of()), 8).backward()
+    update.set_modes(nets, seat)
+    update.total_loss(loss(poisoned, batch_of()), 8).backward()
     found = [parameter.grad.clone() for parameter in seat.parameters]
 
     for parameter in seat.parameters:
         parameter.grad = None
     terms = loss(nets, batch_of())
     kept = Terms({"sid": torch.where(rows, 0.0, terms.terms["sid"])}, terms.weights)
-    rounds.total_loss(kept, 8).backward()
+    update.total_loss(kept, 8).backward()
     for gradient, parameter in zip(found, seat.parameters, strict=True):
         assert torch.isfinite(gradient).all()
         assert torch.allclose(gradient, parameter.grad, rtol=1e-4, atol=1e-6)
@@ -196,7 +196,7 @@ def test_bad_gradients_become_zero_or_large():
         return Terms({"x": (first.sum() * torch.tensor([float("inf")]))})
 
     seat = seat_of(loss, nets)
-    rounds.play(seat, nets, [batch_of()], Engine(), Progress(), seed=0)
+    update.play(seat, nets, [batch_of()], Engine(), Progress(), seed=0)
     gradients = [parameter.grad for parameter in seat.parameters if parameter.grad is not None]
     assert gradients and all((gradient == 1e5).all() for gradient in gradients)
 
@@ -209,8 +209,8 @@ def test_a_critic_that_never_trained_leaves_the_generator_the_teacher(tmp_path):
 
 
 def test_observers_are_called_at_their_counts_and_the_curve_is_kept(tmp_path):
-    from sid.recipe import Recipe
-    from sid.trainer import train
+    from sid.loop.recipe import Recipe
+    from sid.loop.trainer import train
 
     seen = []
 
@@ -242,8 +242,8 @@ def test_passes_are_counted_in_samples(tmp_path):
 def test_a_distilled_generator_is_where_training_begins(tmp_path):
     """SiD2A: generator and average begin distilled, the critic as the teacher."""
     from sid.generator import Generator
-    from sid.recipe import Recipe
-    from sid.trainer import train
+    from sid.loop.recipe import Recipe
+    from sid.loop.trainer import train
 
     start = Generator(toy.teacher(seed=5))
     recipe = Recipe(images=48, batch=8, stop_players={"critic": 0.0, "generator": 0.0}, save_seconds=1e9)

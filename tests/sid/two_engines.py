@@ -13,11 +13,11 @@ from unittest import mock
 import torch
 from torch.distributed.tensor import DTensor
 
-from benchmarks.components import methods
-from sid import state
-from sid.engine_settings import EngineSettings
+from benchmarks.suite.components import methods
 from sid.fault import Fault
+from sid.loop import state
 from sid.method import Batch, Player, Terms
+from sid.parallel.settings import EngineSettings
 from tests import toy
 from tests.sid import families
 
@@ -141,7 +141,7 @@ def in_threads(folder: Path, **told: Any) -> torch.Tensor:
 def coded(strategy: str, place: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Six steps with moments in a byte a number, at once and in two parts; small parameters too."""
     told = {**TOLD, "engine": EngineSettings(strategy=strategy, eight_bit=True)}
-    with mock.patch("sid.adam.SMALLEST", 32):
+    with mock.patch("sid.loop.adam.SMALLEST", 32):
         at_once = toy.weights(toy.distil(SID, options(SID), place / "coded", **told))
         interrupted(SID, place / "coded-cut", **told)
         in_two = toy.distil(SID, options(SID), place / "coded-cut", save_seconds=0.0, **told)

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks.job import SHARED_KINDS
-from benchmarks.plan import load_plan
+from benchmarks.suite.job import SHARED_KINDS
+from benchmarks.suite.plan import load_plan
 
 pytest.importorskip("snakemake_executor_plugin_slurm", reason="snakemake-executor-plugin-slurm is not installed")
 

@@ -14,8 +14,8 @@ import diffusers
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.components import teachers
-from benchmarks.released import describe
+from benchmarks.suite.components import teachers
+from benchmarks.suite.released import describe
 from tests.datasets.made_files import cifar, coco, png
 from tests.sid.teachers import tiny_pipelines as tiny
 from tests.sid.teachers.pickle_opcodes import module_tree, pickled

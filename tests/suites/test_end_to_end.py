@@ -19,8 +19,8 @@ import numpy as np
 import pytest
 import yaml
 
-from benchmarks import source
-from benchmarks.config import load_suite
+from benchmarks.suite import files
+from benchmarks.suite.config import load_suite
 from tests.suites import standins
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +74,7 @@ def rehearsal(captions: Path) -> dict[str, Any]:
     used = {whole.tasks[name].teacher for name in KEPT}
     protocols = {}
     for name in dict.fromkeys(whole.tasks[task].protocol for task in KEPT):
-        content = source.resolve("protocol", name).content
+        content = files.resolve("protocol", name).content
         few = {"samples": COUNT, "batch": 4}
         if "selection" in content:
             few["selection"] = {"trials": 2, "rule": "mean"}

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import source, tables
-from benchmarks.config import load_suite
-from benchmarks.layout import layout_of
-from benchmarks.plan import Plan, load_plan
-from benchmarks.published import published
-from benchmarks.released import released
+from benchmarks.suite import files
+from benchmarks.suite.config import load_suite
+from benchmarks.suite.plan import Plan, load_plan
+from benchmarks.suite.released import released
+from benchmarks.tables import rows as table_rows
+from benchmarks.tables.layout import layout_of
+from benchmarks.tables.published import published
 from sid.fault import Fault
 from tests import toys
 
@@ -27,11 +28,11 @@ LEFT_OUT = {("sd15-coco", "dmd"), ("sd15-coco", "teacher-sde")}
 pytestmark = pytest.mark.usefixtures("bare")
 
 
-@pytest.mark.parametrize("name", source.names("suite"))
+@pytest.mark.parametrize("name", files.names("suite"))
 def test_a_suite_plans_with_nothing_there_and_its_tables_have_its_rows(name: str) -> None:
     suite = load_suite(name)
     plan = Plan(suite)
-    rows = tables.build(layout_of(plan), {})
+    rows = table_rows.build(layout_of(plan), {})
     declared = [
         (task, entry, column)
         for task in suite.tasks

@@ -11,8 +11,8 @@ CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
 from benchmarks import lease
-from benchmarks.job import FILES
-from benchmarks.plan import load_plan
+from benchmarks.suite.job import FILES
+from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
 
 SUITE = str(config.get("suite", "mini"))

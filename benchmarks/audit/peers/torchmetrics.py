@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks import discrepancy
 from benchmarks.audit.peer import Call, Given, Peer, image_batches
 from benchmarks.audit.recipe import Recipe
+from benchmarks.metrics import mmd
 from benchmarks.metrics.inception_score import one_split
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Torchmetrics(Peer):
                     compared, chosen = (
                         part[torch.randperm(len(part))[:subset].numpy()] for part in (reference, images)
                     )
-                    values.append(discrepancy.polynomial(chosen, compared))
+                    values.append(mmd.polynomial(chosen, compared))
             return float(np.mean(values))
 
         return {"KernelInceptionDistance": Call(run, twin=twin)}

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.launch import DEATH_SIGNAL
+from benchmarks.machine.launch import DEATH_SIGNAL
 from benchmarks.speed.gpu.plan import Step
 
 POLL = 0.1

@@ -17,9 +17,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.job import SHARED
-from benchmarks.lease import FOLDER, VISIBLE
+from benchmarks.machine.lease import FOLDER, VISIBLE
 from benchmarks.speed.machine import command, facts
+from benchmarks.suite.job import SHARED
 from sid import atomic
 
 SUITE, TASK = "mini", "digits-cond"

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from sid.fault import Fault
-from sid.log import report
+from sid.loop.log import report
 from sid.teachers.latent import folder as folders
 
 

@@ -11,7 +11,7 @@ from sid.condition import Condition
 from sid.fault import Fault
 from sid.teachers.edm2 import Edm2
 from sid.teachers.edm_networks.edm2 import MpConv, MpFourier, mp_cat, mp_silu, mp_sum
-from sid.teachers.edm_pickle import import_file
+from sid.teachers.pickles.edm_pickle import import_file
 from tests.sid.teachers.pickle_opcodes import module_state, parameter, persistent, pickled, tensor
 
 TINY = {

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 
 from sid.fault import Fault
 from sid.teachers.edm import Edm
-from sid.teachers.edm_pickle import import_file
+from sid.teachers.pickles.edm_pickle import import_file
 from tests.sid.teachers.pickle_opcodes import (
     Global,
     New,
@@ -81,7 +81,7 @@ def test_torch_itself_writes_what_is_read(tmp_path):
             tmp_path / "state.pt",
             _use_new_zipfile_serialization=zipped,
         )
-        from sid.teachers.edm_pickle import read_file
+        from sid.teachers.pickles.edm_pickle import read_file
 
         value, opened = read_file(tmp_path / "state.pt")
         with opened:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sid.fault import Fault
-from sid.teachers.edm_pickle import import_file
+from sid.teachers.pickles.edm_pickle import import_file
 from tests.sid.teachers.pickle_opcodes import (
     Call,
     Global,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.components import teachers
+from benchmarks.suite.components import teachers
 from sid.discovery import UnknownName
 from sid.fault import Fault
 from tests.sid.teachers.tiny_pipelines import clip_encoder, unet

@@ -10,7 +10,7 @@ import diffusers
 import pytest
 import torch
 
-from benchmarks.components import teachers
+from benchmarks.suite.components import teachers
 from sid.condition import Condition
 from sid.denoiser import FEATURES, X0, Denoiser
 from sid.guidance import guided

@@ -1,0 +1,102 @@
+"""How fast a device multiplies matrices: measured on the user's own by `sidbench calibrate`, or from a table.
+
+The table holds the vendors' data sheets: peak rates of dense matrix products, without sparsity. Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from benchmarks.suite.job import SHARED
+from sid.discovery import UnknownName
+from sid.fault import Fault
+
+TERA = 1e12
+DEFAULT = "h100"
+CPU = "cpu"  # the miniatures' device in a calibration
+# Assumptions, not measurements: what a network reaches of a peak that is printed, and of a rate that was measured on
+# large products. Norms, activations, optimisers and small layers are why it is not all.
+OF_PEAK = {"bf16": 0.35, "tf32": 0.35, "fp32": 0.55}
+OF_MEASURED = 0.5
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Peak rates in TFLOP/s and memory in GB, as its data sheet prints them."""
+
+    title: str
+    fp32: float  # outside the matrix units
+    tf32: float
+    bf16: float  # summed in float32
+    memory: int
+
+
+GPUS: Mapping[str, Gpu] = {
+    "a40": Gpu("NVIDIA A40", 37.4, 74.8, 149.7, 48),
+    "a6000": Gpu("NVIDIA RTX A6000", 38.7, 77.4, 154.8, 48),
+    "a100": Gpu("NVIDIA A100 SXM 80 GB", 19.5, 156.0, 312.0, 80),
+    "a100-40": Gpu("NVIDIA A100 SXM 40 GB", 19.5, 156.0, 312.0, 40),
+    "h100": Gpu("NVIDIA H100 SXM", 67.0, 494.7, 989.4, 80),
+    "h100-pcie": Gpu("NVIDIA H100 PCIe", 51.2, 378.2, 756.5, 80),
+    "h200": Gpu("NVIDIA H200 SXM", 67.0, 494.7, 989.4, 141),
+    "l4": Gpu("NVIDIA L4", 30.3, 60.0, 121.0, 24),
+    "l40s": Gpu("NVIDIA L40S", 91.6, 183.0, 362.0, 48),
+    "rtx3090": Gpu("NVIDIA GeForce RTX 3090", 35.6, 35.6, 71.2, 24),
+    "rtx4090": Gpu("NVIDIA GeForce RTX 4090", 82.6, 82.6, 165.2, 24),
+}
+
+
+@dataclass(frozen=True)
+class Device:
+    """What hours are reckoned with."""
+
+    name: str
+    rates: Mapping[str, float]  # FLOPs a second that a network is assumed to reach, by precision
+    memory: float | None  # bytes; None where nobody knows
+    origin: str  # one sentence: where the rates come from, and what is assumed
+
+    def hours(self, flops: float, precision: str) -> float:
+        return flops / self.rates[precision] / 3600
+
+
+def tabulated(name: str) -> Device:
+    """A GPU of the table, or a Fault with the nearest name."""
+    if name not in GPUS:
+        raise UnknownName("GPU", name, GPUS)
+    gpu = GPUS[name]
+    rates = {kind: OF_PEAK[kind] * getattr(gpu, kind) * TERA for kind in ("fp32", "bf16")}
+    assumed = " and ".join(f"{OF_PEAK[kind]:.0%} of {getattr(gpu, kind):g} TFLOP/s in {kind}" for kind in rates)
+    origin = f"the table's {gpu.title}: {assumed} are assumed to be reached (peak rates of the data sheet)"
+    return Device(gpu.title, rates, gpu.memory * 1e9, origin)
+
+
+def calibration_file(results: str) -> Path:
+    return Path(results) / SHARED / "calibration.json"
+
+
+def calibrated(results: str) -> Device | None:
+    """The user's own device, where it was measured; a file that is no calibration is one sentence."""
+    path = calibration_file(results)
+    if not path.is_file():
+        return None
+    try:
+        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        measured = {kind: float(told["rates"][kind]) for kind in ("fp32", "bf16")}
+        name, memory = str(told["device"]), told["memory_bytes"]
+    except (ValueError, KeyError, TypeError):
+        raise Fault(f"{path} is no calibration: `sidbench calibrate` writes it anew") from None
+    if min(measured.values()) <= 0:
+        raise Fault(f"{path} has a rate that is not above 0: `sidbench calibrate` writes it anew")
+    rates = {kind: OF_MEASURED * rate for kind, rate in measured.items()}
+    said = ", ".join(f"{rate / TERA:.3g} TFLOP/s in {kind}" for kind, rate in measured.items())
+    origin = f"measured by `sidbench calibrate` on {name}: {said}; {OF_MEASURED:.0%} of it is assumed for networks"
+    return Device(name, rates, memory, origin)
+
+
+def chosen(gpu: str | None, results: str) -> Device:
+    """The GPU asked for, else the calibration, else the table's default."""
+    return tabulated(gpu) if gpu else calibrated(results) or tabulated(DEFAULT)

@@ -1,0 +1,263 @@
+"""Parameters, FLOPs and saved activations of the published networks: `python -m benchmarks.estimate.flops`.
+
+The real classes under their published configs on the meta device: no weights, no values, seconds. Matrix products and
+convolutions are counted, two FLOPs a multiply-add; all else is left out. A backward pass is taken for two forward ones.
+What a pass saves for its backward pass is counted in float32, attention as a fused kernel saves it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from benchmarks.estimate.published_networks import CLIP, DECODERS, LATENT, PIXELS, T5, TOKENS
+from benchmarks.suite import components
+from sid import atomic
+from sid.condition import Condition
+from sid.lora import adapt, adapter_parameters
+from sid.teachers.latent.networks import PixartNetwork, Sd3Network, UnetNetwork
+
+RECORD = Path(__file__).parent / "records" / "flops.json"
+PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "timm")
+RANK = 64  # of the adapters whose parameters are counted
+SHRINKS = 8  # an autoencoder's pixels a side of one latent
+FULL, EARLY = frozenset({"x0"}), frozenset({"features"})
+
+ADAPTERS = {"pixart": PixartNetwork, "sd3": Sd3Network}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--record", type=Path, default=RECORD)
+    args = parser.parse_args()
+    found: dict[str, Any] = {
+        "command": " ".join(["python -m benchmarks.estimate.flops", *sys.argv[1:]]),
+        "versions": {name: version(name) for name in PACKAGES},
+        "counted": "matrix products and convolutions, two FLOPs a multiply-add, one sample",
+        "adapter_rank": RANK,
+    }
+    for part in (networks, decoders, encoders, extractors):
+        found[part.__name__] = part()
+        print(part.__name__, ", ".join(found[part.__name__]), flush=True)
+    atomic.write_json(args.record, found)
+    print(args.record)
+    return 0
+
+
+def networks() -> dict[str, Any]:
+    """Every teacher's network at its published sizes."""
+    found = {}
+    for name, (family, kind, config, sources, sides, (channels, decoder, text, encoders)) in LATENT.items():
+        network = _diffusers(family, kind, config)
+        condition = _condition(text, network)
+        shapes: dict[int, tuple[int, ...]] = {side: (channels, side // SHRINKS, side // SHRINKS) for side in sides}
+        told = {"decoder": decoder, "text": list(text), "encoders": encoders}
+        found[name] = {"family": family, "sources": sources, **told, **_counted(network, shapes, condition)}
+    return found | pixels(PIXELS)
+
+
+def pixels(described: Mapping[str, Any]) -> dict[str, Any]:
+    """EDM's networks."""
+    found = {}
+    for name, (settings, sources) in described.items():
+        with torch.device("meta"):
+            network = components.teachers()["edm"].build(dict(settings)).network
+        side = settings["img_resolution"]
+        found[name] = {"family": "edm", "sources": sources, **_counted(network, {side: (3, side, side)}, Condition())}
+    return found
+
+
+def decoders() -> dict[str, Any]:
+    """The autoencoders' two halves."""
+    import diffusers
+
+    kind: Any = diffusers.AutoencoderKL
+    found = {}
+    for name, (channels, quantised, sides) in DECODERS.items():
+        with torch.device("meta"):
+            model = kind(
+                block_out_channels=(128, 256, 512, 512),
+                down_block_types=("DownEncoderBlock2D",) * 4,
+                up_block_types=("UpDecoderBlock2D",) * 4,
+                layers_per_block=2,
+                latent_channels=channels,
+                use_quant_conv=quantised,
+                use_post_quant_conv=quantised,
+            ).eval()
+        sizes = {}
+        for side in sides:
+            latent, image = (_meta(channels, side // SHRINKS, side // SHRINKS), _meta(3, side, side))
+            sizes[str(side)] = {
+                "decode": flops(partial(model.decode, latent, return_dict=False)),
+                "encode": flops(partial(model.encode, image, return_dict=False)),
+            }
+        found[name] = {"parameters": parameters(model), "sizes": sizes}
+    return found
+
+
+def encoders() -> dict[str, Any]:
+    """The text encoders, for one prompt."""
+    import transformers
+
+    found = {}
+    for name, (width, layers, heads) in CLIP.items():
+        config = transformers.CLIPTextConfig(
+            hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads
+        )
+        found[name] = _read(transformers.CLIPTextModel, config, TOKENS["clip"])
+    found["t5-xxl"] = _read(transformers.T5EncoderModel, transformers.T5Config(**T5), TOKENS["t5"])
+    return found
+
+
+def extractors() -> dict[str, Any]:
+    """The feature networks for one image, by the names of their extractors."""
+    from benchmarks.features.networks.inception import Inception
+
+    with torch.device("meta"):
+        inception = Inception().eval()
+    found = {}
+    known: dict[str, Any] = dict(components.extractors())
+    for name, extractor in known.items():
+        if name.startswith("inception"):
+            found[name] = {"parameters": parameters(inception), "flops": flops(lambda: inception(_meta(3, 299, 299)))}
+        elif name.startswith("clip"):
+            found[name] = _clip(extractor)
+        elif name == "dinov2":
+            with torch.device("meta"):
+                network = extractor._network().eval()
+            found[name] = {"parameters": parameters(network), "flops": flops(partial(network, _meta(3, 224, 224)))}
+        elif name == "image-reward":
+            found[name] = _reward(extractor)
+    return found
+
+
+def flops(call: Callable[[], Any]) -> int:
+    """Of one call without a gradient."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        call()
+    return int(counter.get_total_flops())
+
+
+def saved_bytes(network: nn.Module, call: Callable[[], Any]) -> int:
+    """What one call keeps for its backward pass, the weights left out; each storage once."""
+    own = {part.untyped_storage()._cdata for part in network.parameters()}
+    kept: dict[int, Any] = {}
+
+    def keep(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        kept[storage._cdata] = storage  # held, so that no other storage takes its place
+        return tensor
+
+    with _fused_attention(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        held = call()
+    del held
+    return sum(storage.nbytes() for place, storage in kept.items() if place not in own)
+
+
+class _Fused(torch.autograd.Function):
+    """What a fused attention keeps: its inputs and its output, never the matrix of scores."""
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        out = query.new_empty((*query.shape[:-1], value.shape[-1]))
+        ctx.save_for_backward(query, key, value, out)
+        return out
+
+
+@contextmanager
+def _fused_attention() -> Iterator[None]:
+    """On the meta device torch takes attention apart, as no GPU does."""
+    plain = nn.functional.scaled_dot_product_attention
+    nn.functional.scaled_dot_product_attention = lambda query, key, value, *_, **__: _Fused.apply(query, key, value)
+    try:
+        yield
+    finally:
+        nn.functional.scaled_dot_product_attention = plain
+
+
+def parameters(module: nn.Module) -> int:
+    return sum(part.numel() for part in module.parameters())
+
+
+def _meta(*shape: int) -> Tensor:
+    return torch.empty(1, *shape, device="meta")
+
+
+def _diffusers(family: str, kind: str, config: dict[str, Any]) -> nn.Module:
+    import diffusers
+
+    with torch.device("meta"):
+        return ADAPTERS.get(family, UnetNetwork)(getattr(diffusers, kind)(**config)).eval()
+
+
+def _condition(text: tuple[int, int, int], network: Any) -> Condition:
+    tokens, width, pooled = text
+    return Condition(
+        text=_meta(tokens, width),
+        pooled=_meta(pooled) if pooled else None,
+        time_ids=_meta(6) if isinstance(network, UnetNetwork) and pooled else None,
+    )
+
+
+def _counted(network: nn.Module, shapes: dict[int, tuple[int, ...]], condition: Condition) -> dict[str, Any]:
+    """A denoiser's network: a whole pass and one that stops at the features, at every size."""
+    sizes = {}
+    time = torch.ones(1, device="meta")
+    for side, shape in shapes.items():
+        x = _meta(*shape)
+        sizes[str(side)] = {
+            "sample": list(shape),
+            "forward": flops(partial(network, x, time, condition, FULL)),
+            "encoder": flops(partial(network, x, time, condition, EARLY)),
+            "saved_bytes": saved_bytes(network, partial(network, x, time, condition, FULL)),
+        }
+    found: dict[str, Any] = {"parameters": parameters(network), "sizes": sizes}
+    with torch.device("meta"):
+        adapt(network, RANK, 1.0)  # type: ignore[arg-type]
+    return found | {"adapters": sum(part.numel() for part in adapter_parameters(network))}
+
+
+def _read(kind: Any, config: Any, tokens: int) -> dict[str, Any]:
+    with torch.device("meta"):
+        model = kind(config).eval()
+        ids = torch.zeros(1, tokens, dtype=torch.long)
+    return {"parameters": parameters(model), "tokens": tokens, "flops": flops(lambda: model(ids))}
+
+
+def _clip(extractor: Any) -> dict[str, Any]:
+    """The image tower and the caption's: a score reads both."""
+    import open_clip
+
+    with torch.device("meta"):
+        model = open_clip.create_model(extractor.architecture, load_weights=False, device="meta").eval()
+        ids = torch.zeros(1, TOKENS["clip"], dtype=torch.long)
+    both = flops(lambda: (model.encode_image(_meta(3, extractor.side, extractor.side)), model.encode_text(ids)))
+    return {"parameters": parameters(model), "flops": both}
+
+
+def _reward(extractor: Any) -> dict[str, Any]:
+    """BLIP: the image tower, and the caption's with its cross-attention to the image."""
+    with torch.device("meta"):
+        network = extractor.build().eval()
+        ids = torch.zeros(1, TOKENS["blip"], dtype=torch.long)
+
+    def pair() -> None:
+        seen = network["vision"](_meta(3, extractor.side, extractor.side)).last_hidden_state
+        network["text"](ids, encoder_hidden_states=seen)
+
+    return {"parameters": parameters(network), "flops": flops(pair)}
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

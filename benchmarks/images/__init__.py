@@ -1,0 +1,1 @@
+"""Images as files: reading, archives, geometry and writing."""

@@ -1,0 +1,1 @@
+"""This machine and its scheduler: needs, doctor, lease, launch, Snakemake."""

@@ -1,0 +1,204 @@
+"""Opening what earlier jobs made: teachers, generators, pairs, and the data behind them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from benchmarks.data.open import open_dataset
+from benchmarks.hardware import here
+from benchmarks.suite import components
+from sid import generator
+from sid.condition import ClassLabels, Condition, Conditions, Unconditional
+from sid.data import Data
+from sid.draws import Draws
+from sid.fault import Fault
+from sid.generator import Generator
+from sid.method import TeacherFacts
+from sid.prompts import PromptCache, PromptConditions
+from sid.teachers.edm import fill
+
+if TYPE_CHECKING:
+    from benchmarks.dataset import Dataset
+    from benchmarks.run.latents import EncodedPairs
+    from sid.denoiser import Denoiser
+    from sid.teachers.latent.decoder import Decoder
+
+
+CAPTIONS = "captions"  # embedded, below a folder of latents
+
+
+def described_in(folder: Path, name: str) -> dict:
+    """A description beside the weights; one sentence when the folder holds none."""
+    try:
+        return json.loads((folder / name).read_text())
+    except OSError:
+        raise Fault(f"{folder} holds no {name}: it is no folder that sidbench made") from None
+    except ValueError:
+        raise Fault(f"{folder / name} is no JSON: the file is damaged") from None
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What teacher.json, or a generator's description, says of the teacher beside its network."""
+
+    family: str
+    data: str | None
+    conditional: bool
+    source: str | None = None  # of a published model
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    resolution: int | None = None
+    dropout: float = 0.0
+    own: Mapping[str, Any] = field(default_factory=dict)  # what a published model's family is told
+
+    @classmethod
+    def of(cls, folder: Path, name: str = "teacher.json") -> Origin:
+        described = described_in(folder, name)
+        return cls(**{entry.name: described[entry.name] for entry in fields(cls) if entry.name in described})
+
+    @property
+    def dataset(self) -> Dataset:
+        """The data it was trained on, where the suite says which."""
+        if self.data is None:
+            raise Fault(f"the teacher of the family {self.family} names no data set, so there are no real images")
+        return open_dataset(self.data)
+
+    @property
+    def text(self) -> bool:
+        return components.teachers()[self.family].text
+
+    @property
+    def label(self) -> str:
+        """What a method's defaults are chosen by."""
+        return (self.data or "").partition("@")[0] or self.family
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What a generator's description tells of its teacher, so that it can be sampled without it."""
+        told = {"source": self.source, "resolution": self.resolution} if self.source is not None else {}
+        return {"data": self.data, "conditional": self.conditional, **told}
+
+    @property
+    def place(self) -> Path | None:
+        """Where a published pipeline lies."""
+        return Path(self.source) if self.source is not None else None
+
+
+def open_teacher(folder: Path, prompts: Path | None = None) -> tuple[Denoiser, Data]:
+    """A teacher with its conditions: labels by its data's own frequencies, or a list of prompts."""
+    origin = Origin.of(folder)
+    family: Any = components.teachers()[origin.family]
+    if (folder / "network.safetensors").is_file():
+        teacher = family.build(dict(origin.settings))
+        fill(teacher.network, folder)
+        teacher = teacher.eval().requires_grad_(False)
+    else:
+        teacher = family.load(origin.place, **origin.own)
+    return teacher, data_of(origin, prompts, teacher)
+
+
+def teacher_facts(folder: Path) -> TeacherFacts:
+    """What a method may know of a teacher on disk."""
+    origin = Origin.of(folder)
+    family = components.teachers()[origin.family]
+    return TeacherFacts(
+        name=str(folder),
+        process=family.process,
+        conditional=origin.conditional,
+        text=family.text,
+        guidance=origin.conditional and (origin.dropout > 0 or (family.text and origin.source is not None)),
+        features=family.features,
+        augment=family.augment,
+        real=origin.data is not None,
+    )
+
+
+def open_generator(folder: Path, prompts: Path | None = None) -> tuple[Generator, Data]:
+    """A distilled generator, with the conditions it was trained with."""
+    described = described_in(folder, "generator.json")
+    blank = components.teachers()[described["family"]].build(described["settings"])
+    return generator.load(folder, blank), data_of(Origin.of(folder, "generator.json"), prompts, blank)
+
+
+def data_of(origin: Origin, prompts: Path | None, denoiser: Denoiser) -> Data:
+    """What every player gets: conditions and the samples' shape."""
+    return Data(_conditions(origin, prompts, denoiser), _shape(origin, denoiser))
+
+
+def _conditions(origin: Origin, prompts: Path | None, denoiser: Denoiser) -> Conditions:
+    if origin.text:
+        return PromptConditions(PromptCache(prompts)) if prompts is not None else Unconditional()
+    if not origin.conditional:
+        return Unconditional()
+    if origin.data is not None:
+        return ClassLabels(torch.from_numpy(origin.dataset.labels("train")))
+    # A published model whose data are not at hand: every class as often, as its own samplers draw them.
+    return ClassLabels(torch.arange(int((denoiser.settings or {})["label_dim"])))
+
+
+def _shape(origin: Origin, denoiser: Denoiser) -> tuple[int, ...]:
+    if origin.source is None:
+        return origin.dataset.shape
+    if origin.resolution is not None:
+        opened = decoder_of(origin)
+        assert opened is not None
+        return opened.sample_shape(origin.resolution)
+    settings = denoiser.settings or {}
+    return (settings["img_channels"], settings["img_resolution"], settings["img_resolution"])
+
+
+def decoder_of(origin: Origin) -> Decoder | None:
+    """From a latent model's latents to images; None for models of pixels."""
+    if origin.source is None or origin.resolution is None:
+        return None
+    family: Any = components.teachers()[origin.family]
+    return family.decoder(origin.place).to(here())
+
+
+def real_images(origin: Origin, prompts: Path | None = None) -> Callable[[Draws], tuple[torch.Tensor, Condition]]:
+    """Training images in [-1, 1] with their labels or captions, drawn with replacement."""
+    dataset = origin.dataset
+    pixels = torch.from_numpy(dataset.images("train"))
+    labels = torch.from_numpy(dataset.labels("train")) if origin.conditional and not origin.text else None
+    cache = PromptCache(prompts) if origin.text and prompts is not None else None
+    rows = cache.positions(dataset.captions("train")) if cache is not None else []
+
+    def draw(draws: Draws) -> tuple[torch.Tensor, Condition]:
+        chosen = (draws.uniform("real") * len(pixels)).long()
+        condition = Condition() if labels is None else Condition(labels=labels[chosen])
+        if cache is not None:
+            condition = cache.condition([rows[index] for index in chosen.tolist()])
+        return pixels[chosen].float() / 127.5 - 1, condition
+
+    return draw
+
+
+def encoded_pairs(folder: Path) -> EncodedPairs:
+    """Real latents with their captions, as `sidbench prepare SUITE latents/...` has encoded them."""
+    from benchmarks.run.latents import EncodedPairs, LatentCache
+
+    return EncodedPairs(LatentCache(folder), PromptCache(folder / CAPTIONS))
+
+
+def teacher_pairs(
+    folder: Path, prompts: Path | None = None
+) -> Callable[[Draws], tuple[torch.Tensor, torch.Tensor, Condition]]:
+    """Prepared pairs of noise and teacher image, drawn with replacement."""
+    from safetensors.torch import load_file
+
+    held = load_file(folder / "pairs.safetensors")
+    cache = PromptCache(prompts) if prompts is not None else None
+
+    def draw(draws: Draws) -> tuple[torch.Tensor, torch.Tensor, Condition]:
+        chosen = (draws.uniform("pairs") * len(held["noise"])).long()
+        condition = Condition(labels=held["labels"][chosen]) if "labels" in held else Condition()
+        if cache is not None:
+            condition = cache.condition(held["prompts"][chosen].tolist())
+        return held["noise"][chosen], held["images"][chosen], condition
+
+    return draw

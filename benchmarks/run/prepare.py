@@ -1,0 +1,161 @@
+"""Shared artefacts, each made once for all suites: teachers, feature networks, prompt embeddings, teacher's pairs."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from tqdm import tqdm
+
+from benchmarks.data.open import open_dataset
+from benchmarks.datafile import placed
+from benchmarks.hardware import here
+from benchmarks.models import PICKLED, place_of
+from benchmarks.run import embeddings
+from benchmarks.run.artefacts import CAPTIONS, Origin, data_of, described_in, open_teacher, real_images
+from benchmarks.run.record import rates, recipe, sha256, write_record
+from benchmarks.suite import components
+from benchmarks.suite.protocol import Prompts, PromptSource
+from sid import atomic, pretrain, sampling
+from sid.draws import Draws, key
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.suite.job import Job
+
+
+BATCH = 1000  # images a teacher samples at a time
+
+
+def prepare(job: Job, command: str, quiet: bool = False) -> None:
+    """Makes a shared artefact; the record is written last."""
+    if job.kind == "teacher":
+        (_open if job.params.get("source") else _teach)(job, command, quiet)
+        return
+    started = time.monotonic()
+    if job.kind == "extractor":
+        components.extractors()[job.params["name"]].train(job.folder, job.params["seed"])
+    elif job.kind == "prompts":
+        told = job.params["prompts"]
+        embeddings.cache(job.folder, job.params, (Prompts if "count" in told else PromptSource)(**told))
+    elif job.kind == "latents":
+        _encode(job)
+    else:
+        _pair(job)
+    write_record(job, command, time.monotonic() - started)
+
+
+def _teach(job: Job, command: str, quiet: bool) -> None:
+    """Trains a miniature teacher on real data."""
+    from safetensors.torch import save
+
+    params = job.params
+    dataset = open_dataset(params["data"])
+    family = components.teachers()[params["family"]]
+    classes = dataset.classes if params["conditional"] and not family.text else 0
+    # A network of text takes its shape from its own config; one of classes from its data.
+    settings = (
+        params["network"] if family.text else {"shape": list(dataset.shape), "classes": classes, **params["network"]}
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(params["seed"], "teacher") % 2**63)
+        blank = family.build(dict(settings))
+    options = pretrain.Settings(**params["options"])
+    described = {
+        "family": params["family"],
+        "settings": settings,
+        "data": params["data"],
+        "conditional": params["conditional"],
+        "dropout": options.dropout,
+        "digest": job.digest,
+    }
+    origin = Origin(**{name: value for name, value in described.items() if name != "digest"})
+    prompts = _training_captions(Path(params["state"]), params["data"]) if family.text else None
+    data = data_of(origin, prompts, blank)
+    data.real = real_images(origin, prompts)
+    trained = pretrain.pretrain(blank, options, data, recipe(params), Path(params["state"]), quiet)
+    network = trained.generator.denoiser.network
+    atomic.write_bytes(job.folder / "network.safetensors", save(network.state_dict()))
+    atomic.write_json(job.folder / "teacher.json", described)
+    write_record(job, command, trained.seconds, trained.peak_memory, **rates(trained))
+
+
+def _training_captions(state: Path, data: str) -> Path:
+    """The data set's own captions as the miniature's words, which cost nothing to encode again."""
+    encoder = embeddings.encoder_of("", None, data)
+    listed = embeddings.prompt_list(PromptSource(data=data, split="train"))
+    return embeddings.prompts.cache_prompts(encoder, listed, state / "captions", "float32").folder
+
+
+def _open(job: Job, command: str, quiet: bool) -> None:
+    """Looks a published model over and says where it lies; a .pkl becomes safetensors here, and none of it runs."""
+    params, started = job.params, time.monotonic()
+    family: Any = components.teachers()[params["family"]]
+    place, settings, weights = place_of(params["source"]), {}, {}
+    if place.suffix in PICKLED:
+        from sid.teachers.pickles.edm_pickle import import_file
+
+        if not place.is_file():
+            raise Fault(f"there is no {place} (the teacher '{params['name']}' is read from that file)")
+        weights = {"source": import_file(place, job.folder)["source"]["sha256"]}
+        settings = described_in(job.folder, "teacher.json")["settings"]
+    elif family.text:
+        family.check(place)
+    else:
+        settings = family.load(place).settings
+        weights = {"network": sha256(place / "network.safetensors")}
+    described = {
+        "family": params["family"],
+        "source": params["source"],
+        "settings": settings,
+        "own": params["settings"],
+        "resolution": params["resolution"],
+        "data": params["data"],
+        "conditional": params["conditional"],
+        "digest": job.digest,
+    }
+    atomic.write_json(job.folder / "teacher.json", described)
+    write_record(job, command, time.monotonic() - started, weights=weights)
+
+
+def _encode(job: Job) -> None:
+    """Real images with captions in a latent teacher's space: no training step runs an encoder."""
+    from benchmarks.data.pairs import open_pairs
+    from benchmarks.run.latents import write_latents
+    from sid.prompts import write_cache
+
+    params = job.params
+    family: Any = components.teachers()[params["family"]]
+    pairs, side = open_pairs(placed(Path(params["pairs"]))), params["resolution"]
+    told = family.time_ids(side, side)
+    device = here()
+    encoder = family.text_encoder(params["source"]).to(device)
+    write_cache(job.folder / CAPTIONS, encoder, pairs.captions, params["dtype"], told)
+    decoder = family.decoder(params["source"]).to(device)
+    with tqdm(total=len(pairs.images), desc="encoding", unit="image", disable=None) as bar:
+        write_latents(job.folder, decoder, params["source"], pairs.images, side, params["dtype"], progress=bar)
+
+
+def _pair(job: Job) -> None:
+    """Noise with the teacher's images from it, at full steps: for methods that regress on such pairs."""
+    from safetensors.torch import save
+
+    params = job.params
+    prompts = Path(params["prompts_folder"]) if "prompts_folder" in params else None
+    teacher, data = open_teacher(Path(params["teacher_folder"]), prompts)
+    like = torch.empty(0, device=here())
+    sampler = sampling.from_teacher(teacher.to(like.device), params["steps"], params.get("kappa", 1.0))
+    parts: dict[str, list[torch.Tensor]] = {"noise": [], "images": []}
+    for first in range(0, params["count"], BATCH):
+        draws = Draws(params["seed"], 0, range(first, min(first + BATCH, params["count"])), "pairs")
+        condition = data.conditions.draw(draws).to(like)
+        parts["noise"].append(draws.normal("z0", data.sample_shape, like))
+        parts["images"].append(sampler(draws, condition, data.sample_shape, like))
+        if condition.labels is not None:
+            parts.setdefault("labels", []).append(condition.labels)
+        if condition.text is not None:
+            parts.setdefault("prompts", []).append(torch.tensor(data.conditions.positions(draws)))  # type: ignore[attr-defined]
+    tensors = {name: torch.cat(held).cpu() for name, held in parts.items()}
+    atomic.write_bytes(job.folder / "pairs.safetensors", save(tensors))

@@ -1,0 +1,109 @@
+"""The record beside every artefact: what made it, from what, on what, and the command that makes it again."""
+
+from __future__ import annotations
+
+import platform
+import subprocess
+from collections.abc import Mapping
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sid import atomic
+from sid.loop.recipe import Adapters, Recipe
+
+if TYPE_CHECKING:
+    from benchmarks.suite.job import Job
+    from sid.loop.trainer import Trained
+
+
+PACKAGES = ("torch", "numpy", "scipy", "diffusers", "transformers", "scikit-learn", "snakemake", "sidbench")
+
+
+def record(job: Job, command: str, seconds: float, peak_memory: int, **measured: Any) -> dict[str, Any]:
+    """Where a number comes from and what it cost."""
+    commit, dirty = _commit()
+    return {
+        "command": command,
+        "digest": job.digest,
+        "recipe": {name: value for name, value in job.params.items() if name not in ("folder", "state")},
+        "versions": dict(job.versions),
+        "seed": job.params.get("seed"),
+        "commit": commit,
+        "dirty": dirty,
+        "packages": _packages(),
+        "device": device_name(),
+        "seconds": round(seconds, 3),
+        "device_hours": round(seconds / 3600, 6),
+        "peak_memory_bytes": peak_memory,
+        **measured,
+    }
+
+
+def write_record(job: Job, command: str, seconds: float, peak_memory: int = 0, **measured: Any) -> None:
+    """The record into the job's folder: the last file that a job writes."""
+    atomic.write_json(job.folder / "record.json", record(job, command, seconds, peak_memory, **measured))
+
+
+def recipe(params: Mapping[str, Any]) -> Recipe:
+    """The training loop's settings, back from plain data."""
+    told = dict(params["recipe"])
+    student = Adapters(**told["student"]) if told.get("student") else None
+    return Recipe(**{**told, "observe": tuple(told["observe"]), "student": student})
+
+
+def rates(trained: Trained) -> dict[str, Any]:
+    """What a training cost."""
+    return {
+        "images": trained.images,
+        "images_per_second": round(trained.images / max(trained.seconds, 1e-9), 1),
+        "network_passes": trained.passes,
+    }
+
+
+def sha256(path: Path) -> str:
+    """Of a file's bytes, read in pieces."""
+    import hashlib
+
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@lru_cache
+def device_name() -> str:
+    """The accelerator's model, or the processor's."""
+    import torch
+
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
+
+
+def _packages() -> dict[str, str]:
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _commit() -> tuple[str, bool]:
+    """The checkout's commit and whether files differ from it; outside a checkout, neither is known."""
+    here = Path(__file__).parents[2]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=20, check=True
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
+    except (OSError, subprocess.SubprocessError):
+        return "unknown", False

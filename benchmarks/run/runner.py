@@ -1,0 +1,263 @@
+"""A whole run in one process: train, sample, score. Images are scored in portions, so that many fit a small machine."""
+
+from __future__ import annotations
+
+import io
+import json
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from benchmarks.hardware import here
+from benchmarks.images.writing import through_jpeg
+from benchmarks.run import embeddings
+from benchmarks.run import samples as samplings
+from benchmarks.run.artefacts import (
+    Origin,
+    decoder_of,
+    encoded_pairs,
+    open_generator,
+    open_teacher,
+    real_images,
+    teacher_pairs,
+)
+from benchmarks.run.record import rates, recipe, sha256, write_record
+from benchmarks.scoring.portions import Scorer
+from benchmarks.suite import components
+from benchmarks.suite.checks import options_of
+from benchmarks.suite.job import SHARED
+from sid import atomic, generator, sampling
+from sid.fault import Fault
+from sid.generator import Generator
+from sid.loop.log import report
+from sid.parallel.settings import EngineSettings, first_process
+
+if TYPE_CHECKING:
+    from benchmarks.suite.config import Suite
+    from benchmarks.suite.job import Job
+    from benchmarks.suite.plan import Plan
+    from benchmarks.suite.protocol import Protocol
+    from sid.condition import Conditions
+    from sid.data import Data
+    from sid.loop.trainer import Trained
+
+
+GRID = 64  # samples kept for the report: the first sample indices, never chosen
+
+
+@dataclass
+class Source:
+    """Where a run's images come from, by sample index."""
+
+    sampler: sampling.Sampler
+    conditions: Conditions
+    shape: tuple[int, ...]
+    steps: int
+    captions: embeddings.Captions | None = None
+    decode: Callable[[torch.Tensor], torch.Tensor] | None = None
+    device: str = field(default_factory=here)
+    bound: bool = True  # to the protocol's size; a published generator makes pictures of its own
+
+    def portions(
+        self, protocol: Protocol, seed: int, asked: range | None = None
+    ) -> Iterator[tuple[np.ndarray, list[str]]]:
+        """Images with their captions, as many at a time as the protocol says; of these sample indices, or of all."""
+        asked = range(protocol.samples) if asked is None else asked
+        for first in range(asked.start, asked.stop, protocol.batch):
+            indices = range(first, min(first + protocol.batch, asked.stop))
+            made = sampling.generate(
+                self.sampler,
+                self.conditions,
+                self.shape,
+                indices,
+                seed,
+                len(indices),
+                self.device,
+                self.decode,
+                protocol.rules.quantiser,
+            )
+            if self.bound and protocol.rules.size not in (None, made.shape[-1]):
+                raise Fault(
+                    f"the model makes pictures of {made.shape[-1]} pixels, and the protocol {protocol.name} scores "
+                    f"those of {protocol.rules.size}: give the teacher that resolution, or name another protocol"
+                )
+            made = through_jpeg(made) if protocol.rules.file == "jpeg-75" else made
+            yield made, self.captions.of(indices) if self.captions is not None else []
+
+
+def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
+    """Trains (unless it is a control), samples and scores; the record is written last."""
+    started = time.monotonic()
+    params = job.params
+    protocol = plan.suite.protocols[params["protocol"]]
+    store = Path(plan.results) / SHARED / "features"
+    scorer = Scorer(protocol, params["extractors"], here(), plan.suite.random_weights, store)
+    trained = None
+    if params.get("control") == "heldout":
+        scored, steps = samplings.of_dataset(params["data"], protocol, scorer, GRID), 0
+    else:
+        if "method" in params:
+            trained, source = _distil(job, plan.suite, scorer, quiet)
+        elif "released" in params:
+            source = _released(job, protocol)
+        else:
+            source = _control(job, protocol)
+        samples = Path(params["state"]) / "samples"
+        if not first_process():
+            samplings.help_out(source, protocol, scorer, samples, GRID)
+            return
+        scored, steps = samplings.of_source(source, protocol, scorer, GRID, samples), source.steps
+    scores = {
+        "suite": plan.suite.name,
+        "task": params["task"],
+        "entry": params["entry"],
+        "label": params["label"],
+        "method": params.get("method", params.get("control", "released")),
+        "steps": steps,
+        "seed": params["seed"],
+        "digest": job.digest,
+        "images": scored.count,
+        "metrics": scored.metrics,
+        "unavailable": scorer.unavailable,
+    }
+    if plan.suite.random_weights is not None:
+        scores["random_weights"] = plan.suite.random_weights
+    _write_samples(job.folder / "samples.npz", scored.images, scored.captions)
+    atomic.write_json(job.folder / "scores.json", scores)
+    seconds = time.monotonic() - started if trained is None else trained.seconds
+    weights = dict(scorer.weights)
+    if (network := Path(params.get("teacher", "")) / "network.safetensors").is_file():
+        weights["teacher"] = sha256(network)
+    peak = trained.peak_memory if trained else 0
+    told = {"notes": notes} if (notes := _notes(params, protocol)) else {}
+    write_record(job, command, seconds, peak, weights=weights, **told, **(rates(trained) if trained else {}))
+
+
+def _notes(params: Any, protocol: Protocol) -> list[str]:
+    """Where these images come about otherwise than the protocol's source made them."""
+    said = []
+    if protocol.rules.seeding == "batch":
+        said.append(f"noise is drawn by sample index; the protocol's source draws it per batch of {protocol.batch}")
+    own = params.get("released", {}).get("resolution")
+    if own is not None and protocol.rules.size not in (None, own):
+        said.append(
+            f"pictures of {own} pixels, as the generator was published; the protocol says {protocol.rules.size}"
+        )
+    return said
+
+
+def _control(job: Job, protocol: Protocol) -> Source:
+    """The teacher at full steps, or its network as a one-step generator."""
+    params = job.params
+    folder = Path(params["teacher"])
+    teacher, data = open_teacher(folder)
+    teacher = teacher.to(here())
+    if params["control"] == "teacher":
+        told = params.get("sampling", {})
+        churn = sampling.Churn(**told["churn"]) if "churn" in told else None
+        sampler = sampling.from_teacher(teacher, params["steps"], told.get("kappa", 1.0), told.get("sampler"), churn)
+        return _source(sampler, params["steps"], data, Origin.of(folder), params, protocol)
+    return _source(sampling.from_generator(Generator(teacher)), 1, data, Origin.of(folder), params, protocol)
+
+
+def _released(job: Job, protocol: Protocol) -> Source:
+    """A published generator with its own text encoders and autoencoder."""
+    from benchmarks.released_source import data_and_decoder
+    from benchmarks.suite.released import describe, open_released
+
+    described = describe(job.params["released"]["name"])
+    opened = open_released(described, imports=Path(job.params["state"]))
+    conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
+    sampler = sampling.from_generator(opened.generator.to(here()))
+    return Source(sampler, conditions, shape, described.steps, captions, decode, bound=False)
+
+
+def _source(
+    sampler: sampling.Sampler, steps: int, data: Data, origin: Origin, params: Any, protocol: Protocol
+) -> Source:
+    """Conditions by the protocol's captions where the model reads text, else by the teacher's labels."""
+    decode = decoder_of(origin)
+    if "captions" not in params:
+        return Source(sampler, data.conditions, data.sample_shape, steps, decode=decode)
+    assert protocol.prompts is not None
+    captions = embeddings.captions(Path(params["captions"]), protocol.prompts)
+    return Source(sampler, captions.conditions, data.sample_shape, steps, captions, decode)
+
+
+def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Trained, Source]:
+    """Trains the student and writes it with its curve."""
+    from sid.loop.trainer import train  # and with it torch's checkpoints and shards: other jobs start without them
+
+    params = job.params
+    method = components.methods()[params["method"]]
+    options = options_of(suite, params["task"], params["entry"])
+    protocol, folder = scorer.protocol, Path(params["teacher"])
+    origin = Origin.of(folder)
+    prompts = Path(params["prompts"]) if "prompts" in params else None
+    teacher, data = open_teacher(folder, prompts)
+    needs = method.needs_of(options)
+    if "real" in needs:
+        data.real = encoded_pairs(Path(params["latents"])) if "latents" in params else real_images(origin, prompts)
+    if "pairs" in needs:
+        data.pairs = teacher_pairs(Path(params["pairs"]), prompts)
+
+    def source(student: Generator) -> Source:
+        sampler = sampling.from_generator(student)
+        return _source(sampler, student.chain.steps, data, origin, params, protocol)
+
+    def observe(images: int, student: Generator) -> dict[str, float]:
+        seen = None
+        for made, captions in source(student).portions(protocol, protocol.seed):
+            seen = scorer.look(made, captions, seen)
+        assert seen is not None
+        return scorer.values(seen)
+
+    start = open_generator(Path(params["init"]))[0] if "init" in params else None
+    trained = train(
+        method,
+        options,
+        teacher,
+        data,
+        recipe(params),
+        Path(params["state"]),
+        (observe,),
+        identity=job.digest,
+        quiet=quiet,
+        start=start,
+        engine=EngineSettings(**params["engine"]),
+        everywhere=True,
+    )
+    if first_process():
+        _write_student(trained, job, method.name, origin)
+    return trained, source(trained.generator)
+
+
+def _write_student(trained: Trained, job: Job, method: str, origin: Origin) -> None:
+    generator.save(trained.generator, job.folder, {"method": method, "digest": job.digest, **origin.facts})
+    _write_adapters(trained.generator, job)
+    curve = "".join(json.dumps(row) + "\n" for row in trained.curve)
+    atomic.write_text(job.folder / "curve.jsonl", curve)
+
+
+def _write_adapters(student: Generator, job: Job) -> None:
+    """A student of adapters over a published pipeline also leaves as what `load_lora_weights` reads."""
+    from sid.lora import adapter_parameters
+    from sid.teachers.latent.adapters import write_adapters
+
+    if adapter_parameters(student) and components.teachers()[student.denoiser.family].text:
+        try:
+            write_adapters(student.denoiser, job.folder)
+        except Fault as fault:  # a network that diffusers reads no adapters for: the folded weights are all there is
+            report(" ".join(fault.sentences))
+
+
+def _write_samples(path: Path, images: np.ndarray, captions: list[str]) -> None:
+    held = io.BytesIO()
+    told = {"captions": np.array(captions)} if captions else {}
+    np.savez_compressed(held, images=images, **told)  # type: ignore[arg-type]
+    atomic.write_bytes(path, held.getvalue())

@@ -1,0 +1,1 @@
+"""Images in, scores out: one engine for runs and for the command line."""

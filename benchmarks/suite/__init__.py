@@ -1,0 +1,1 @@
+"""A suite file, read strictly and turned into jobs with digests."""

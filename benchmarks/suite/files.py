@@ -1,0 +1,150 @@
+"""Suite and protocol files: found by name, read safely, merged with what they extend, each key with its origin."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from benchmarks.suite.strict import Location, unknown
+from sid.fault import Fault
+
+HERE = Path(__file__).parents[1]
+
+
+@dataclass
+class Source:
+    """The merged content and, for every key that came from elsewhere, the file it stands in."""
+
+    file: Path
+    content: dict[str, Any]
+    origins: dict[Location, tuple[Path, int]] = field(default_factory=dict)  # path -> (file, leading parts to drop)
+
+    def sentence(self, at: Location, what: str) -> str:
+        """One fault, with the file and the path where the user finds it."""
+        file, drop = self.file, 0
+        for length in range(len(at), 0, -1):
+            if at[:length] in self.origins:
+                file, drop = self.origins[at[:length]]
+                break
+        path = ".".join(at[drop:])
+        return f"{shown(file)}: {path}: {what}" if path else f"{shown(file)}: {what}"
+
+    def graft(self, at: Location, other: Path, content: dict[str, Any]) -> None:
+        """Puts another file's content under a key of this one."""
+        here = self.content
+        for part in at[:-1]:
+            here = here.setdefault(part, {})
+        here[at[-1]] = content
+        self.origins[at] = (other, len(at))
+
+
+def shown(file: Path) -> str:
+    """A path as the user would write it."""
+    try:
+        return str(file.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(file)
+
+
+def names(kind: str) -> list[str]:
+    """The files of a kind ("suite", "protocol") that ship with the project."""
+    return sorted(file.stem for file in (HERE / f"{kind}s").glob("*.yaml"))
+
+
+def find(kind: str, name: str) -> Path:
+    """The file of a shipped name, or the file itself where a path is given."""
+    if name.endswith((".yaml", ".yml")) or "/" in name:
+        if not Path(name).is_file():
+            raise Fault(f"there is no {kind} file '{name}'")
+        return Path(name)
+    if name not in names(kind):
+        raise Fault(unknown(kind, name, names(kind)))
+    return HERE / f"{kind}s" / f"{name}.yaml"
+
+
+def read(file: Path) -> dict[str, Any]:
+    """One YAML file as a mapping. Nothing in it is ever executed."""
+    try:
+        content = _Loader(file.read_text(encoding="utf-8")).get_single_data()
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise Fault(f"{shown(file)}: is no valid YAML{where}: {error.problem}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise Fault(f"{shown(file)}: is no valid YAML: {error}") from None
+    except OSError as error:
+        raise Fault(f"{shown(file)}: cannot be read: {error.strerror}") from None
+    if not isinstance(content, dict):
+        raise Fault(f"{shown(file)}: must be a section of keys, not {type(content).__name__}")
+    return content
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader, refusing a key that stands twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        seen = set()
+        for key_node, _ in node.value:
+            if not isinstance(key_node, yaml.ScalarNode) or key_node.tag == "tag:yaml.org,2002:merge":
+                continue
+            if key_node.value in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key '{key_node.value}' stands twice", key_node.start_mark
+                )
+            seen.add(key_node.value)
+        return super().construct_mapping(node, deep)
+
+
+def resolve(kind: str, name: str) -> Source:
+    """A file with all that it extends: sections are merged key by key, lists replaced, a null takes a key away."""
+    file = find(kind, name)
+    merged = Source(file, {})
+    for origin, content in _lineage(kind, file, ()):
+        _merge(merged, merged.content, content, origin, ())
+    return merged
+
+
+def laid_over(base: Source, content: dict[str, Any], origin: Path) -> dict[str, Any]:
+    """What a file with that content would be if it extended the base."""
+    _merge(base, base.content, content, origin, ())
+    return base.content
+
+
+def _lineage(kind: str, file: Path, below: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
+    """The files that one is made of, itself last; of several parents the later one wins."""
+    if any(file.resolve() == seen.resolve() for seen in below):
+        raise Fault(f"{shown(below[-1])}: extends: comes back to itself")
+    content = read(file)
+    told = content.get("extends")
+    parents = told if isinstance(told, list) else [] if told is None else [told]
+    found: list[tuple[Path, dict[str, Any]]] = []
+    for parent in parents:
+        try:
+            other = find(kind, _beside(file, str(parent)))
+        except Fault as fault:
+            raise Fault([f"{shown(file)}: extends: {sentence}" for sentence in fault.sentences]) from None
+        found += _lineage(kind, other, (*below, file))
+    return [*found, (file, content)]
+
+
+def _beside(file: Path, parent: str) -> str:
+    """A path in `extends` is relative to the file that says it."""
+    return str(file.parent / parent) if parent.endswith((".yaml", ".yml")) else parent
+
+
+def _merge(merged: Source, into: dict[str, Any], content: dict[Any, Any], origin: Path, at: Location) -> None:
+    for key, value in content.items():
+        here = (*at, str(key))
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(merged, into[key], value, origin, here)
+            continue
+        for inner in [inner for inner in merged.origins if inner[: len(here)] == here]:
+            del merged.origins[inner]
+        if value is None and key in into:
+            del into[key]
+            continue
+        into[key] = value
+        merged.origins[here] = (origin, 0)

@@ -1,0 +1,132 @@
+"""How a score is taken: what a protocol file fixes, so that two numbers can be compared."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from benchmarks.suite.strict import Count, Name, Number, Strict, Whole, numbers, unknown
+
+
+class Geometry(Strict):
+    """Crop and resize before the network's own."""
+
+    crop: Literal["none", "centre"] = Field("none", description="centre: to the short side")
+    side: Whole = Field(0, description="pixels of the square it is resized to; 0: as it is")
+    filter: Literal["lanczos", "bicubic", "bilinear", "box"] = "lanczos"
+
+
+class Rules(Strict):
+    """How noise, pixels and files come about, where a published number depends on it."""
+
+    size: Count | None = Field(None, description="pixels a side of what the models make; others are refused")
+    seeding: Literal["image", "batch"] = Field(
+        "image",
+        description="how the source draws noise; here it is drawn by sample index, and the table says so",
+    )
+    quantiser: Literal["round", "truncate"] = Field("round", description="float to uint8, see sid.sampling.to_uint8")
+    file: Literal["lossless", "jpeg-75"] = Field("lossless", description="what the images pass before they are scored")
+
+
+class PromptSource(Strict):
+    """Where prompts come from: one of the three."""
+
+    name: Name | None = Field(None, description="a published list of `sidbench data`")
+    data: str | None = Field(None, description="a data set whose captions they are, each once")
+    split: str = Field("train", description="of that data set")
+    file: str | None = Field(None, description="a text file, one prompt a line")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the text file; empty where nobody states it")
+
+    @model_validator(mode="after")
+    def _one(self) -> PromptSource:
+        if sum(part is not None for part in (self.name, self.data, self.file)) != 1:
+            raise ValueError("must name exactly one of name, data and file")
+        return self
+
+
+class Prompts(PromptSource):
+    """Captions, one per image, in this order; outer blanks are part of them. A shorter list starts again."""
+
+    count: Count
+
+
+class Selection(Strict):
+    """Which number of several is the published one."""
+
+    trials: Count = 1
+    rule: Literal["single", "mean", "minimum"] = "single"
+
+
+class Reference(Strict):
+    """The images that a metric compares with."""
+
+    data: str
+    split: str
+
+
+class Column(Strict):
+    """One column of the table: a metric on features against a reference."""
+
+    metric: str = Field(description="a metric of `sidbench list metrics`")
+    features: str = Field(pattern=r"^[^.]+\.[^.]+$", description="<extractor>.<output>")
+    reference: Reference | None = None
+    decimals: Whole = Field(2, le=10, description="digits after the point, as the table prints them")
+    tolerance: Number = Field(0.0, ge=0, description="relative deviation that still counts as reproduced")
+    options: dict[str, Any] = Field({}, description="of the metric")
+    geometry: Geometry = Field(Geometry(), description="before the extractor's own resize, of images and reference")
+    seed: Whole = Field(0, description="of an extractor that is trained here")
+    only: PromptSource | None = Field(None, description="score the images of these prompts alone")
+
+    _numbers = field_validator("options")(numbers)
+
+    @property
+    def extractor(self) -> str:
+        return self.features.partition(".")[0]
+
+    @property
+    def output(self) -> str:
+        return self.features.partition(".")[2]
+
+
+class Front(Strict):
+    """Two columns that are drawn against each other, as FID against CLIP."""
+
+    x: Name = Field(description="a column of this protocol")
+    y: Name = Field(description="another one")
+
+
+class Protocol(Strict):
+    """Samples, their seed and the columns that are computed from them."""
+
+    name: Name
+    title: str = ""
+    source: str = Field("", description="where the rules are stated")
+    extends: str | None = None
+    samples: Count = Field(description="images that are generated and scored")
+    batch: Count = Field(1000, description="images at a time; changes no number")
+    shard: Count | None = Field(None, description="images whose features are kept together: a killed run goes on")
+    keep_images: bool = Field(False, description="the shards' images too, as lossless zips beside the training state")
+    seed: Whole = Field(0, description="of the samples' noise, the same for every entry")
+    rules: Rules = Rules()
+    prompts: Prompts | None = None
+    selection: Selection = Selection()
+    alternatives: dict[Name, Selection] = Field({}, description="other published rules, reported under their label")
+    metrics: dict[Name, Column] = Field(min_length=1)
+    front: Front | None = Field(None, description="drawn by series of entries; decides no score")
+
+    @property
+    def in_shards(self) -> bool:
+        """Whether its samples are made in several shards, which processes can make together."""
+        return self.shard is not None and self.shard < self.samples
+
+    @model_validator(mode="after")
+    def _front_of_two_columns(self) -> Protocol:
+        if self.front is None:
+            return self
+        for name in (self.front.x, self.front.y):
+            if name not in self.metrics:
+                raise ValueError(f"front: {unknown('column', name, self.metrics)}")
+        if self.front.x == self.front.y:
+            raise ValueError(f"front: x and y must be two columns (got '{self.front.x}' twice)")
+        return self

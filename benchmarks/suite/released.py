@@ -1,0 +1,162 @@
+"""Generators that others published: what each file in `baselines/released` says of one, and the code that opens it.
+
+A description holds facts only: where the weights lie, how they are entered, under which licence; `confidence` says how
+far each is known. Nothing is downloaded: a repository is looked for in the Hugging Face cache, or in a folder given.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from pydantic import Field, ValidationError, model_validator
+
+from benchmarks.suite.files import read, shown
+from benchmarks.suite.strict import Count, Many, Name, Number, Strict, faults, numbers
+from sid.discovery import UnknownName
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.run.released import Opened
+
+
+FOLDER = Path(__file__).parents[2] / "baselines" / "released"
+
+
+class Released(Strict):
+    """One published generator with one number of steps."""
+
+    name: Name
+    title: str
+    paper: str
+    family: str = Field(description="the teacher family whose network it is")
+    kind: Literal["pipeline", "network", "lora", "edm"] = Field(
+        description="a whole pipeline | one network's tensors over a base | adapters over a base | an EDM pickle"
+    )
+    repository: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
+    file: str | None = Field(
+        None, description="inside the repository, `*` for the only file that fits; absent for a whole pipeline"
+    )
+    config: str | None = Field(None, description="the network's own config in the repository, if not the base's")
+    key: str | None = Field(None, description="under which the file's dictionary holds the tensors")
+    prefix: str = Field("", description="before every tensor's name in the file")
+    names: Literal["diffusers", "pixart"] = Field("diffusers", description="whose names the tensors have")
+    wrapper: str | None = Field(None, description="the family's other process, if the network is entered through one")
+    base: str | None = Field(None, description="the pipeline that gives what the file leaves out")
+    process: Literal["own", "flow"] = Field("own", description="own: as the base's scheduler config says")
+    prediction: Literal["own", "x0", "data-noise"] = Field("own", description="what the network says")
+    times: Many[Number] = Field(min_length=1, description="where it is entered: timesteps, sigma (EDM) or t (flow)")
+    entrance: Literal["sigma z", "unit noise"] = Field(description="what the first step is fed")
+    renoise: Literal["fresh", "ddim"] = "fresh"
+    ends: Number | None = Field(None, description="the time whose noise the last step leaves; absent: none")
+    guidance: Number = Field(1.0, description="of sampling; 1 is none")
+    guidance_embedding: Number | None = Field(None, description="the scale told to a network that takes one")
+    resolution: Count
+    licence: str
+    verified: Literal["weights", "layout", "none"] = "layout"
+    confidence: Literal["read", "recalled", "inferred"] = Field(
+        description="read: in the publishers' own files or card; recalled: by heart; inferred: from what was read"
+    )
+    sources: Many[str] = Field((), description="where the facts were read")
+    note: str = ""
+
+    @property
+    def steps(self) -> int:
+        return len(self.times)
+
+    @model_validator(mode="after")
+    def _whole(self) -> Released:
+        needed = {"pipeline": ("repository",), "edm": ("repository", "file")}
+        for key in needed.get(self.kind, ("repository", "file", "base")):
+            if not getattr(self, key):
+                raise ValueError(f"kind {self.kind} needs {key}")
+        if any(later >= earlier for earlier, later in zip(self.times, self.times[1:], strict=False)):
+            raise ValueError("times must fall")
+        return self
+
+
+@lru_cache
+def released(folder: Path = FOLDER) -> Mapping[str, Released]:
+    """Every description by name, each fault with its file."""
+    found: dict[str, Released] = {}
+    wrong: list[str] = []
+    for file in sorted(folder.glob("*.yaml")):
+        try:
+            described = Released.model_validate(numbers(read(file)))
+        except ValidationError as error:
+            wrong += [f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Released)]
+            continue
+        if described.name != file.stem:
+            wrong.append(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
+        found[described.name] = described
+    if wrong:
+        raise Fault(wrong)
+    return found
+
+
+def describe(name: str) -> Released:
+    known = released()
+    if name not in known:
+        raise UnknownName("released generator", name, known)
+    return known[name]
+
+
+def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
+    """A file of a repository: in the folder given for it, or in the Hugging Face cache. `*` finds the only one."""
+    if "*" in file:
+        return _only_file(repository, file, places)
+    if repository in places:
+        inside = Path(places[repository]) / file
+        if not inside.is_file():
+            raise Fault(f"{places[repository]} has no {file} (expected that file of {repository})")
+        return inside
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(repository, file, local_files_only=True))
+    except (LocalEntryNotFoundError, EntryNotFoundError):
+        raise Fault(
+            f"{file} of {repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
+            f"to fetch it: hf download {repository} {file}"
+        ) from None
+
+
+def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Path:
+    """The one file of that form, for repositories whose file names no text that was read gives."""
+    folder = places.get(repository)
+    if folder is None:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import LocalEntryNotFoundError
+
+        try:
+            folder = Path(snapshot_download(repository, local_files_only=True))
+        except LocalEntryNotFoundError:
+            raise Fault(
+                f"{repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
+                f"to fetch it: hf download {repository}"
+            ) from None
+    found = sorted(Path(folder).glob(pattern))
+    if len(found) != 1:
+        listed = ", ".join(file.name for file in found[:5]) or "none"
+        raise Fault(f"{folder} should hold one file {pattern} (of {repository}), and holds {listed}")
+    return found[0]
+
+
+def open_released(described: Released, places: Mapping[str, Path] | None = None, imports: Path | None = None) -> Opened:
+    """The generator with what decodes and encodes for it. `places` are folders that stand for repositories.
+
+    `imports` is where published pickles are written as safetensors, once.
+    """
+    from benchmarks.run import released as networks
+
+    places = places or {}
+    openers: dict[str, Any] = {
+        "pipeline": networks.from_pipeline,
+        "network": networks.from_network,
+        "lora": networks.from_lora,
+        "edm": networks.from_edm,
+    }
+    return openers[described.kind](described, places, imports)

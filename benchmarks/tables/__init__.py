@@ -1,0 +1,1 @@
+"""Published beside reproduced, with a verdict."""

@@ -1,0 +1,155 @@
+"""Finished runs as they lie on the disk. What is missing or broken is told, never trusted."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+Key = tuple[str, str, int]  # task, entry, seed
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run's folder: its scores, its record, and on request its curve and samples."""
+
+    folder: Path
+    task: str
+    entry: str
+    seed: int
+    scores: Mapping[str, Any] = field(default_factory=dict)
+    record: Mapping[str, Any] = field(default_factory=dict)
+    fault: str = ""  # why its scores cannot be used
+
+    @property
+    def key(self) -> Key:
+        return self.task, self.entry, self.seed
+
+    @property
+    def digest(self) -> str:
+        return str(self.scores.get("digest", ""))
+
+    def value(self, metric: str) -> float | None:
+        """The metric's value, or None where the run has none."""
+        found = self.scores.get("metrics", {}).get(metric)
+        return None if found is None else float(found["value"])
+
+    def trial_spread(self, metric: str) -> float:
+        """The sample standard deviation over the protocol's trials; 0 where it has one, or takes not their mean."""
+        score = self.scores.get("metrics", {}).get(metric, {}).get("details", {})
+        trials = score.get("trials", ()) if score.get("rule") == "mean" else ()
+        return statistics.stdev(trials) if len(trials) > 1 else 0.0
+
+    def unavailable(self, metric: str) -> str:
+        """Why the run has no such value."""
+        return str(self.scores.get("unavailable", {}).get(metric, "the run did not score it"))
+
+    def random(self, metric: str) -> bool:
+        """Whether networks with random weights made the value: it shows that all runs, and nothing else."""
+        score = self.scores.get("metrics", {}).get(metric, {})
+        said = (self.scores.get("random_weights"), score.get("random_weights"))
+        return any(seed is not None and seed is not False for seed in said)  # 0 is a seed
+
+    def curve(self) -> list[dict[str, float]]:
+        """The observed points of the training, by images; empty for a control."""
+        try:
+            lines = (self.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
+            points = [json.loads(line) for line in lines if line.strip()]
+        except (OSError, ValueError):
+            return []
+        return sorted((point for point in points if "images" in point), key=lambda point: point["images"])
+
+    def samples(self) -> np.ndarray | None:
+        """The first sample indices' images, uint8 [n, channels, height, width]."""
+        images = self._kept("images")
+        if images is None or images.dtype != "uint8" or images.ndim != 4 or images.shape[1] not in (1, 3):
+            return None
+        return images
+
+    def captions(self) -> list[str]:
+        """What the samples were to show, one text an image; empty where no text led them."""
+        found = self._kept("captions")
+        return [str(caption) for caption in found] if found is not None and found.dtype.kind == "U" else []
+
+    def _kept(self, name: str) -> np.ndarray | None:
+        """One array of the samples' file."""
+        import numpy as np
+
+        try:
+            with np.load(self.folder / "samples.npz", allow_pickle=False) as file:
+                return file[name]
+        except (OSError, ValueError, KeyError):
+            return None
+
+
+def read_runs(folder: Path) -> dict[Key, Run]:
+    """All runs of one results/<suite> folder."""
+    found = {}
+    for scores in sorted((folder / "runs").glob("*/*/*/scores.json")):
+        task, entry, seed = scores.parts[-4:-1]
+        if seed.isascii() and seed.isdigit():
+            run = _read(scores.parent, task, entry, int(seed))
+            found[run.key] = run
+    return found
+
+
+def _read(folder: Path, task: str, entry: str, seed: int) -> Run:
+    try:
+        scores = _json(folder / "scores.json")
+        said = tuple(scores.get(name, own) for name, own in (("task", task), ("entry", entry), ("seed", seed)))
+        if said != (task, entry, seed):
+            raise ValueError(f"scores.json is of {'/'.join(str(part) for part in said)}")
+        for name, score in scores.get("metrics", {}).items():
+            if not isinstance(score, dict) or not isinstance(score.get("value"), (int, float)):
+                raise ValueError(f"scores.json has no number for {name}")
+    except (OSError, ValueError) as error:
+        return Run(folder, task, entry, seed, fault=_told(error))
+    try:
+        record = _json(folder / "record.json")
+    except (OSError, ValueError):
+        record = {}  # the page says that there is none
+    return Run(folder, task, entry, seed, scores, record)
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, json.JSONDecodeError):
+        return "scores.json is no valid JSON"
+    return error.strerror or str(error) if isinstance(error, OSError) else str(error)
+
+
+def _json(file: Path) -> dict[str, Any]:
+    content = json.loads(file.read_text(encoding="utf-8"))
+    if not isinstance(content, dict):
+        raise ValueError(f"{file.name} is no JSON object")
+    return content
+
+
+def merge(folders: Iterable[Path]) -> dict[Key, Run]:
+    """The runs of several folders of one suite; two different results of one run are refused."""
+    merged: dict[Key, Run] = {}
+    clashes = []
+    for folder in folders:
+        for key, run in read_runs(folder).items():
+            other = merged.setdefault(key, run)
+            if (other.scores, other.fault) != (run.scores, run.fault):
+                clashes.append(f"{other.folder} and {run.folder} hold different results of one run")
+    if clashes:
+        raise Fault([*clashes, "see what differs with: sidbench compare FOLDER FOLDER"])
+    return merged
+
+
+def suite_name(folder: Path) -> str:
+    """The suite whose results a folder holds, as its runs say."""
+    for run in read_runs(folder).values():
+        if run.scores.get("suite"):
+            return str(run.scores["suite"])
+    return folder.resolve().name

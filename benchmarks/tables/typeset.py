@@ -1,0 +1,125 @@
+"""The tables as csv, Markdown and LaTeX. Equal rows are equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterable, Sequence
+
+from benchmarks.tables.rows import HEADER, Row, groups
+from benchmarks.tables.verdict import RULE, seeds_named
+
+READER = ("method", "steps", "published", "reference", "reproduced", "seeds", "deviation", "verdict", "digest")
+PRINTED = tuple(name for name in READER if name not in ("seeds", "digest"))  # in LaTeX: the caption names the seeds
+RIGHT = frozenset({"steps", "published", "reference", "reproduced", "deviation"})  # numbers stand at the right
+
+# As Unicode names them; it spells one letter its own way.
+GREEK = {sign: unicodedata.name(sign).split()[-1].lower() for sign in "αβγδεζηθικμνξπρστφχψω"} | {"λ": "lambda"}
+LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    "[": "{[}",  # at the start of a row it would belong to the one above
+    "*": "{*}",
+    "±": r"$\pm$",
+    "×": r"$\times$",
+    "→": r"$\to$",
+    "≤": r"$\leq$",
+    "≥": r"$\geq$",
+    "\N{MINUS SIGN}": "$-$",
+    "…": r"\ldots{}",
+    **{sign: f"$\\{name}$" for sign, name in GREEK.items()},
+    **{sign: f"\\{sign}" for sign in "&%$#_{}"},
+}
+SIGNED = re.compile(r"(?<![^ (])[+-]\d+(\.\d+)?")
+MARKDOWN = re.compile(r"([\\`*_\[\]|])")
+
+
+def csv_text(rows: Iterable[Sequence[str]]) -> str:
+    """The machine's table."""
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def as_csv(rows: Iterable[Row]) -> str:
+    return csv_text([[row.texts()[name] for name in HEADER] for row in rows])
+
+
+def _shown(row: Row) -> dict[str, str]:
+    """The fields as a reader sees them: the label, and the spread beside the mean."""
+    texts = row.texts() | {"method": row.line.label}
+    if row.spread_shown:
+        texts["reproduced"] += f" ± {row.spread_shown}"
+    if row.random and texts["reproduced"]:
+        texts["reproduced"] += " (random weights)"
+    if row.percent:
+        texts["deviation"] += f" ({row.percent})"
+    return texts
+
+
+def as_markdown(title: str, rows: Sequence[Row]) -> str:
+    """One table per task and metric; columns of equal width, so that it also reads well in a terminal."""
+    parts = [f"# {_md(title)}", ""]
+    for task, column, group in groups(rows):
+        parts += [f"## {_md(task.title)}: {_md(column.name)}", "", f"{_md(column.about)}; {column.better}.", ""]
+        lines = [READER, *([_md(_shown(row)[name]) for name in READER] for row in group)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(READER))]
+        rule = [
+            "-" * (width - 1) + ":" if name in RIGHT else "-" * width
+            for name, width in zip(READER, widths, strict=True)
+        ]
+        for line in (lines[0], rule, *lines[1:]):
+            cells = [
+                cell.rjust(width) if name in RIGHT else cell.ljust(width)
+                for name, cell, width in zip(READER, line, widths, strict=True)
+            ]
+            parts.append(f"| {' | '.join(cells)} |")
+        parts.append("")
+    return "\n".join([*parts, RULE, ""])
+
+
+def _md(text: str) -> str:
+    """Text that no Markdown reader takes for a sign, a tag or a new cell."""
+    plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+    return MARKDOWN.sub(r"\\\1", plain)
+
+
+def as_latex(title: str, rows: Sequence[Row]) -> str:
+    r"""One booktabs table a task, to paste: \usepackage{booktabs}. Columns that stay empty are left out."""
+    parts = [r"% needs \usepackage{booktabs}"]
+    for task in dict.fromkeys(row.task.name for row in rows):
+        parts += _latex_table(title, [row for row in rows if row.task.name == task])
+    return "\n".join([*parts, ""])
+
+
+def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
+    names = [name for name in PRINTED if any(row.texts()[name] for row in rows)]
+    seeds = sorted({seed for row in rows for seed in row.values})
+    over = f" Mean $\\pm$ sample standard deviation over {seeds_named(seeds)}." if seeds else ""
+    parts = [
+        r"\begin{table}",
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # seven columns on a page of one
+        rf"\caption{{{_tex(title)}: {_tex(rows[0].task.title)}.{over}}}",
+        rf"\begin{{tabular}}{{{''.join('r' if name in RIGHT else 'l' for name in names)}}}",
+        r"\toprule",
+        " & ".join(name.capitalize() for name in names) + r" \\",
+    ]
+    for _, column, group in groups(rows):
+        arrow = r"$\uparrow$" if column.higher else r"$\downarrow$"
+        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{_tex(column.name)} {arrow}}}}} \\"]
+        parts += [" & ".join(_tex(_shown(row)[name]) for name in names) + r" \\" for row in group]
+    return [*parts, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
+
+
+def _tex(text: str) -> str:
+    """Escaped for LaTeX; signs in front of numbers become the minus and plus of mathematics."""
+    escaped = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
+    return SIGNED.sub(r"$\g<0>$", escaped)

@@ -1,0 +1,114 @@
+"""Adam, or AdamW where there is decoupled weight decay; where beta1 is 0, without a first moment if so told.
+
+torch's fused kernels are called here and not through torch.optim, whose classes import the compiler as soon as one is
+made: most of a second at the start of every training.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from sid.draws import key
+from sid.eightbit import SMALLEST, EightBit
+from sid.method import Optimiser
+from sid.parallel.sharding import local
+
+FIRST, SECOND = "exp_avg", "exp_avg_sq"  # torch's names of the moments
+
+
+class Adam:
+    """Bit for bit what torch.optim.Adam and AdamW compute with fused=True; `state` has their names.
+
+    With beta1 = 0 the first moment is the gradient: the kernel can be given the gradient for it, and nothing is kept.
+    With `eight_bit` the moments of large parameters are kept in a byte a number, and read for one parameter at a time.
+    """
+
+    def __init__(
+        self, parameters: list[nn.Parameter], settings: Optimiser, first_moment: bool = True, eight_bit: bool = False
+    ):
+        self.parameters, self.settings = parameters, settings
+        self.rate = settings.lr  # schedules set it before a step
+        self.steps = 0
+        self.moments = (FIRST, SECOND) if first_moment or settings.betas[0] != 0 else (SECOND,)
+        self.coded = {parameter for parameter in parameters if eight_bit and parameter.numel() >= SMALLEST}
+        self._state: dict[nn.Parameter, dict[str, Tensor | EightBit]] = {}
+
+    def state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
+        """What is kept for a parameter, in numbers and cut like it; nothing before its first step."""
+        return {name: _read(value, parameter) for name, value in self._state.get(parameter, {}).items()}
+
+    def restore(self, parameter: nn.Parameter, state: dict[str, Tensor]) -> None:
+        """Goes on from what `state` told, bit for bit; the tensors are taken over."""
+        zero = self._zero(parameter) if parameter in self.coded else {}
+        self._state[parameter] = {**state, **{name: part for name, part in zero.items() if isinstance(part, EightBit)}}
+        for name in self.moments if parameter in self.coded else ():
+            self._keep(parameter, name, local(state[name]))
+
+    @torch.no_grad()
+    def step(self) -> None:
+        """One step of every parameter that has a gradient."""
+        moved = [parameter for parameter in self.parameters if parameter.grad is not None]
+        for parameter in moved:
+            if parameter not in self._state:
+                self._state[parameter] = self._zero(parameter)
+        if whole := [parameter for parameter in moved if parameter not in self.coded]:
+            self._move(whole, {name: [self._number(parameter, name) for parameter in whole] for name in self.moments})
+        if coded := [parameter for parameter in moved if parameter in self.coded]:
+            # The same on every process of data parallel training, whose weights must not part.
+            random = torch.Generator(coded[0].device).manual_seed(key("rounding", self.steps) % 2**63)
+            for parameter in coded:
+                numbers = {name: self._number(parameter, name) for name in self.moments}
+                self._move([parameter], {name: [number] for name, number in numbers.items()})
+                for name, number in numbers.items():
+                    self._keep(parameter, name, number, random)
+        self.steps += 1
+
+    def _move(self, moved: list[nn.Parameter], moments: dict[str, list[Tensor]]) -> None:
+        gradients = [local(parameter.grad) for parameter in moved if parameter.grad is not None]
+        steps = [self._number(parameter, "step") for parameter in moved]
+        torch._foreach_add_(steps, 1)
+        kernel = torch._fused_adamw_ if self.settings.weight_decay else torch._fused_adam_
+        kernel(
+            [local(parameter.detach()) for parameter in moved],
+            gradients,
+            moments.get(FIRST, gradients),
+            moments[SECOND],
+            [],
+            steps,
+            lr=self.rate,
+            beta1=self.settings.betas[0],
+            beta2=self.settings.betas[1],
+            weight_decay=self.settings.weight_decay,
+            eps=self.settings.eps,
+            amsgrad=False,
+            maximize=False,
+        )
+
+    def _zero(self, parameter: nn.Parameter) -> dict[str, Tensor | EightBit]:
+        zero: dict[str, Tensor | EightBit] = {"step": torch.zeros((), dtype=torch.float32, device=parameter.device)}
+        for name in self.moments:
+            coded = parameter in self.coded
+            zero[name] = EightBit(local(parameter.detach()), name == FIRST) if coded else torch.zeros_like(parameter)
+        return zero
+
+    def _number(self, parameter: nn.Parameter, name: str) -> Tensor:
+        """What is kept under a name, as this process holds it."""
+        value = self._state[parameter][name]
+        if isinstance(value, Tensor):
+            return local(value)
+        # In the parameter's own memory order, which may be channels-last: the kernel pairs numbers as they lie.
+        return torch.empty_like(local(parameter.detach())).copy_(value.read())
+
+    def _keep(self, parameter: nn.Parameter, name: str, value: Tensor, random: torch.Generator | None = None) -> None:
+        kept = self._state[parameter][name]
+        assert isinstance(kept, EightBit)
+        kept.write(value, random)
+
+
+def _read(value: Tensor | EightBit, parameter: nn.Parameter) -> Tensor:
+    if isinstance(value, Tensor):
+        return value
+    found = torch.zeros_like(parameter)
+    local(found).copy_(value.read())
+    return found

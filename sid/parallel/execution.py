@@ -1,0 +1,184 @@
+"""How the networks' passes run: autocast, compile, memory order, recomputation, shards. All in place, names kept.
+
+The averaged generator that is scored is left in plain float32, whatever trains it; only its weights are sharded.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from sid.denoiser import Denoiser
+from sid.fault import Fault
+from sid.lora import Adapted, switched
+from sid.method import Player
+from sid.nets import trained_parameters
+from sid.parallel import sharding
+from sid.parallel.engine import Engine
+from sid.parallel.settings import Footprint
+
+GRAPHS = 256  # of one function; a U-Net has some dozens of different blocks, each trained and frozen
+
+
+def footprint(nets: Mapping[str, nn.Module], players: Iterable[Player], averages: Iterable[str]) -> Footprint:
+    """What the networks of a run weigh."""
+
+    def count(parameters: Iterable[nn.Parameter]) -> int:
+        return sum(parameter.numel() for parameter in parameters)
+
+    players = list(players)
+    trained = [trained_parameters(nets, player.trains) for player in players]
+    moved = {id(parameter) for parameters in trained for parameter in parameters}
+    averages = list(averages)
+    still = {name: {id(part): part for part in net.parameters() if id(part) not in moved} for name, net in nets.items()}
+    teacher = still.pop("teacher")
+    others = {key: part for name, parts in still.items() if name not in averages for key, part in parts.items()}
+    return Footprint(
+        frozen=count(teacher.values()),
+        trained=tuple(map(count, trained)),
+        momentless=tuple(
+            count(parameters)
+            for player, parameters in zip(players, trained, strict=True)
+            if player.optimiser.betas[0] == 0
+        ),
+        averaged=sum(count(nets[name].parameters()) for name in averages),
+        base=count(part for key, part in others.items() if key not in teacher),
+    )
+
+
+def prepare(nets: Mapping[str, nn.Module], engine: Engine, dtype: torch.dtype) -> None:
+    """Applies the engine's settings to every network, each module once."""
+    settings = engine.settings
+    half = settings.precision == "bf16"
+    if half and dtype != torch.float32:
+        raise Fault(f"engine precision bf16 keeps float32 weights: the recipe's dtype must be float32 (got {dtype})")
+    # float32 is float32: torch would give a GPU's convolutions ten bits of mantissa (TF32) unasked.
+    torch.backends.cudnn.allow_tf32 = False
+    if half:
+        _store_in_half(nets["teacher"])
+    done: set[nn.Module] = set()
+    for name, modules in sharding.roots(nets).items():
+        for root in modules:
+            if root not in done:
+                done.add(root)
+                if settings.channels_last:
+                    _channels_last(root, engine.sharded)
+                if name != "ema":
+                    _run_as_told(root, engine)
+                if engine.sharded:
+                    sharding.shard(root, engine, half and name != "ema")
+
+
+def _store_in_half(teacher: nn.Module) -> None:
+    """The frozen teacher's matrices and kernels in bfloat16, as autocast would take them anyway.
+
+    Vectors stay: autocast computes norms in float32, and a teacher with other norms than the critic that starts as its
+    copy would not cancel against it.
+    """
+    adapters = [module for module in teacher.modules() if isinstance(module, Adapted)]
+    kept = {parameter for part in adapters for side in (part.up, part.down) for parameter in side.parameters()}
+    for parameter in teacher.parameters():
+        if parameter.ndim > 1 and parameter not in kept:
+            parameter.data = parameter.data.to(torch.bfloat16)
+
+
+def _channels_last(root: nn.Module, sharded: bool) -> None:
+    """Images in channels-last order, and the kernels too where they are whole: shards must be contiguous."""
+    if not sharded:
+        root.to(memory_format=torch.channels_last)
+
+    def reorder(module: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+        image, *rest = inputs
+        return (image.contiguous(memory_format=torch.channels_last) if image.ndim == 4 else image, *rest)
+
+    _network(root).register_forward_pre_hook(reorder)
+
+
+def _run_as_told(root: nn.Module, engine: Engine) -> None:
+    settings, network = engine.settings, _network(root)
+    parts = sharding.blocks(root)
+    if settings.compile and (settings.checkpointing or settings.split_backward) and _adapted(root):
+        raise Fault(
+            "engine compile can't be combined with checkpointing or split_backward where a network has adapters: "
+            "the compiler can't switch them for the second pass"
+        )
+    if settings.checkpointing:
+        for block in parts:
+            _recompute(block)
+    if settings.split_backward:
+        _recompute(network, frozen_only=True)
+    if settings.compile:
+        # Blocks of many shapes share one function: the default of 8 graphs would leave the others uncompiled.
+        import torch._dynamo
+
+        torch._dynamo.config.recompile_limit = GRAPHS
+        # Shards are gathered between blocks, where a graph of the whole network would break.
+        for part in (parts or [network]) if engine.sharded else [network]:
+            part.compile(dynamic=False)
+    if settings.precision == "bf16":
+        _autocast(network, engine.device.type)
+
+
+def _network(root: nn.Module) -> nn.Module:
+    """What computes in low precision: a denoiser converts to x0 around its network, in float32."""
+    return root.network if isinstance(root, Denoiser) else root
+
+
+def _autocast(network: nn.Module, device: str) -> None:
+    forward: Callable = network.forward
+
+    def cast(*args: Any, **kwargs: Any) -> Any:
+        with torch.autocast(device, torch.bfloat16):
+            return forward(*args, **kwargs)
+
+    network.forward = cast
+
+
+def _recompute(block: nn.Module, frozen_only: bool = False) -> None:
+    """Runs the block again in the backward pass, with its dropout masks and its adapters as they were."""
+    forward: Callable = block.forward
+    adapters = [module for module in block.modules() if isinstance(module, Adapted)]
+
+    def contexts() -> tuple[Any, Any]:
+        return contextlib.nullcontext(), switched(adapters, [adapter.on for adapter in adapters])
+
+    # The compiler takes no contexts, and blocks without adapters need none.
+    told: dict[str, Any] = {"context_fn": contexts} if adapters else {}
+
+    def again(*args: Any, **kwargs: Any) -> Any:
+        if not torch.is_grad_enabled() or (frozen_only and any(map(_trains, block.parameters()))):
+            return forward(*args, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **told, **kwargs)
+
+    block.forward = again
+
+
+def _adapted(root: nn.Module) -> bool:
+    return any(isinstance(module, Adapted) for module in root.modules())
+
+
+def _trains(parameter: nn.Parameter) -> bool:
+    return parameter.requires_grad
+
+
+def blank(net: nn.Module) -> nn.Module:
+    """The same modules without their weights: no memory, to be given whole weights later."""
+    hollow = {
+        id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
+        for parameter in net.parameters()
+    }
+    return copy.deepcopy(net, memo=dict(hollow))
+
+
+@torch.no_grad()
+def gathered(net: nn.Module, hollow: nn.Module) -> nn.Module:
+    """A sharded network's whole weights, in its hollow twin; all processes must ask."""
+    weights = {name: sharding.whole(value) for name, value in net.state_dict().items()}
+    hollow.load_state_dict(weights, assign=True)
+    return hollow.requires_grad_(False)

@@ -1,0 +1,74 @@
+"""Trains the miniature suites' teachers, through the one training loop: denoising is a method with one player."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
+from sid.passes import Turn, Turns, denoising
+
+if TYPE_CHECKING:
+    from sid.data import Data
+    from sid.denoiser import Denoiser
+    from sid.loop.recipe import Recipe
+    from sid.loop.trainer import Trained
+
+
+@dataclass(frozen=True)
+class Settings:
+    lr: float = 2e-3
+    beta1: float = 0.9
+    beta2: float = 0.99
+    decay_from: float = 0.5
+    warmup: int = 0
+    dropout: float = 0.0  # share of conditions replaced by the null one, for classifier-free guidance
+
+
+class Denoising(Method):
+    """Denoising score matching on real data (Karras et al. 2022, eq. 8). Not a distiller: discovery never sees it."""
+
+    name = "denoising"
+    version = 1
+    needs = frozenset({"real"})
+    Options = Settings
+
+    def build(self, options: Settings) -> dict[str, Net]:
+        from sid.generator import Chain
+
+        return {"generator": Student(Chain())}
+
+    def passes(self, options: Settings) -> Turns:
+        return {"network": Turn(denoising())}
+
+    def players(self, options: Settings) -> tuple[Player, ...]:
+        from sid import losses
+        from sid.draws import sent
+        from sid.players import noised
+
+        def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
+            assert batch.real is not None and batch.real_condition is not None
+            condition = batch.real_condition
+            if options.dropout > 0:
+                condition = condition.drop(sent(batch.draws.uniform("drop") < options.dropout, batch.like.device))
+            process = nets["teacher"].process
+            at = noised(nets, batch, batch.real, process.training_law())
+            prediction = nets["generator"].denoiser(at.x_t, at.t, condition).image
+            term = losses.weighted(process.critic_weight(at.t), losses.denoising(batch.real, prediction))
+            # The mean over pixels, so that one learning rate serves every size of image.
+            weight = 1 / batch.real[0].numel()
+            return Terms({"denoising": term}, {"denoising": weight}, {"noise": process.log_noise_level(at.t).detach()})
+
+        adam = Optimiser(
+            options.lr, (options.beta1, options.beta2), warmup=options.warmup, decay_from=options.decay_from
+        )
+        return (Player("network", ("generator",), loss, adam, train_mode=("generator",)),)
+
+
+def pretrain(blank: Denoiser, options: Settings, data: Data, recipe: Recipe, folder: Path, quiet: bool) -> Trained:
+    """Trains a blank denoiser on real data; the averaged network is `.generator.denoiser`."""
+    from sid.loop.trainer import train
+
+    return train(Denoising(), options, blank, data, recipe, folder, quiet=quiet)

@@ -1,0 +1,1 @@
+"""Published .pkl and .pt files, read without running any code in them."""
