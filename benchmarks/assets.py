@@ -1,4 +1,7 @@
-"""Weight files of others: what they are, where they are looked for, and the sha256 that pins them. Never a download."""
+"""Weights and data that others published: where they are looked for, their sha256, how a missing one is reported.
+
+Nothing is ever downloaded.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-FOLDER = "SIDBENCH_WEIGHTS"
+WEIGHTS_ENV = "SIDBENCH_WEIGHTS"
 PINS = "pins.json"
 # What many repositories call their file: it may be anybody's, unless it lies in a folder of its own.
 SHARED_NAMES = (
@@ -53,8 +56,8 @@ class Weight:
     def get(self) -> str:
         """The one command that fetches it, to be run by a person."""
         if self.hub:
-            return f"hf download {self.hub} {self.files[0]} --local-dir ${FOLDER}/{self.name}"
-        return f"curl -L -o ${FOLDER}/{self.files[0]} {self.source}"
+            return f"hf download {self.hub} {self.files[0]} --local-dir ${WEIGHTS_ENV}/{self.name}"
+        return f"curl -L -o ${WEIGHTS_ENV}/{self.files[0]} {self.source}"
 
 
 class Missing(Fault):
@@ -124,7 +127,7 @@ def pin(weight: Weight, path: Path) -> None:
 
 def places(weight: Weight) -> Iterator[Path]:
     """Every path it is looked for at, in order: the folder of the project's weights, then caches, read-only."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(WEIGHTS_ENV)
     names = (*((weight.sha256,) if len(weight.sha256) == 64 else ()), *weight.files)
     if not weight.hub:
         if folder:
@@ -143,7 +146,7 @@ def places(weight: Weight) -> Iterator[Path]:
 
 def searched(weight: Weight) -> str:
     """The folders of those paths, for a sentence; a variable that is not set is a place to set it."""
-    unset = [] if os.environ.get(FOLDER) else [f"${FOLDER} (not set)"]
+    unset = [] if os.environ.get(WEIGHTS_ENV) else [f"${WEIGHTS_ENV} (not set)"]
     return ", ".join([*unset, *dict.fromkeys(str(place.parent) for place in places(weight))])
 
 
@@ -205,7 +208,7 @@ def tensors(path: Path) -> dict[str, Tensor]:
 
 def pins_file() -> Path:
     """Beside the weights where there is a folder for them, else in the user's configuration."""
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(WEIGHTS_ENV)
     home = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
     return (Path(folder) if folder and os.access(folder, os.W_OK) else home / "sidbench") / PINS
 
@@ -221,3 +224,84 @@ def _pins() -> dict[str, str]:
     if not isinstance(pins, dict):
         raise Fault(f"{path} is damaged: it is no table of names and sha256; take it away, and files are pinned anew")
     return pins
+
+
+DATA_ENV = "SIDBENCH_DATA"  # one folder, or several with a colon between them
+DATA_FOLDER = Path("data")
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """One file or folder that somebody published."""
+
+    purpose: str
+    names: tuple[str, ...]  # it goes by any of these, relative to a data folder
+    licence: str
+    source: str  # where a person gets it
+    size: int = 0  # bytes, 0 where not known for certain
+    needed: bool = True  # without it the data set can't be read; otherwise it only proves or adds something
+    splits: tuple[str, ...] = ()  # that it is needed for; empty: all
+
+    @property
+    def words(self) -> str:
+        size = f"{self.size:,} bytes, " if self.size else ""
+        return f"{' or '.join(self.names)}, {size}{self.licence}"
+
+
+class MissingData(Fault):
+    """A file that is nowhere: what it is, every folder that was searched, and where a person gets it."""
+
+    def __init__(self, owner: str, file: DataFile, searched: list[Path]):
+        folders = ", ".join(str(folder) for folder in searched)
+        super().__init__(
+            f"{owner} lacks {file.purpose} ({file.words}); looked in {folders}; how to get it: {file.source}; put it "
+            f"into the folder that ${DATA_ENV} names"
+        )
+
+
+def data_roots() -> list[Path]:
+    """The data folders, in order: those of SIDBENCH_DATA, then ./data."""
+    named = [Path(part).expanduser() for part in os.environ.get(DATA_ENV, "").split(os.pathsep) if part]
+    return [*named, DATA_FOLDER]
+
+
+def data_folders(owner: str, explicit: Path | None = None) -> list[Path]:
+    """Where a data set's files may lie: a given folder alone; else every root, and the data set's own folder in it."""
+    if explicit is not None:
+        return [explicit]
+    return [folder for root in data_roots() for folder in (root / owner, root)]
+
+
+def data_places(owner: str, file: DataFile, explicit: Path | None = None) -> Iterator[Path]:
+    """Every path it is looked for at. A given path may also be the file itself."""
+    if explicit is not None and explicit.name in {Path(name).name for name in file.names}:
+        yield explicit
+    yield from (folder / name for folder in data_folders(owner, explicit) for name in file.names)
+
+
+def placed_data(path: Path) -> Path:
+    """A path as it was given, or what has its name in a data folder where nothing lies at the path itself."""
+    return next((place for place in (path, *(root / path.name for root in data_roots())) if place.exists()), path)
+
+
+def find_data(owner: str, file: DataFile, explicit: Path | None = None) -> Path | None:
+    """The first place where it lies, without reading it; a given path is the only place."""
+    return next((path for path in data_places(owner, file, explicit) if path.exists()), None)
+
+
+def locate_data(owner: str, file: DataFile, explicit: Path | None = None) -> Path:
+    """As find; Missing where it is nowhere."""
+    path = find_data(owner, file, explicit)
+    if path is None:
+        raise MissingData(owner, file, data_folders(owner, explicit))
+    return path
+
+
+PICKLED = (".pkl", ".pt")
+
+
+def published_place(source: str) -> Path:
+    """A published file as the suite names it, or one of its name in a folder of SIDBENCH_WEIGHTS."""
+    folders = [Path(part).expanduser() for part in os.environ.get(WEIGHTS_ENV, "").split(os.pathsep) if part]
+    places = [Path(source), *(folder / Path(source).name for folder in folders)]
+    return next((place for place in places if place.is_file()), places[0])

@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import verbs
+from sid.discovery import UnknownName
 from sid.fault import Fault
 from sid.parallel.settings import first_process
 
@@ -72,9 +73,7 @@ def _verb(arguments: Sequence[str]) -> str | None:
             next(rest, None)
         elif not argument.startswith("-"):
             if argument not in names():
-                from benchmarks.suite.strict import unknown
-
-                raise Fault(unknown("verb", argument, names()))
+                raise UnknownName("verb", argument, names())
             return argument
     return None
 

@@ -33,10 +33,15 @@ class UnknownName(Fault):
     """A name nobody carries, with the nearest ones that somebody does."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]):
-        known = sorted(known)
-        near = nearest(name, known)
-        hint = f"did you mean '{near}'?" if near else f"known: {', '.join(known) or 'none'}"
-        super().__init__(f"unknown {what} '{name}'; {hint}")
+        super().__init__(unknown(what, name, known))
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """The sentence for a name nobody carries: the nearest known one, or all of them."""
+    known = sorted(known)
+    near = nearest(name, known)
+    hint = f"did you mean '{near}'?" if near else f"known: {', '.join(known) or 'none'}"
+    return f"unknown {what} '{name}'; {hint}"
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

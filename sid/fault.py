@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
+
+from tqdm import tqdm
 
 
 class Fault(Exception):
@@ -11,3 +14,8 @@ class Fault(Exception):
     def __init__(self, sentences: str | Sequence[str]):
         self.sentences = [sentences] if isinstance(sentences, str) else list(sentences)
         super().__init__("\n".join(self.sentences))
+
+
+def report(sentence: str) -> None:
+    """One line for a person, apart from any progress bar."""
+    tqdm.write(sentence, file=sys.stderr)

@@ -78,12 +78,6 @@ class Generator(nn.Module):
             noise = noises[0] if self.chain.renoise == "fixed" else noises[step]
         return process.add_noise(x0, noise, self._time(step, x_t)).to(x_t.dtype)
 
-    def save_pretrained(self, folder: Path | str, card: Any, **options: Any) -> Path:
-        """As a folder that others can load (`sid.export`): a diffusers pipeline, or safetensors for pixel families."""
-        from sid.export import save_pretrained
-
-        return save_pretrained(self, folder, card, **options)
-
     def noises_needed(self, steps: int | None = None) -> int:
         """How many noise tensors a run of that many steps reads."""
         return (self.chain.steps if steps is None else steps) if self.chain.renoise == "fresh" else 1

@@ -216,3 +216,11 @@ def augment_faults(p: float, teacher: TeacherFacts) -> list[str]:
     if p and not teacher.augment:
         return [f"augment {p} needs a network that takes augmentation labels, and {teacher.name} takes none"]
     return []
+
+
+@dataclass(frozen=True)
+class Adapters:
+    """A student that is the frozen teacher with low-rank adapters, which alone are trained."""
+
+    rank: int = 64
+    alpha: float = 64.0

@@ -13,9 +13,8 @@ from sid.denoiser import Denoiser
 from sid.draws import key
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Adapters
 from sid.lora import View, adapt, adapter_parameters
-from sid.method import Copy, Ema, Head, Lora, Net, Student
+from sid.method import Adapters, Copy, Ema, Head, Lora, Net, Student
 
 
 def materialise(

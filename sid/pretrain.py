@@ -11,9 +11,8 @@ from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
 from sid.passes import Turn, Turns, denoising
 
 if TYPE_CHECKING:
-    from sid.data import Data
     from sid.denoiser import Denoiser
-    from sid.loop.recipe import Recipe
+    from sid.loop.recipe import Data, Recipe
     from sid.loop.trainer import Trained
 
 

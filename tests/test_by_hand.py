@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 
 from benchmarks.cli import main
+from benchmarks.data.open import datasets
 from benchmarks.run.prepare import prepare
-from benchmarks.suite.components import datasets
 
 ROOT = Path(__file__).parents[1]
 

@@ -9,8 +9,8 @@ import pytest
 import yaml
 
 from benchmarks.suite.checks import options_of
-from benchmarks.suite.config import load_suite
 from benchmarks.suite.files import names
+from benchmarks.suite.load import load_suite
 from sid.fault import Fault
 from tests import toys
 

@@ -18,8 +18,8 @@ from PIL import Image
 from benchmarks.cli import main
 from benchmarks.data.pairs import open_pairs
 from benchmarks.features.extraction import extract
-from benchmarks.images.archives import members, open_whole
-from benchmarks.images.reading import Array, decode, open_images
+from benchmarks.images.archives import members
+from benchmarks.images.reading import Array, decode, open_images, open_whole
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
 from tests.stand_ins import Colours, stand_in

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from benchmarks.assets import DATA_ENV
 from benchmarks.cli import main
-from benchmarks.datafile import FOLDER
 from benchmarks.machine import doctor
 from benchmarks.machine.doctor import Finding
 
@@ -72,7 +72,7 @@ def test_devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_weights_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for name, check in (("SIDBENCH_WEIGHTS", doctor.weights), (FOLDER, doctor.data)):
+    for name, check in (("SIDBENCH_WEIGHTS", doctor.weights), (DATA_ENV, doctor.data)):
         assert states(check()) == ["ok"]
         assert states(check("mini")) == ["ok"]
         monkeypatch.setenv(name, str(tmp_path / "none"))
@@ -95,7 +95,7 @@ def test_a_suites_missing_and_damaged_data(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_missing_models_of_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.suite import config
+    from benchmarks.suite import load
 
     teachers = {
         "t": SimpleNamespace(source=str(tmp_path)),
@@ -106,7 +106,7 @@ def test_missing_models_of_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     rows = [(name, name, entry) for name, entry in entries.items()] + [("u", "m", entries["m"])]
     tasks = {"e": SimpleNamespace(teacher="x"), "m": SimpleNamespace(teacher="t"), "u": SimpleNamespace(teacher="u")}
     suite = SimpleNamespace(teachers={**teachers, "x": SimpleNamespace(source="not/opened")}, rows=rows, tasks=tasks)
-    monkeypatch.setattr(config, "load_suite", lambda name: suite)
+    monkeypatch.setattr(load, "load_suite", lambda name: suite)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
     (tmp_path / "hub" / "models--own--er").mkdir(parents=True)
     (found,) = doctor.models("any")
@@ -153,7 +153,7 @@ def test_the_verbs_status(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captur
 
 def test_torch_is_imported_for_devices_only() -> None:
     code = (
-        "import sys; from pathlib import Path; from benchmarks import doctor\n"
+        "import sys; from pathlib import Path; from benchmarks.machine import doctor\n"
         "for check in (doctor.python, doctor.packages, doctor.weights, doctor.data, doctor.disk, doctor.profile):\n"
         "    list(check())\n"
         "sys.exit('torch' in sys.modules)"

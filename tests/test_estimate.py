@@ -14,8 +14,7 @@ import yaml
 from benchmarks.cli import main
 from benchmarks.estimate import devices, estimate, networks
 from benchmarks.estimate.devices import OF_MEASURED, OF_PEAK, TERA
-from benchmarks.estimate.networks import Network
-from benchmarks.estimate_memory import footprint_of
+from benchmarks.estimate.networks import Network, footprint_of
 from benchmarks.suite.components import methods
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
@@ -134,7 +133,7 @@ def test_a_wrong_gpu_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> No
 
 
 def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) -> None:
-    from benchmarks import devices_measured
+    from benchmarks.estimate import devices
 
     assert main(["calibrate", "--device", "cpu", "--size", "32"]) == 0
     told = json.loads(devices.calibration_file("results").read_text())
@@ -146,7 +145,7 @@ def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) 
     assert "measured by `sidbench calibrate`" in capsys.readouterr().out
     assert devices.chosen("a100", "results") == devices.tabulated("a100"), "what is asked for goes before"
     with pytest.raises(Fault, match="device must be one of cpu, cuda"):
-        devices_measured.measure("tpu")
+        devices.measure("tpu")
     for broken in ("{}", "[", '{"device": "x", "memory_bytes": 1, "rates": {"fp32": 0, "bf16": 1}}'):
         devices.calibration_file("results").write_text(broken)
         with pytest.raises(Fault, match="`sidbench calibrate` writes it anew"):
@@ -187,9 +186,8 @@ def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: int | None) -> None:
     """All but a GAN's head, which is told beside."""
-    from sid.loop.recipe import Adapters
     from sid.lora import adapt, adapter_parameters
-    from sid.method import Ema, Head
+    from sid.method import Adapters, Ema, Head
     from sid.nets import materialise
     from sid.parallel import execution
     from tests import toy

@@ -5,11 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from benchmarks import frechet
-from benchmarks.features.store import Store, family, write_statistics
+from benchmarks.features.store import Store
 from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import Array, open_images
+from benchmarks.metrics import frechet
 from benchmarks.metrics.frechet import Frechet
+from benchmarks.metrics.statistics import write_statistics
 from benchmarks.scoring.requests import Asked, ask, ask_variant
 from benchmarks.scoring.score import Settings, score
 from benchmarks.suite import components
@@ -102,7 +103,7 @@ def test_few_images_are_warned_of_and_one_is_refused():
 def statistics(tmp_path, **made_from):
     from benchmarks.images.geometry import AS_IS
 
-    made = {"family": family(Colours().open(None)), "output": "pool3", "geometry": AS_IS.identity, "images": "x"}
+    made = {"family": Colours().open(None).family, "output": "pool3", "geometry": AS_IS.identity, "images": "x"}
     path = tmp_path / "reference.safetensors"
     write_statistics(path, frechet.moments(block_means(REFERENCE)), {**made, **made_from})
     return path

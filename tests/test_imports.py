@@ -22,7 +22,7 @@ COMPONENTS = (
     "benchmarks/features",
     "benchmarks/metrics",
 )
-PLANNING = ("benchmarks.suite.plan", "benchmarks.suite.components", "benchmarks.suite.config", "benchmarks.cli")
+PLANNING = ("benchmarks.suite.plan", "benchmarks.suite.components", "benchmarks.suite.load", "benchmarks.cli")
 
 
 def files(folder: str) -> list[Path]:
@@ -109,8 +109,8 @@ def test_rules_only_call_sidbench() -> None:
 def test_planning_leaves_torch_out(module: str) -> None:
     calls = {
         "benchmarks.suite.plan": "m.load_plan('smoke'); m.load_plan('mini')",
-        "benchmarks.suite.components": "m.methods(); m.teachers(); m.datasets(); m.extractors(); m.metrics()",
-        "benchmarks.suite.config": "m.load_suite('mini')",
+        "benchmarks.suite.components": "m.methods(); m.teachers(); m.extractors(); m.metrics()",
+        "benchmarks.suite.load": "m.load_suite('mini')",
         "benchmarks.cli": "m.main(['list'])",
     }
     code = f"import sys, importlib\nm = importlib.import_module({module!r})\n{calls[module]}\n"

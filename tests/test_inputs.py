@@ -12,8 +12,9 @@ import torch
 import yaml
 
 from benchmarks.cli import main
+from benchmarks.data import prompts
 from benchmarks.run import embeddings
-from benchmarks.run.runner import Source
+from benchmarks.run.samples import SampleSource
 from benchmarks.scoring.portions import Scorer
 from benchmarks.suite.plan import load_plan
 from benchmarks.suite.protocol import Prompts, Protocol
@@ -103,19 +104,19 @@ def test_references_are_seen_once_for_all_runs(elsewhere: Path, monkeypatch: pyt
 def test_a_short_list_of_prompts_starts_again_and_a_long_one_is_cut(elsewhere: Path) -> None:
     Path("list.txt").write_text("one\ntwo\nthree\n")
     for count, expected in ((2, ["one", "two"]), (3, ["one", "two", "three"]), (7, ["one", "two", "three"])):
-        listed = embeddings.prompt_list(Prompts(file="list.txt", count=count))
+        listed = prompts.prompt_list(Prompts(file="list.txt", count=count))
         assert listed == expected
     said = embeddings.Captions(listed, Unconditional()).of(range(2, 5))
     assert said == ["three", "one", "two"]
     with pytest.raises(Fault, match="3 prompts, prompts has 7: 4 are missing"):
-        embeddings.prompt_list(Prompts(file="list.txt", count=7, sha256="0" * 64))
+        prompts.prompt_list(Prompts(file="list.txt", count=7, sha256="0" * 64))
 
 
-def source(side: int, bound: bool = True) -> Source:
+def source(side: int, bound: bool = True) -> SampleSource:
     def sampler(draws: object, condition: object, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         return torch.linspace(-1, 1, side * side).view(1, 1, side, side).expand(4, 3, side, side)
 
-    return Source(sampler, Unconditional(), (3, side, side), 1, bound=bound)
+    return SampleSource(sampler, Unconditional(), (3, side, side), 1, bound=bound)
 
 
 def test_pictures_of_another_size_are_refused_and_files_are_as_the_protocol_says(elsewhere: Path) -> None:

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 # Leases so many, writes down its ids, and works until its standard input is closed.
 WORKER = """
 import os, sys
-from benchmarks import lease
+from benchmarks.machine import lease
 count, note = int(sys.argv[1]), sys.argv[2]
 lease.lease(count, patience=20)
 open(note, "w").write(os.environ["CUDA_VISIBLE_DEVICES"])
@@ -29,7 +29,7 @@ sys.stdin.read()
 # Leases one for a moment, and writes down its id and when it had it.
 TIMED = """
 import os, sys, time
-from benchmarks import lease
+from benchmarks.machine import lease
 lease.lease(1, patience=60)
 begin = time.monotonic()
 time.sleep(0.2)
@@ -38,9 +38,10 @@ open(sys.argv[1], "w").write(f"{os.environ['CUDA_VISIBLE_DEVICES']} {begin} {tim
 # What torchrun does: it takes the place of the process that leased, and starts others that close what they inherit.
 PARENT = """
 import os, subprocess, sys
-from benchmarks import lease
+from benchmarks.machine import lease
 lease.lease(2, patience=20)
-child = "import sys; from benchmarks import lease; lease.keep(); open(sys.argv[1], 'w').write('x'); sys.stdin.read()"
+take = "import sys; from benchmarks.machine.lease import keep; keep();"
+child = take + "open(sys.argv[1], 'w').write('x'); sys.stdin.read()"
 os.execv(sys.executable, [sys.executable, "-c", f'''
 import subprocess, sys
 subprocess.Popen([sys.executable, "-c", {child!r}, sys.argv[1]]).wait()

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from benchmarks.digest import digest
-from benchmarks.entry import Budget
+from benchmarks.data import open as data_sets
 from benchmarks.suite import components, digests, plan
+from benchmarks.suite.config import Budget
+from benchmarks.suite.digests import digest
 from benchmarks.suite.job import KINDS
 from benchmarks.suite.plan import Plan, load_plan
 from sid.discovery import UnknownName
@@ -121,7 +122,7 @@ def test_a_components_version_remakes_what_depends_on_it(
     monkeypatch: pytest.MonkeyPatch, kind: str, name: str, again: set[str]
 ) -> None:
     before = planned()
-    component = getattr(components, kind)()[name]
+    component = getattr(data_sets if kind == "datasets" else components, kind)()[name]
     monkeypatch.setattr(type(component), "version", component.version + 1)
     runs = {job.split("/")[1] for job in changed(before, planned()) if job.count("/") == 2}
     assert runs == again

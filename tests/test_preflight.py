@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
-from benchmarks import preflight
 from benchmarks.assets import Missing
 from benchmarks.cli import main
 from benchmarks.features.inception import WEIGHT
+from benchmarks.machine import needs
 from benchmarks.suite import files
-from benchmarks.suite.config import load_suite
+from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import load_plan
 
 COLUMN = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": "digits", "split": "train"}}
@@ -31,13 +31,13 @@ def written() -> str:
 
 
 def test_missing_weights_are_told_with_their_columns(capsys: pytest.CaptureFixture) -> None:
-    (sentence,) = preflight.unavailable(load_suite(written()))
+    (sentence,) = needs.unavailable(load_suite(written()))
     assert "inception-2015-12-05: without them fid of short will be unavailable" in sentence
     assert main(["plan", "own.yaml"]) == 0
     assert "missing: the weights inception-2015-12-05" in " ".join(capsys.readouterr().out.split())
     content = yaml.safe_load(Path("own.yaml").read_text())
     Path("own.yaml").write_text(yaml.safe_dump({**content, "random_weights": 0}))
-    assert not preflight.unavailable(load_suite("own.yaml"))
+    assert not needs.unavailable(load_suite("own.yaml"))
 
 
 def test_runs_that_lacked_weights_are_found_when_these_have_come(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,13 +47,13 @@ def test_runs_that_lacked_weights_are_found_when_these_have_come(monkeypatch: py
         job.folder.mkdir(parents=True)
         empty = {"fid": Missing(WEIGHT).sentences[0]} if number else {}
         (job.folder / "scores.json").write_text(json.dumps({"unavailable": empty}))
-    assert not preflight.completable(plan)
-    monkeypatch.setattr(preflight, "find", lambda weight: Path(weight.name))
-    assert [job.id for job in preflight.completable(plan)] == ids[1:]
+    assert not needs.completable(plan)
+    monkeypatch.setattr(needs, "find", lambda weight: Path(weight.name))
+    assert [job.id for job in needs.completable(plan)] == ids[1:]
     # Any other reason would be found again, by every call: such a run is left as it is.
     job = plan.of("run")[1]
     (job.folder / "scores.json").write_text(json.dumps({"unavailable": {"fid": "the reference has one image"}}))
-    assert [job.id for job in preflight.completable(plan)] == ids[2:]
+    assert [job.id for job in needs.completable(plan)] == ids[2:]
 
 
 def test_a_broken_file_of_printed_numbers_stops_a_suite_before_it_begins(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,8 +62,8 @@ def test_a_broken_file_of_printed_numbers_stops_a_suite_before_it_begins(monkeyp
 
         raise Fault("x.yaml: rows.0.value: is missing")
 
-    monkeypatch.setattr(preflight, "published", broken)
-    assert preflight.faults(load_suite("smoke")) == ["x.yaml: rows.0.value: is missing"]
+    monkeypatch.setattr(needs, "published", broken)
+    assert needs.obstacles(load_suite("smoke")) == ["x.yaml: rows.0.value: is missing"]
 
 
 @pytest.mark.parametrize("suite", files.names("suite"))

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks.progress import Feed, duration, follow
+from benchmarks.machine.snakemake import Feed, duration, follow
 from benchmarks.suite.plan import load_plan
 from tests import toys
 

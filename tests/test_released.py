@@ -16,8 +16,9 @@ import torch
 import yaml
 from safetensors.torch import save_file
 
+from benchmarks.run.released import open_released
 from benchmarks.suite.components import teachers
-from benchmarks.suite.released import FOLDER, Released, describe, open_released, released
+from benchmarks.suite.released import FOLDER, Released, describe, released
 from sid.condition import Condition
 from sid.discovery import UnknownName
 from sid.fault import Fault

@@ -9,7 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from benchmarks.suite.released import describe, open_released
+from benchmarks.run.released import open_released
+from benchmarks.suite.released import describe
 from sid.fault import Fault
 from tests.sid.teachers import tiny_pipelines as tiny
 

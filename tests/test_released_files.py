@@ -13,7 +13,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from benchmarks.suite.released import Released, describe, open_released, released
+from benchmarks.run.released import open_released
+from benchmarks.suite.released import Released, describe, released
 from tests.sid.teachers import tiny_pipelines as tiny
 from tests.test_released import SD15, SDXL, bases, condition_of, noise
 

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import shards
 from benchmarks.run import samples
-from benchmarks.run.runner import Source
+from benchmarks.run.samples import SampleSource
 from benchmarks.scoring.portions import Scorer
 from benchmarks.suite.protocol import Protocol
 from sid.condition import Condition, Unconditional
@@ -25,11 +24,11 @@ def protocol(**more: object) -> Protocol:
     return Protocol.model_validate({"name": "p", "samples": 20, "batch": 4, "metrics": {"is": score}, **more})
 
 
-def source() -> Source:
+def source() -> SampleSource:
     def sampler(draws: Draws, condition: Condition, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
         return draws.normal("z0", shape, like)
 
-    return Source(sampler, Unconditional(), (3, 8, 8), 1)
+    return SampleSource(sampler, Unconditional(), (3, 8, 8), 1)
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +70,8 @@ def test_processes_share_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
-        assert next(iter(shards.order(4))) == int(rank)
-        assert sorted(shards.order(5)) == list(range(5)), "nobody is waited for"
+        assert next(iter(samples.order(4))) == int(rank)
+        assert sorted(samples.order(5)) == list(range(5)), "nobody is waited for"
     before = Colours.seen
     both = score(tmp_path / "both", shard=5)
     assert both.metrics == alone.metrics and Colours.seen == before + 20

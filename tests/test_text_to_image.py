@@ -10,15 +10,17 @@ import pytest
 import torch
 
 from benchmarks.cli import main
+from benchmarks.data import prompts as prompt_lists
+from benchmarks.data.open import datasets
 from benchmarks.data.shapes import COLOURS, GROUNDS, PLACES
-from benchmarks.run import artefacts, embeddings, prepare, runner
+from benchmarks.run import artefacts, prepare, runner
 from benchmarks.suite import components
-from benchmarks.suite.components import datasets, extractors, metrics
+from benchmarks.suite.components import extractors, metrics
 from benchmarks.suite.plan import Plan, load_plan
 from sid.fault import Fault
 from sid.loop.recipe import Recipe
 from sid.loop.trainer import train
-from sid.words import WordEncoder
+from sid.prompts import WordEncoder
 
 SUITE = Path(__file__).parent / "text_to_image.yaml"
 WORLD = datasets()["shapes"]
@@ -104,7 +106,7 @@ def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
     assert all(np.isfinite(score["value"]) for score in scores["metrics"].values())
     held = np.load(job.folder / "samples.npz")
     assert held["images"].shape == (64, 3, 16, 16)
-    assert list(held["captions"]) == embeddings.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
+    assert list(held["captions"]) == prompt_lists.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
 
 
 def test_a_student_of_adapters_leaves_them_too(plan: Plan) -> None:

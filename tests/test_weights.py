@@ -9,9 +9,8 @@ import yaml
 from benchmarks import assets
 from benchmarks.assets import Weight
 from benchmarks.cli import main
-from benchmarks.preflight import read_by
+from benchmarks.machine.needs import read_by, weights_of
 from benchmarks.scoring.protocol import read
-from benchmarks.verbs.weights import needed
 from sid.fault import Fault
 
 ONE = Weight("one", "a test", ("one.pth",), "MIT", "https://example.org/one.pth")
@@ -190,7 +189,7 @@ def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):
 def test_the_verb_lists_every_file_with_licence_and_way_to_get_it(capsys):
     assert main(["weights"]) == 0
     told = capsys.readouterr().out
-    assert told.count("  get       ") == len(needed([])) >= 12
+    assert told.count("  get       ") == len(weights_of([])) >= 12
     assert "0 missing" not in told and "Apache-2.0" in told and "hf download laion/CLIP-ViT-g-14" in told
     assert main(["weights", "fid"]) == 0
     assert "1 missing" in capsys.readouterr().out

@@ -8,10 +8,9 @@ from typing import Any
 import torch
 
 from sid.condition import ClassLabels, Condition, Unconditional
-from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.draws import Draws
-from sid.loop.recipe import Recipe
+from sid.loop.recipe import Data, Recipe
 from sid.loop.trainer import Trained, train
 from sid.method import Method
 from sid.parallel.settings import FAITHFUL, EngineSettings

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from benchmarks.dataset import Dataset
+from benchmarks.data import open as data_sets
+from benchmarks.data.base import Dataset
 from benchmarks.features.base import Extractor
 from benchmarks.metrics.base import Metric, Score
 from benchmarks.suite import components
@@ -114,7 +115,8 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         "extractors": [Tiny()],
         "metrics": [Distance()],
     }.items():
-        monkeypatch.setattr(components, kind, lambda toys=toys: {toy.name: toy for toy in toys})
+        room = data_sets if kind == "datasets" else components
+        monkeypatch.setattr(room, kind, lambda toys=toys: {toy.name: toy for toy in toys})
 
 
 SUITE = """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import frechet
+from benchmarks.metrics import frechet
 from sid.fault import Fault
 
 if TYPE_CHECKING:

@@ -4,19 +4,48 @@ from __future__ import annotations
 
 import copy
 import json
+from abc import ABC, abstractmethod
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from benchmarks import datafile
-from benchmarks.datafile import DataFile
-from benchmarks.dataset import Dataset
+from benchmarks import assets
+from benchmarks.assets import DataFile
+from sid.discovery import Component, UnknownName
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
 
     from benchmarks.images.reading import Images
+
+
+class Dataset(Component, ABC):
+    """Images with labels (or captions) in fixed splits."""
+
+    shape: ClassVar[tuple[int, int, int]]  # channels, height, width
+    classes: ClassVar[int] = 0
+    captioned: ClassVar[bool] = False
+    vocabulary: ClassVar[tuple[str, ...]] = ()  # of the captions, where they are made of few words
+    splits: ClassVar[tuple[str, ...]] = ("train", "heldout")
+
+    @abstractmethod
+    def images(self, split: str) -> np.ndarray:
+        """uint8 images [N, C, H, W] of a split, always in the same order."""
+
+    def source(self, split: str) -> Images:
+        """The same images one at a time, for passes that must not hold them all."""
+        from benchmarks.images.reading import Array
+
+        return Array(self.images(split), f"{self.name}, {split}")
+
+    def labels(self, split: str) -> np.ndarray:
+        """Class labels [N]; refused where there are none."""
+        raise TypeError(f"{self.name} has no labels")
+
+    def captions(self, split: str) -> list[str]:
+        """One caption per image of the split; refused where there are none."""
+        raise TypeError(f"{self.name} has no captions")
 
 
 HELD = 8 * 2**30  # bytes of decoded images that `images` makes at most
@@ -36,10 +65,10 @@ class FileDataset(Dataset):
         return other
 
     def locate(self, file: DataFile) -> Path:
-        return datafile.locate(self.name, file, self.given)
+        return assets.locate_data(self.name, file, self.given)
 
     def find(self, file: DataFile) -> Path | None:
-        return datafile.find(self.name, file, self.given)
+        return assets.find_data(self.name, file, self.given)
 
     def opened(self, split: str) -> Images:
         """The images of a split; the default is the first file's."""
@@ -47,9 +76,7 @@ class FileDataset(Dataset):
 
     def source(self, split: str) -> Images:
         if split not in self.splits:
-            from benchmarks.suite.strict import unknown
-
-            raise Fault(unknown(f"split of {self.name}", split, self.splits))
+            raise UnknownName(f"split of {self.name}", split, self.splits)
         return self.opened(split)
 
     def images(self, split: str) -> np.ndarray:
@@ -63,14 +90,14 @@ class FileDataset(Dataset):
 
 def opened(path: Path) -> Images:
     """The images at a path. An archive is indexed once while it stays the same; a folder does not tell what changed."""
-    from benchmarks.images.archives import open_whole
+    from benchmarks.images.reading import open_whole
 
     return open_whole(path) if path.is_dir() else _indexed(path, path.stat().st_size, path.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
 def _indexed(path: Path, size: int, time: int) -> Images:
-    from benchmarks.images.archives import open_whole
+    from benchmarks.images.reading import open_whole
 
     return open_whole(path)
 
@@ -105,7 +132,7 @@ def labels_of(source: Images, name: str, classes: int) -> np.ndarray:
     """Class labels [N] from the dataset.json that EDM's tools write beside the images."""
     import numpy as np
 
-    from benchmarks.images.archives import beside
+    from benchmarks.images.reading import beside
 
     content = beside(source, LABELS)
     told = json.loads(content).get("labels") if content is not None else None

@@ -9,14 +9,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from benchmarks.assets import DataFile
 from benchmarks.data.base import FileDataset, opened
-from benchmarks.datafile import DataFile
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from benchmarks.annotation import Annotation
+    from benchmarks.data.pairs import Annotation
     from benchmarks.images.reading import Images
 
 TERMS = "annotations CC BY 4.0, images under their owners' terms on Flickr"
@@ -71,7 +71,7 @@ class Coco2014(FileDataset):
         return [annotation.captions[Path(name).name][0] for name in self.source(split).names]
 
     def _annotation(self) -> Annotation | None:
-        from benchmarks.annotation import read_annotation
+        from benchmarks.data.pairs import read_annotation
 
         path = self.find(CAPTIONS)
         return None if path is None else read_annotation(path)

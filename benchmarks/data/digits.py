@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.dataset import Dataset
+from benchmarks.data.base import Dataset
 
 if TYPE_CHECKING:
     import numpy as np

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.data.base import LABELS, FileDataset, opened
-from benchmarks.datafile import placed
-from benchmarks.dataset import Dataset
-from benchmarks.suite import components
-from sid.discovery import UnknownName
+from benchmarks.assets import placed_data
+from benchmarks.data.base import LABELS, Dataset, FileDataset, opened
+from sid.discovery import UnknownName, discover
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 
 def open_dataset(name: str) -> Dataset:
     """`name`, `name@path` for a known set at a given path, or the path of any images."""
-    known = components.datasets()
+    known = datasets()
     if name in known:
         return known[name]
     before, mark, path = name.partition("@")
@@ -31,18 +30,18 @@ def open_dataset(name: str) -> Dataset:
             raise Fault(f"the data set {before} is made here: it lies at no path")
         return dataset.at(Path(path))
     if is_path(name):
-        return image_set(placed(Path(name)))
+        return image_set(placed_data(Path(name)))
     raise UnknownName("data set", name, known)
 
 
 def is_path(name: str) -> bool:
     """Whether a data set is named by where it lies, and not by what it is."""
-    return name.partition("@")[0] not in components.datasets() and ("/" in name or Path(name).exists())
+    return name.partition("@")[0] not in datasets() and ("/" in name or Path(name).exists())
 
 
 def stated(name: str) -> Mapping[str, int]:
     """The version of a data set under its plain name, for digests; images at a path have none but their path."""
-    known = components.datasets().get(name.partition("@")[0])
+    known = datasets().get(name.partition("@")[0])
     return {f"data:{known.name}": known.version} if known is not None else {}
 
 
@@ -72,8 +71,7 @@ class ImageSet(FileDataset):
 
 def image_set(path: Path) -> ImageSet:
     """The images at a path. What other data sets declare is read off the first image and the files beside it."""
-    from benchmarks.images.archives import beside
-    from benchmarks.images.reading import decode
+    from benchmarks.images.reading import beside, decode
 
     if not path.exists():
         raise Fault(f"there is no data set at {path}: it does not exist")
@@ -118,3 +116,9 @@ def _has_text(path: Path) -> bool:
 
     with tarfile.open(path) as archive:
         return any(member.name.endswith(".txt") for member in archive)
+
+
+@lru_cache
+def datasets() -> Mapping[str, Dataset]:
+    """Data sets with their splits and their conditions."""
+    return discover(Dataset, ["benchmarks.data"])

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import tarfile
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmarks import tars
-from benchmarks.images.archives import open_whole
-from benchmarks.images.reading import Folder, Images, image_name, natural
+from benchmarks.images import archives
+from benchmarks.images.archives import read_member
+from benchmarks.images.reading import Folder, Images, image_name, natural, open_whole
 from sid.fault import Fault
 
 CAPTIONS = "captions.json"
@@ -56,7 +57,6 @@ def _sidecars(images: Folder) -> dict[str, str]:
 
 def _listed(file: Path) -> dict[str, str]:
     """A table of file names, a list of {file_name, caption}, or a caption file as COCO's: the first of each image."""
-    from benchmarks.annotation import images_with_captions
 
     try:
         told: Any = json.loads(file.read_bytes())
@@ -99,7 +99,7 @@ class Shards(Images):
         size = path.stat().st_size
         try:
             with tarfile.open(path, "r:") as archive:
-                for member in tars.members(archive):
+                for member in archives.whole_members(archive):
                     if not member.isfile():
                         continue
                     if member.offset_data + member.size > size:
@@ -142,3 +142,57 @@ def _text(name: str, content: bytes, path: Path) -> list[str]:
         raise Fault(f"{path}: {name} is no valid JSON") from None
     caption = told.get("caption") if isinstance(told, dict) else None
     return [caption] if isinstance(caption, str) else []
+
+
+MEMBER = "annotations/captions_val2014.json"
+YEAR = "val2014"
+
+
+@dataclass(frozen=True)
+class Annotation:
+    """Captions by image, those of one image in the order of their ids."""
+
+    captions: dict[str, tuple[str, ...]]  # file name -> captions, as written: outer blanks are part of them
+
+    @property
+    def every(self) -> list[str]:
+        return [caption for said in self.captions.values() for caption in said]
+
+
+@lru_cache(maxsize=2)
+def read_annotation(path: Path, year: str = YEAR) -> Annotation:
+    """captions_val2014.json, or the published zip that holds it."""
+    content = read_member(path, MEMBER) if path.suffix == ".zip" else path.read_bytes()
+    try:
+        told = json.loads(content)
+    except ValueError:
+        raise Fault(f"{path} is no valid JSON: it is truncated or no annotation file") from None
+    said = images_with_captions(told, path)
+    prefix = f"COCO_{year}_"
+    other = next((name for name in said if not name.startswith(prefix)), None)
+    if other is not None:
+        raise Fault(
+            f"{path} is of another year or split: it lists {other}, and the images of {year} begin with {prefix}"
+        )
+    return Annotation(said)
+
+
+def images_with_captions(told: Any, path: Path) -> dict[str, tuple[str, ...]]:
+    """File name -> captions of any file in COCO's form, whatever its year."""
+    try:
+        images = {int(image["id"]): str(image["file_name"]) for image in told["images"]}
+        rows = sorted(told["annotations"], key=lambda row: int(row["id"]))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise Fault(f"{path} is no annotation file of COCO: it has no readable images and annotations") from None
+    if any("caption" not in row for row in rows):
+        raise Fault(f"{path} holds annotations without captions: captions_{YEAR}.json is the one with captions")
+    said: dict[str, list[str]] = {name: [] for _, name in sorted(images.items())}
+    for row in rows:
+        image = row.get("image_id")
+        if image not in images:
+            raise Fault(f"{path} is damaged: caption {row['id']} is of image {image}, which it does not list")
+        said[images[image]].append(str(row["caption"]))
+    silent = [name for name, captions in said.items() if not captions]
+    if silent:
+        raise Fault(f"{path} is damaged: {len(silent)} images have no caption, the first is {silent[0]}")
+    return {name: tuple(captions) for name, captions in said.items()}

@@ -6,11 +6,16 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import datafile
-from benchmarks.datafile import DataFile
+from benchmarks import assets
+from benchmarks.assets import DataFile
+from benchmarks.data.open import open_dataset
 from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.suite.protocol import PromptSource
+
 
 COCO_TERMS = "CC BY 4.0 (annotations of COCO)"
 DMD2 = "main/coco_eval of the DMD2 code"
@@ -87,9 +92,9 @@ def described(name: str, file: str | None = None) -> PromptList:
 def read(name: str, given: Path | None = None, sha256: str = "", count: int = 0) -> list[str]:
     """The prompts in order, outer blanks kept. `sha256` and `count` are what a protocol states of them."""
     known = described(name)
-    path = given if given is not None else datafile.locate("prompts", known.file)
+    path = given if given is not None else assets.locate_data("prompts", known.file)
     if not path.exists():
-        raise datafile.Missing("prompts", known.file, [path.parent])
+        raise assets.MissingData("prompts", known.file, [path.parent])
     prompts = lines_of(path)
     sha256, count = sha256 or known.sha256, count or known.count
     if sha256 and digest(prompts) == sha256:
@@ -155,9 +160,9 @@ def _unpickled(path: Path) -> Any:
 
 def _restored(prompts: list[str], known: PromptList) -> list[str] | None:
     """A stripped list with the blanks that the annotation has; None without it, or where that does not help."""
-    from benchmarks.annotation import read_annotation
     from benchmarks.data.coco2014 import CAPTIONS, Coco2014
-    from benchmarks.suite.components import datasets
+    from benchmarks.data.open import datasets
+    from benchmarks.data.pairs import read_annotation
 
     coco = datasets()["coco2014"]
     path = coco.find(CAPTIONS) if isinstance(coco, Coco2014) and known.outer_blanks else None
@@ -180,3 +185,16 @@ def _difference(prompts: list[str], known: PromptList, sha256: str) -> str:
     if known.outer_blanks and blanks != known.outer_blanks:
         return f"{blanks:,} of its lines begin or end with a blank, {known.outer_blanks:,} should: it was changed"
     return f"its sha256 is {digest(prompts)}, {sha256} is needed"
+
+
+def prompt_list(asked: PromptSource) -> list[str]:
+    """The prompts in order: a published list, a data set's captions each once, or a file's lines.
+
+    A protocol's `count` takes the first ones of a longer list. A list whose bytes are stated is never cut or repeated.
+    """
+    count = getattr(asked, "count", None)
+    if asked.data is not None:
+        return list(dict.fromkeys(open_dataset(asked.data).captions(asked.split)))[:count]
+    given = Path(asked.file) if asked.file is not None else None
+    stated = asked.sha256 or described(asked.name or "").sha256
+    return read(asked.name or "prompts", given, asked.sha256, (count or 0) if stated else 0)[:count]

@@ -10,7 +10,7 @@ import itertools
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from benchmarks.dataset import Dataset
+from benchmarks.data.base import Dataset
 
 if TYPE_CHECKING:
     import numpy as np

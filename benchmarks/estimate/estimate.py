@@ -1,7 +1,7 @@
 """What a suite costs before any of it is made: jobs, images, passes, device hours, disk. An estimate; imports no torch.
 
-FLOPs are counted (benchmarks/estimate/flops.py), passes are declared by the methods and tested against counted ones; hours
-follow from a device's rate. Miniatures, which are trained on a CPU, are told by the seconds of earlier records.
+FLOPs are counted (benchmarks/estimate/flops.py), passes are declared by the methods and tested against counted ones;
+hours follow from a device's rate. Miniatures, which are trained on a CPU, are told by the seconds of earlier records.
 """
 
 from __future__ import annotations
@@ -13,11 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.assets import PICKLED
 from benchmarks.data import prompts
 from benchmarks.estimate import networks as counted_networks
-from benchmarks.estimate.networks import Network
-from benchmarks.estimate_memory import FLOAT, STATES, Held, held
-from benchmarks.models import PICKLED
+from benchmarks.estimate.networks import FLOAT, STATES, Held, Network, held
 from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.protocol import Prompts, PromptSource
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 
 
 STAGES = ("teachers", "features", "prompts", "latents", "pairs", "training", "sampling", "scoring")
-# From the coarse costs in benchmarks/cost.py, of which `mini` has 117 million, and its twelve minutes on two cores.
+# From the coarse costs in benchmarks/suite/plan.py: `mini` has 117 million and takes twelve minutes on two cores.
 CPU_RATE = 81_000.0  # passes of a miniature's network a second and core
 BYTES = {"float16": 2, "bfloat16": 2, "float32": 4}
 

@@ -12,7 +12,7 @@ from benchmarks.estimate.estimate import CPU_RATE
 if TYPE_CHECKING:
     from benchmarks.estimate.devices import Device
     from benchmarks.estimate.estimate import Estimate
-    from benchmarks.estimate_memory import Held
+    from benchmarks.estimate.networks import Held
     from benchmarks.suite.config import Suite
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from benchmarks.assets import Weight
+    from benchmarks.data.base import Dataset
 
 
 class Extractor(Component, ABC):
@@ -59,6 +61,29 @@ class Extractor(Component, ABC):
         """Opened with made weights, for audits and tests; whoever asks for it must say so beside every number."""
         raise Fault(f"{self.name} has no form with random weights")
 
-    def train(self, folder: Path, seed: int) -> None:
-        """Only where `trained_here`: trains the network and writes it into the folder."""
+    def train(self, folder: Path, seed: int, dataset: Dataset) -> None:
+        """Only where `trained_here`: trains the network on the data set called `data` and writes it into the folder."""
         raise TypeError(f"{self.name} is not trained here: its weights are published")
+
+    def trained(self, folder: Path, dataset: Dataset, device: str = "cpu") -> Extractor:
+        """Only where `trained_here`: ready to extract, from the folder that `train` wrote."""
+        raise TypeError(f"{self.name} is not trained here: its weights are published")
+
+    @property
+    def family(self) -> str:
+        """Features of one family may be compared: same extractor, same pixels, same weights."""
+        return f"{self.name}|{self.preprocess}|{self.identity}"
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """No gradients and no TF32; the settings found are put back. TF32 moves features by 1e-3, a network by 1e-6."""
+    import torch
+
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        with torch.inference_mode(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)

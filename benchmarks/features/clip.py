@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.assets import Weight, locate, pin, tensors, verify
-from benchmarks.features.base import Extractor
+from benchmarks.features.base import Extractor, full_precision
 from benchmarks.features.inception import colour
-from benchmarks.precision import full_precision
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -141,3 +140,67 @@ def _network(architecture: str, quick_gelu: bool, device: str) -> Any:
         return open_clip.create_model(architecture, load_weights=False, force_quick_gelu=quick_gelu, device=device)
     finally:
         logging.getLogger().removeFilter(other)
+
+
+class ClipVitB32(ClipExtractor):
+    """OpenAI's weights with the QuickGELU they were trained with."""
+
+    name = "clip-vit-b-32"
+    version = 1
+    architecture = "ViT-B-32"
+    quick_gelu = True
+    weights = (published("clip-vit-b-32", "timm/vit_base_patch32_clip_224.openai", "open_clip_model.safetensors"),)
+
+
+class ClipVitG14(ClipExtractor):
+    """Not bigG: the flag `ViT-G/14` of those protocols means this one."""
+
+    name = "clip-vit-g-14"
+    version = 1
+    architecture = "ViT-g-14"
+    weights = (
+        published(
+            "clip-vit-g-14",
+            "laion/CLIP-ViT-g-14-laion2B-s12B-b42K",
+            "open_clip_model.safetensors",
+            "open_clip_pytorch_model.bin",
+        ),
+    )
+
+
+class ClipVitH14(ClipExtractor):
+    """The tower that HPSv2 and PickScore were fine-tuned from."""
+
+    name = "clip-vit-h-14"
+    version = 1
+    architecture = "ViT-H-14"
+    weights = (
+        published(
+            "clip-vit-h-14",
+            "laion/CLIP-ViT-H-14-laion2B-s32B-b79K",
+            "open_clip_model.safetensors",
+            "open_clip_pytorch_model.bin",
+        ),
+    )
+
+
+class ClipVitL14(ClipExtractor):
+    """OpenAI's weights with the QuickGELU they were trained with."""
+
+    name = "clip-vit-l-14"
+    version = 1
+    architecture = "ViT-L-14"
+    quick_gelu = True
+    weights = (published("clip-vit-l-14", "timm/vit_large_patch14_clip_224.openai", "open_clip_model.safetensors"),)
+
+
+class ClipVitL14At336(ClipExtractor):
+    """CMMD crops to the short side and resizes to 336; the order of the two does not matter for a square."""
+
+    name = "clip-vit-l-14-336"
+    version = 1
+    architecture = "ViT-L-14-336"
+    preprocess = "short-side-bicubic-uint8-crop-336/openai-mean-std"
+    side = 336
+    quick_gelu = True
+    weights = (published("clip-vit-l-14-336", "timm/vit_large_patch14_clip_336.openai", "open_clip_model.safetensors"),)

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
 
+    from benchmarks.data.base import Dataset
+
 STEPS, BATCH, RATE = 600, 128, 2e-3
 
 
@@ -29,13 +31,14 @@ class DigitsClassifier(Extractor):
     network: Any = None
 
     def open(self, weights: Path | None, device: str = "cpu") -> DigitsClassifier:
+        raise Fault(f"{self.name} is trained inside a suite: `sidbench prepare` makes its folder")
+
+    def trained(self, folder: Path, dataset: Dataset, device: str = "cpu") -> DigitsClassifier:
         from safetensors.torch import load_file
 
-        if weights is None:
-            raise Fault(f"{self.name} is trained inside a suite: `sidbench prepare` makes its folder")
         opened = copy.copy(self)
         opened.network = _network().to(device)
-        opened.network.load_state_dict(load_file(weights / "network.safetensors"))
+        opened.network.load_state_dict(load_file(folder / "network.safetensors"))
         opened.network.eval().requires_grad_(False)
         return opened
 
@@ -43,16 +46,14 @@ class DigitsClassifier(Extractor):
         features = self.network[:-1](_pixels(images))
         return {"features": features.cpu().numpy(), "logits": self.network[-1](features).cpu().numpy()}
 
-    def train(self, folder: Path, seed: int) -> None:
+    def train(self, folder: Path, seed: int, dataset: Dataset) -> None:
         """Adam on noisy copies of the training split; the held-out accuracy goes into the description."""
         import torch
         from safetensors.torch import save
 
-        from benchmarks.suite.components import datasets
         from sid import atomic
 
-        digits = datasets()["digits"]
-        images, labels = (torch.from_numpy(part("train")) for part in (digits.images, digits.labels))
+        images, labels = (torch.from_numpy(part("train")) for part in (dataset.images, dataset.labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _network()
@@ -65,7 +66,7 @@ class DigitsClassifier(Extractor):
                 torch.nn.functional.cross_entropy(network(noisy), labels[chosen]).backward()
                 optimiser.step()
         network.eval()
-        held, truth = (torch.from_numpy(part("heldout")) for part in (digits.images, digits.labels))
+        held, truth = (torch.from_numpy(part("heldout")) for part in (dataset.images, dataset.labels))
         with torch.no_grad():
             accuracy = (network(_pixels(held)).argmax(1) == truth).double().mean().item()
         atomic.write_bytes(folder / "network.safetensors", save(network.state_dict()))

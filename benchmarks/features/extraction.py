@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import shutil
 from collections import Counter, deque
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import damaged
+from benchmarks.features.store import Store
+from benchmarks.images import reading
 from benchmarks.images.geometry import AS_IS, Geometry
-from benchmarks.images.reading import Array, Images, decode
+from benchmarks.images.reading import Array, Folder, Images, Part, Tar, Zip, decode
+from sid import atomic
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -137,7 +143,7 @@ def _digest(images: Images) -> str:
     try:
         return images.digest
     except Fault:
-        damaged.refuse(images)
+        reading.refuse_damaged(images)
         raise
 
 
@@ -195,7 +201,7 @@ def _batches(
             yield slice(index + 1 - len(pixels), index + 1), pixels
             pixels = []
     if faults:
-        raise Fault(damaged.shown(faults, images.source))
+        raise Fault(reading.shown_faults(faults, images.source))
 
 
 def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iterator[Future]:
@@ -224,3 +230,68 @@ def _refuse_infinite(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> 
             bad = np.flatnonzero(~finite)
             told = ", ".join(names[index] for index in bad[:3]) + (" ..." if len(bad) > 3 else "")
             raise Fault(f"{key} has NaN or infinity for {len(bad)} images: {told}")
+
+
+PART = 1000  # images: what a killed run loses at most
+
+
+def features_in_parts(
+    images: Images,
+    extractor: Extractor,
+    output: str,
+    geometry: Geometry,
+    store: Store,
+    batch: int = 32,
+    done: Callable[[int], object] = lambda count: None,
+) -> np.ndarray:
+    """One output for all images, in the store afterwards; `done` hears of every part, read or computed."""
+    remember(images, store)
+    held = store.read(images.digest, geometry, extractor, [output])
+    if held:
+        done(len(images))
+        return held[output]
+    beside = Store(_parts(store, images, extractor, output, geometry))
+    arrays, modes, sizes = [], Counter[str](), Counter[tuple[int, int]]()
+    for first in range(0, len(images), PART):
+        part = Part(images, range(first, min(first + PART, len(images))))
+        found = extract(part, {extractor.name: [output]}, {extractor.name: extractor}, geometry, batch, store=beside)
+        arrays.append(found.features[f"{extractor.name}.{output}"])
+        modes += found.modes
+        sizes += found.sizes
+        done(len(part))
+    whole = np.concatenate(arrays)
+    store.write(images.digest, geometry, extractor, {output: whole})
+    store.write_seen(images.digest, modes, sizes)
+    shutil.rmtree(beside.folder)
+    return whole
+
+
+def remember(images: Images, store: Store) -> None:
+    """The images' digest as it was while their files had this size and time: hashing val2014 reads six gigabytes."""
+    key = _stamp(images)
+    if key is None:
+        return
+    file = store.folder / f"digest-{key}.json"
+    if not file.is_file():
+        atomic.write_json(file, {"digest": images.digest, "source": images.source})
+    images.digest = json.loads(file.read_text())["digest"]
+
+
+def _stamp(images: Images) -> str | None:
+    """Names, sizes and times of the files behind the images; None where no file is."""
+    if isinstance(images, Folder):
+        files = [images.path / name for name in images.names]
+    elif isinstance(images, Zip | Tar):
+        files = [Path(images.source)]
+    else:
+        return None
+    total = hashlib.sha256(images.source.encode())
+    for path in files:
+        status = path.stat()
+        total.update(f"{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+    return total.hexdigest()[:16]
+
+
+def _parts(store: Store, images: Images, extractor: Extractor, output: str, geometry: Geometry) -> Path:
+    key = "\n".join([images.digest, geometry.identity, extractor.family, output])
+    return store.folder / f"parts-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.assets import Weight, locate, pin, tensors, verify
+from benchmarks.features.base import full_precision
 from benchmarks.features.clip import ClipExtractor
-from benchmarks.precision import full_precision
 from sid.fault import Fault
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.assets import Weight, locate, pin, tensors, verify
-from benchmarks.features.base import Extractor
-from benchmarks.precision import full_precision
+from benchmarks.features.base import Extractor, full_precision
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -104,3 +103,60 @@ def _network(path: str, identity: str, device: str) -> Any:
     except RuntimeError as error:
         raise Fault(f"{path} is not the Inception of 2015-12-05: {str(error).splitlines()[1].strip()[:200]}") from error
     return network.fold().to(device)
+
+
+class InceptionTf(InceptionExtractor):
+    """TF1-like bilinear resize, (v-128)/128."""
+
+    name = "inception-tf"
+    version = 1
+    preprocess = "tf1-bilinear-299/(v-128)/128"
+    resize = "tensorflow"
+
+
+class InceptionTorch(InceptionExtractor):
+    """Bilinear resize without antialiasing, v/127.5 - 1."""
+
+    name = "inception-torch"
+    version = 1
+    preprocess = "bilinear-299/v/127.5-1"
+    resize = "bilinear"
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        return pixels / 127.5 - 1
+
+
+class InceptionClean(InceptionExtractor):
+    """Antialiased bicubic resize in float, (v-128)/128."""
+
+    name = "inception-clean"
+    version = 1
+    preprocess = "aa-bicubic-float-299/(v-128)/128"
+    resize = "clean"
+
+
+class InceptionAntialias(InceptionExtractor):
+    """Antialiased bilinear resize, (v-128)/128."""
+
+    name = "inception-antialias"
+    version = 1
+    preprocess = "aa-bilinear-299/(v-128)/128"
+    resize = "antialiased"
+
+
+SIDE = 299
+
+
+class InceptionPatch(InceptionExtractor):
+    """An image smaller than the patch is refused: a resized one in its place would be another score."""
+
+    name = "inception-patch"
+    version = 1
+    preprocess = "centre-crop-299/(v-128)/128"
+
+    def prepare(self, images: Tensor) -> Tensor:
+        height, width = images.shape[2:]
+        if min(height, width) < SIDE:
+            raise Fault(f"inception-patch: an image of {width} x {height} has no patch of {SIDE} x {SIDE}")
+        top, left = round((height - SIDE) / 2), round((width - SIDE) / 2)
+        return colour(images[:, :, top : top + SIDE, left : left + SIDE].to(self.device)).float()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from benchmarks.features.clip import ClipExtractor
+from benchmarks.features.clip import ClipExtractor, published
 from benchmarks.features.inception import colour
 
 if TYPE_CHECKING:
@@ -79,3 +79,36 @@ def _place(name: str) -> str | None:
         _, _, layer, inner = stem.split(".", 3)
         return f"transformer.resblocks.{layer}.{PARTS[inner]}.{part}" if inner in PARTS else None
     return None
+
+
+class ClipVitH14Hps20(HpsExtractor):
+    """The checkpoint v2.0."""
+
+    name = "clip-vit-h-14-hps-2.0"
+    version = 1
+    weights = (published("hps-v2.0", "xswu/HPSv2", "HPS_v2_compressed.pt", licence="Apache-2.0", purpose="HPSv2"),)
+
+
+class ClipVitH14Hps21(HpsExtractor):
+    """The checkpoint v2.1."""
+
+    name = "clip-vit-h-14-hps-2.1"
+    version = 1
+    weights = (published("hps-v2.1", "xswu/HPSv2", "HPS_v2.1_compressed.pt", licence="Apache-2.0", purpose="HPSv2"),)
+
+
+class ClipVitH14Pick(ClipExtractor):
+    """Published in the layout of transformers' CLIPModel."""
+
+    name = "clip-vit-h-14-pick"
+    version = 1
+    architecture = "ViT-H-14"
+    weights = (
+        published(
+            "pickscore-v1", "yuvalkirstain/PickScore_v1", "model.safetensors", "pytorch_model.bin", purpose="PickScore"
+        ),
+    )
+
+    def layout(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+
+        return from_transformers(state)

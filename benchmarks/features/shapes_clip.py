@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.features.base import Extractor
+from sid.fault import Fault
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor, nn
+
+    from benchmarks.data.base import Dataset
+    from sid.prompts import WordEncoder
 
 STEPS, BATCH, RATE = 600, 128, 2e-3
 WIDTH = 64
@@ -31,14 +35,18 @@ class ShapesClip(Extractor):
     trained_here = True
     data = "shapes"
     network: Any = None
+    words: Any = None  # the world's word encoder
 
     def open(self, weights: Path | None, device: str = "cpu") -> ShapesClip:
+        raise Fault(f"{self.name} is trained inside a suite: `sidbench prepare` makes its folder")
+
+    def trained(self, folder: Path, dataset: Dataset, device: str = "cpu") -> ShapesClip:
         from safetensors.torch import load_file
 
-        assert weights is not None
         opened = copy.copy(self)
+        opened.words = _encoder(dataset)
         opened.network = _towers().to(device)
-        opened.network.load_state_dict(load_file(weights / "network.safetensors"))
+        opened.network.load_state_dict(load_file(folder / "network.safetensors"))
         opened.network.eval().requires_grad_(False)
         return opened
 
@@ -59,10 +67,10 @@ class ShapesClip(Extractor):
 
         rows, inverse = np.unique([template + caption for caption in captions], return_inverse=True)
         with torch.no_grad():
-            found = self.network["text"](_words([str(row) for row in rows])).cpu().numpy()
+            found = self.network["text"](_words(self.words, [str(row) for row in rows])).cpu().numpy()
         return {"text": found[inverse], "truncated": np.zeros(len(captions), bool)}
 
-    def train(self, folder: Path, seed: int) -> None:
+    def train(self, folder: Path, seed: int, dataset: Dataset) -> None:
         """Symmetric cross-entropy over batches of distinct captions; held-out retrieval goes into the description."""
         import torch
         from safetensors.torch import save
@@ -74,56 +82,51 @@ class ShapesClip(Extractor):
             towers = _towers()
             optimiser = torch.optim.Adam(towers.parameters(), lr=RATE)
             schedule = torch.optim.lr_scheduler.LinearLR(optimiser, 1.0, 0.05, STEPS)
-            for images, words in _pairs(STEPS):
+            for images, words in _pairs(dataset, STEPS):
                 optimiser.zero_grad()
                 _contrast(towers, images + NOISE * torch.randn_like(images), words).backward()
                 optimiser.step()
                 schedule.step()
         towers.eval()
         opened = copy.copy(self)
+        opened.words = _encoder(dataset)
         opened.network = towers.requires_grad_(False)
         atomic.write_bytes(folder / "network.safetensors", save(towers.state_dict()))
         described = {
             "name": self.name,
             "version": self.version,
             "seed": seed,
-            "retrieval": {split: opened.retrieval(split) for split in ("heldout", "novel")},
+            "retrieval": {split: opened.retrieval(dataset, split) for split in ("heldout", "novel")},
         }
         atomic.write_json(folder / "extractor.json", described)
 
-    def retrieval(self, split: str) -> float:
+    def retrieval(self, world: Dataset, split: str) -> float:
         """How often an image of the split finds its caption among all captions of the world."""
         import numpy as np
         import torch
 
-        from benchmarks.suite.components import datasets
-
-        shapes = datasets()["shapes"]
-        every = sorted(set(shapes.captions("world")))
-        image = self(torch.from_numpy(shapes.images(split)))["image"]
+        every = sorted(set(world.captions("world")))
+        image = self(torch.from_numpy(world.images(split)))["image"]
         text = self.texts(every)["text"]
         image, text = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, text))
         found = (image @ text.T).argmax(axis=1)
-        truth = np.array([every.index(caption) for caption in shapes.captions(split)])
+        truth = np.array([every.index(caption) for caption in world.captions(split)])
         return float((found == truth).mean())
 
 
-def _pairs(steps: int) -> Any:
+def _pairs(world: Dataset, steps: int) -> Any:
     """Batches of images with their captions' words; no caption twice in a batch, so that no pair is a false negative.
 
     All combinations are trained on, the novel ones too: the judge has to know what the students were not shown.
     """
     import torch
 
-    from benchmarks.suite.components import datasets
-
-    shapes = datasets()["shapes"]
-    pixels, captions = torch.from_numpy(shapes.images("world")), shapes.captions("world")
+    pixels, captions = torch.from_numpy(world.images("world")), world.captions("world")
     places: dict[str, list[int]] = {}
     for place, caption in enumerate(captions):
         places.setdefault(caption, []).append(place)
     table = torch.tensor(list(places.values()))
-    words = _words(list(places))
+    words = _words(_encoder(world), list(places))
     for _ in range(steps):
         chosen = torch.randperm(len(table))[:BATCH]
         shown = table[chosen, torch.randint(table.shape[1], (BATCH,))]
@@ -145,12 +148,15 @@ def _pixels(images: Tensor) -> Tensor:
     return images.float() / 127.5 - 1
 
 
-def _words(captions: Sequence[str]) -> Tensor:
-    """[B, 6 * width]: the word encoder's rows, one after another."""
-    from benchmarks.suite.components import datasets
-    from sid.words import WordEncoder
+def _encoder(world: Dataset) -> WordEncoder:
+    from sid.prompts import WordEncoder
 
-    return WordEncoder(datasets()["shapes"].vocabulary).encode(captions)["text"].flatten(1)
+    return WordEncoder(world.vocabulary)
+
+
+def _words(encoder: WordEncoder, captions: Sequence[str]) -> Tensor:
+    """[B, 6 * width]: the word encoder's rows, one after another."""
+    return encoder.encode(captions)["text"].flatten(1)
 
 
 def _towers() -> nn.ModuleDict:

@@ -11,16 +11,23 @@ import tarfile
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import arrayfile, bitdepth, tars
+from benchmarks.images import archives
+from benchmarks.images.archives import _refuse_escapes, _refuse_truncated
 from sid.fault import Fault
 
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-DAMAGED = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
+DAMAGED_FILES = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
 PACKED_LIMIT = 4 * 2**30  # bytes of a compressed tar that are held in memory, since it can't be read in any order
 
 
@@ -123,7 +130,7 @@ class Tar(Images):
         compressed = not _is_plain_tar(path)
         total = 0
         with tarfile.open(path) as archive:
-            for member in tars.members(archive):
+            for member in archives.whole_members(archive):
                 if not member.isfile() or not image_name(member.name):
                     continue
                 self.places[member.name] = (member.offset_data, member.size)
@@ -165,7 +172,7 @@ def open_images(path: Path | str) -> Images:
         raise Fault(f"there are no images at {path}: it does not exist")
     try:
         images = _open(path)
-    except DAMAGED as error:
+    except DAMAGED_FILES as error:
         raise Fault(f"{path} can't be read: {error}") from error
     if not len(images):
         raise Fault(f"{path} holds no images: none of {', '.join(EXTENSIONS)}")
@@ -186,13 +193,13 @@ def _open(path: Path) -> Images:
 
 def _array(path: Path) -> np.ndarray:
     """The one array of the file, or the one called `images` or `arr_0`; never a pickled object."""
-    if not arrayfile.is_npz(path):
-        return arrayfile.single(path)
-    held = arrayfile.names(path)
+    if not archives.is_npz(path):
+        return archives.single_array(path)
+    held = archives.array_names(path)
     names = [name for name in ("images", "arr_0") if name in held] or held
     if len(names) != 1 and names[:1] != ["images"]:
         raise Fault(f"{path} holds {', '.join(names) or 'no array'}: call the images 'images'")
-    return arrayfile.array(path, names[0])
+    return archives.named_array(path, names[0])
 
 
 def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
@@ -219,7 +226,7 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
-            deep = bitdepth.bits(image, content)
+            deep = bits_per_channel(image, content)
             if mode.startswith(("I", "F")) or deep > 8:
                 told = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
                 raise Fault(f"{name} has {told} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
@@ -250,3 +257,67 @@ def _is_plain_tar(path: Path) -> bool:
             return True
     except tarfile.TarError:
         return False
+
+
+PNG_START, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the first chunk is the header, its depth stands at that byte
+TIFF_BITS = 258  # the tag BitsPerSample
+
+
+def bits_per_channel(image: Image, content: bytes) -> int:
+    """Of an opened file; 8 where its format knows no more."""
+    if content.startswith(PNG_START):
+        return content[PNG_DEPTH]
+    if image.format == "TIFF":
+        tags: Any = getattr(image, "tag_v2", {})
+        return max(tags.get(TIFF_BITS, (8,)))
+    if image.format == "PPM":
+        tile: Any = getattr(image, "tile", ())
+        args = tile[0].args
+        return 16 if isinstance(args, tuple) and isinstance(args[-1], int) and args[-1] > 255 else 8
+    return 8
+
+
+SHOWN_FAULTS = 20  # that are told one by one
+
+
+def refuse_damaged(*sets: Images) -> None:
+    """Reads and decodes every image of the sets; returns where nothing is wrong with any."""
+    told: list[str] = []
+    for images in sets:
+        told += shown_faults(
+            [sentence for index in range(len(images)) for sentence in _decoding_faults(images, index)], images.source
+        )
+    if told:
+        raise Fault(told)
+
+
+def shown_faults(faults: Sequence[str], source: str) -> list[str]:
+    """The first of them, and how many more there are."""
+    more = [f"and {len(faults) - SHOWN_FAULTS} more images of {source}"] if len(faults) > SHOWN_FAULTS else []
+    return [*faults[:SHOWN_FAULTS], *more]
+
+
+def _decoding_faults(images: Images, index: int) -> list[str]:
+    try:
+        decode(images.content(index), images.names[index])
+    except Fault as fault:
+        return fault.sentences
+    return []
+
+
+def open_whole(path: Path) -> Images:
+    """As open_images; an archive that breaks off or names files outside of itself is refused."""
+    _refuse_truncated(path)
+    images = open_images(path)
+    _refuse_escapes(images.names, path)
+    return images
+
+
+def beside(images: Images, name: str) -> bytes | None:
+    """Another file at the root of the same folder or zip; None where there is none."""
+    if isinstance(images, Folder):
+        file = images.path / name
+        return file.read_bytes() if file.is_file() else None
+    if isinstance(images, Zip):
+        return images.archive.read(name) if name in images.archive.namelist() else None
+    return None

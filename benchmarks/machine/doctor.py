@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from benchmarks import datafile
+from benchmarks import assets
 from benchmarks.suite import files as suite_files
 from sid.fault import Fault
 
@@ -117,13 +117,13 @@ def devices(driver: Path = DRIVER) -> Found:
 
 def weights(named: str | None = None) -> Found:
     """Weight files that scores read, of a suite or of everything."""
-    from benchmarks.assets import FOLDER, find
-    from benchmarks.verbs.weights import needed
+    from benchmarks.assets import WEIGHTS_ENV, find
+    from benchmarks.machine.needs import weights_of
 
-    folder = os.environ.get(FOLDER)
+    folder = os.environ.get(WEIGHTS_ENV)
     if folder and not Path(folder).is_dir():
-        yield Finding("broken", f"${FOLDER} names {folder}, which is no folder", "make it, or name another one")
-    found = needed([named] if named else [])
+        yield Finding("broken", f"${WEIGHTS_ENV} names {folder}, which is no folder", "make it, or name another one")
+    found = weights_of([named] if named else [])
     lacking = [weight.name for weight in found if find(weight) is None]
     yield from _present("weight files", len(found), lacking, named, "`sidbench weights {}` tells how to get them")
 
@@ -144,7 +144,7 @@ def models(named: str | None = None) -> Found:
 
 def published(named: str) -> list[str]:
     """Teachers and generators of others that a suite reads: folders, files, repositories."""
-    from benchmarks.suite.config import load_suite
+    from benchmarks.suite.load import load_suite
     from benchmarks.suite.released import describe
 
     suite = load_suite(named)
@@ -158,11 +158,11 @@ def published(named: str) -> list[str]:
 def data(named: str | None = None) -> Found:
     """Data sets and prompts, of a suite or of everything; a suite's are opened too."""
     from benchmarks.machine import needs
-    from benchmarks.suite.config import load_suite
+    from benchmarks.suite.load import load_suite
 
-    for folder in datafile.roots():
-        if folder != datafile.HERE and not folder.is_dir():
-            text = f"${datafile.FOLDER} names {folder}, which is no folder"
+    for folder in assets.data_roots():
+        if folder != assets.DATA_FOLDER and not folder.is_dir():
+            text = f"${assets.DATA_ENV} names {folder}, which is no folder"
             yield Finding("broken", text, "make it, or name another one")
     listed = needs.of_suite(load_suite(named)) if named else needs.of_all()
     lacking = [need.name for need in listed if need.missing]

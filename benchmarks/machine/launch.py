@@ -7,13 +7,15 @@ srun ... torchrun --nnodes=2 ...                     several nodes, inside a SLU
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import lease
@@ -96,3 +98,26 @@ def _replace(words: list[str]) -> None:
         # Trainers watch their parent, and torchrun watches nobody: the kernel ends it with the workflow.
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGTERM)
     os.execvp(words[0], words)
+
+
+def require(job: Job) -> None:
+    """Every input must be there: the sentence names the file and the command that makes all of them."""
+    missing = [path for path in job.inputs if not Path(path).exists()]
+    if missing:
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise Fault(f"{missing[0]} is missing{more}; `sidbench reproduce` makes everything in order")
+
+
+@contextlib.contextmanager
+def leaving_cleanly() -> Iterator[None]:
+    """OMP_NUM_THREADS is obeyed; a run that was asked to stop leaves with its signal's status, without a traceback."""
+    import torch
+
+    from sid.loop.lock import Stopped
+
+    if "OMP_NUM_THREADS" in os.environ:
+        torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    try:
+        yield
+    except Stopped as stopped:
+        raise SystemExit(stopped.code) from None

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import json
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from benchmarks import datafile
+from benchmarks import assets
+from benchmarks.assets import PICKLED, WEIGHTS_ENV, DataFile, find, missed, published_place
 from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.base import FileDataset
-from benchmarks.data.open import is_path, open_dataset
+from benchmarks.data.open import datasets, is_path, open_dataset
 from benchmarks.data.pairs import open_pairs
-from benchmarks.datafile import DataFile
 from benchmarks.suite import components, files
+from benchmarks.suite.checks import options_of
+from benchmarks.suite.released import Released, describe, locate_file
+from benchmarks.tables.published import published
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.dataset import Dataset
-    from benchmarks.suite.config import Suite
-    from benchmarks.suite.protocol import Column, PromptSource
+    from benchmarks.assets import Weight
+    from benchmarks.data.base import Dataset
+    from benchmarks.suite.config import Suite, Teacher
+    from benchmarks.suite.job import Job
+    from benchmarks.suite.plan import Plan
+    from benchmarks.suite.protocol import Column, PromptSource, Protocol
 
 
 ANY = "the suite's file, which says what lies there"
@@ -47,7 +54,7 @@ class Needed:
     @property
     def nowhere(self) -> bool:
         """Whether it is images at a path where nothing lies."""
-        return self.kind == "data set" and is_path(self.name) and not datafile.placed(Path(self.name)).exists()
+        return self.kind == "data set" and is_path(self.name) and not assets.placed_data(Path(self.name)).exists()
 
     @property
     def owner(self) -> str:
@@ -76,7 +83,7 @@ class Needed:
         return dataset.given if isinstance(dataset, FileDataset) else None
 
     def find(self, file: DataFile) -> Path | None:
-        return datafile.find(self.owner, file, self.given)
+        return assets.find_data(self.owner, file, self.given)
 
     @property
     def missing(self) -> list[DataFile]:
@@ -96,13 +103,13 @@ class Needed:
         elif self.nowhere:
             return
         elif self.paired:
-            readers = [partial(open_pairs, datafile.placed(Path(self.name)))]
+            readers = [partial(open_pairs, assets.placed_data(Path(self.name)))]
         else:
             readers = [partial(self.dataset().source, split) for split in self.splits]
         for reader in readers:
             try:
                 reader()
-            except datafile.Missing:
+            except assets.MissingData:
                 continue  # that is no fault of what is there
             except Fault as fault:
                 yield from fault.sentences
@@ -161,7 +168,7 @@ def _trained_on(data: str) -> str:
 
 def of_all() -> list[Needed]:
     """Every data set and every list of prompts that the project knows."""
-    from benchmarks.suite.components import datasets
+    from benchmarks.data.open import datasets
 
     sets = [Needed(name, "data set", splits=list(dataset.splits[:1])) for name, dataset in datasets().items()]
     return [*sets, *(Needed(name, "prompts") for name in prompt_lists.LISTS)]
@@ -171,7 +178,7 @@ def named(name: str) -> list[Needed]:
     """One data set (also by its path) or one list of prompts."""
     if name in prompt_lists.LISTS:
         return [Needed(name, "prompts")]
-    if "@" not in name and not is_path(name) and name not in (known := components.datasets()):
+    if "@" not in name and not is_path(name) and name not in (known := datasets()):
         raise UnknownName(
             "suite, data set or list of prompts", name, [*files.names("suite"), *known, *prompt_lists.LISTS]
         )
@@ -199,7 +206,173 @@ def faults(suite: Suite) -> list[str]:
     for need in of_suite(suite):
         if need.kind == "data set" and not need.nowhere and not isinstance(need.dataset(), FileDataset):
             continue  # it is made here
-        folders = datafile.folders(need.owner, need.given)
-        told += [datafile.Missing(need.name, file, folders).sentences[0] for file in need.missing]
+        folders = assets.data_folders(need.owner, need.given)
+        told += [assets.MissingData(need.name, file, folders).sentences[0] for file in need.missing]
         told += need.verify()
     return list(dict.fromkeys(told))
+
+
+def missing_models(suite: Suite) -> list[str]:
+    """A sentence for every teacher, published generator and file of a method that is not there."""
+    used = {suite.tasks[task].teacher for task, _, entry in suite.rows if not entry.released}
+    told = [
+        sentence for name in suite.teachers if name in used for sentence in _missing_teacher(name, suite.teachers[name])
+    ]
+    names = dict.fromkeys(entry.released for *_, entry in suite.rows if entry.released)
+    told += [sentence for name in names for sentence in _missing_released(describe(name))]
+    for task, name, entry in suite.rows:
+        if entry.method is not None:
+            told += components.methods()[entry.method].missing(options_of(suite, task, name))
+    return list(dict.fromkeys(told))
+
+
+def _missing_teacher(name: str, teacher: Teacher) -> Iterator[str]:
+    if teacher.source is None:
+        return
+    place, family = published_place(teacher.source), components.teachers()[teacher.family]
+    if place.suffix in PICKLED:
+        if not place.is_file():
+            place_words = f"nor one of its name in a folder of ${WEIGHTS_ENV}"
+            yield f"there is no {teacher.source} (the teacher '{name}'), {place_words}"
+    elif family.text:
+        yield from _missing_pipeline(family, teacher.source)
+    elif not (place / "network.safetensors").is_file():
+        yield f"there is no {place} (the teacher '{name}': a folder that `sidbench import` makes)"
+
+
+def _missing_released(described: Released) -> Iterator[str]:
+    for file in (described.file, described.config):
+        try:
+            if file is not None:
+                locate_file(str(described.repository), file, {})
+        except Fault as fault:
+            yield from fault.sentences
+    base = described.repository if described.kind == "pipeline" else described.base
+    if base is not None:
+        yield from _missing_pipeline(components.teachers()[described.family], base)
+
+
+def _missing_pipeline(family: Any, source: str) -> list[str]:
+    try:
+        family.check(Path(source))
+    except Fault as fault:
+        return fault.sentences
+    return []
+
+
+def obstacles(suite: Suite) -> list[str]:
+    """Sentences, all at once: data, models, and the printed numbers that the tables will be held against."""
+    told = faults(suite) + missing_models(suite)
+    try:
+        published()
+    except Fault as fault:
+        told += fault.sentences
+    return told
+
+
+def unavailable(suite: Suite) -> list[str]:
+    """A sentence for each missing weight file: whose columns stay empty, and who tells how to get it."""
+    if suite.random_weights is not None:
+        return []
+    empty: dict[str, dict[str, None]] = {}
+    for task in suite.tasks.values():
+        for name, column in suite.protocols[task.protocol].metrics.items():
+            for weight in read_by(column):
+                if find(weight) is None:
+                    empty.setdefault(weight.name, {})[f"{name} of {task.protocol}"] = None
+    return [
+        f"the weights {weight}: without them {', '.join(columns)} will be unavailable (sidbench weights {suite.name} "
+        "tells where they are looked for and how to get them)"
+        for weight, columns in empty.items()
+    ]
+
+
+def read_by(column: Column) -> Iterator[Weight]:
+    """The weights that a column's metric, with its options, and its network read."""
+    yield from components.metrics()[column.metric].files(column.options)
+    network = components.extractors().get(column.extractor)
+    yield from network.weights if network is not None else ()
+
+
+def completable(plan: Plan) -> list[Job]:
+    """The runs that lack a value whose weights have come since they were scored.
+
+    A training that is done stays done: its state is there, and only its samples are made and scored again.
+    """
+    if plan.suite.random_weights is not None:
+        return []
+    return [job for job in plan.of("run") if any(_come(column, reason) for column, reason in _empty(job, plan))]
+
+
+def _empty(job: Job, plan: Plan) -> Iterator[tuple[Column, str]]:
+    """The columns that a finished run could not compute, and why."""
+    try:
+        told = json.loads((job.folder / "scores.json").read_text(encoding="utf-8")).get("unavailable", {})
+    except (OSError, ValueError, AttributeError):
+        return
+    columns = plan.suite.protocols[job.params["protocol"]].metrics
+    yield from ((columns[name], str(reason)) for name, reason in told.items() if name in columns)
+
+
+def _come(column: Column, reason: str) -> bool:
+    """Whether the file that it lacked is there now, and every other. Any other reason would only be found again."""
+    read = list(read_by(column))
+    return any(missed(weight, reason) for weight in read) and all(find(weight) is not None for weight in read)
+
+
+def weights_of(names: list[str]) -> dict[Weight, list[str]]:
+    """Weight -> who reads it, for those named or for all."""
+    from benchmarks.suite import components
+
+    users = [*components.extractors(), *components.metrics()]
+    found: dict[Weight, list[str]] = {}
+    for name in names or users:
+        for weight in _weights_read(name):
+            if name not in found.setdefault(weight, []):
+                found[weight].append(name)
+    return found
+
+
+def _weights_read(name: str) -> Iterator[Weight]:
+    """Of one metric, extractor, protocol or suite."""
+    from benchmarks.scoring.protocol import read
+    from benchmarks.suite import components, files
+    from benchmarks.suite.load import load_suite
+    from sid.discovery import UnknownName
+
+    extractors, metrics = components.extractors(), components.metrics()
+    if name in extractors:
+        yield from extractors[name].weights
+    elif name in metrics:
+        yield from metrics[name].weights
+        yield from _weights_of_extractors(key.rpartition(".")[0] for key in metrics[name].features)
+    elif name in files.names("protocol"):
+        yield from _weights_of_columns(read(name))
+    elif is_suite(name):
+        suite = load_suite(name)
+        for protocol in dict.fromkeys(task.protocol for task in suite.tasks.values()):
+            yield from _weights_of_columns(suite.protocols[protocol])
+    else:
+        known = [*extractors, *metrics, *files.names("protocol"), *files.names("suite")]
+        raise UnknownName("metric, extractor, protocol or suite", name, known)
+
+
+def is_suite(name: str) -> bool:
+    from benchmarks.suite import components, files
+
+    others = (*components.extractors(), *components.metrics(), *files.names("protocol"))
+    return name not in others and (name in files.names("suite") or name.endswith((".yaml", ".yml")))
+
+
+def _weights_of_columns(protocol: Protocol) -> Iterator[Weight]:
+    """What a protocol's metrics and their extractors read."""
+    for column in protocol.metrics.values():
+        yield from read_by(column)
+
+
+def _weights_of_extractors(names: Iterable[str]) -> Iterator[Weight]:
+    from benchmarks.suite import components
+
+    known: dict[str, Any] = dict(components.extractors())
+    for name in names:
+        yield from known[name].weights if name in known else ()

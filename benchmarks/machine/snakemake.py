@@ -5,15 +5,23 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sid.fault import Fault
+
+if TYPE_CHECKING:
+    from benchmarks.suite.job import Job
+    from benchmarks.suite.plan import Plan
+
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 LOCKS = Path(".snakemake") / "locks"
@@ -126,3 +134,175 @@ def _end(child: subprocess.Popen[str]) -> None:
             with contextlib.suppress(psutil.Error):
                 process.terminate()
     child.communicate()
+
+
+NOISE = re.compile(
+    r"\[\w{3} \w{3} +\d|Using (workflow|profile|shell)|Assuming unrestricted|Building DAG|Provided |Rules claiming|"
+    r"Conda environments|Select jobs|Execute \d|\d+ of \d+ steps|Nothing to be done|SNAKEMAKE$|=+$|RuleException|"
+    r"CalledProcessError in|Command '|Elapsed time|Exiting because|WorkflowError:$|At least one job did not|"
+    r"Removing output files of failed|Job stats|Complete log|Job \d+ has been|Terminating processes|Touching|"
+    r"Will exit after|Shutting down"
+)
+STARTED = re.compile(r"(?:local)?rule (\w+):$")
+FINISHED = re.compile(r"Finished jobid: (\d+)")
+FAILED = re.compile(r"Error in rule (\w+)")
+LOG = re.compile(r"Logfile (\S+?):?$")
+FIELD = re.compile(r"\s+(jobid|wildcards): (.*)")
+COUNT = re.compile(r"(\w+)\s+(\d+)$")
+CORES = re.compile(r"Provided cores: (\d+)")
+GOALS = ("all", "everything", "total")  # lines of the statistics that are no work
+
+
+class Feed:
+    """Reads Snakemake's lines one by one and tells what a user wants to know."""
+
+    def __init__(self, plan: Plan, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
+        self.plan, self.tell, self.clock = plan, tell, clock
+        self.to_do: Counter[str] = Counter()  # by rule, started ones included
+        self.running: dict[str, tuple[str, str, float]] = {}  # jobid -> rule, wildcards, start
+        self.finished: list[tuple[Job | None, str, float]] = []  # job, rule, seconds
+        self.cores = 1
+        self.begin = clock()
+        self._section = ""
+        self._since = self.begin
+        self._quoting = False  # inside a log that Snakemake shows between two ruled lines
+        self._rule = self._jobid = self._wildcards = ""
+
+    def read(self, line: str) -> None:
+        """One line of Snakemake's output."""
+        line = line.rstrip("\n")
+        if self._continues(line):
+            return
+        if found := CORES.match(line):
+            self.cores = int(found[1])
+        if line.startswith("Job stats"):
+            self._section = "statistics"
+        elif line == "SNAKEMAKE":
+            self._section = "banner"
+        elif found := STARTED.match(line):
+            self._section, self._rule, self._since = "start", found[1], self.clock()
+        elif found := FINISHED.match(line):
+            self._finish(found[1])
+        elif found := FAILED.match(line):
+            self._section, self._rule = "error", found[1]
+        elif found := LOG.match(line):
+            self.tell(f"  {found[1]} says:")
+            self._section = "log"
+        elif line and not NOISE.match(line):
+            self.tell(line)
+
+    def _continues(self, line: str) -> bool:
+        """Whether the line belongs to the block that an earlier one has opened."""
+        section = self._section
+        if section == "banner":
+            self._section = section if line else ""
+        elif section == "statistics":
+            if found := COUNT.match(line):
+                if found[1] not in GOALS:
+                    self.to_do[found[1]] = int(found[2])
+            elif not line:
+                self._section = ""
+                self._announce()
+        elif section == "log":
+            if line.startswith("====="):
+                self._quoting = not self._quoting
+                self._section = "log" if self._quoting else ""
+            else:
+                self.tell(f"    {line}")
+        elif section in ("start", "error") and line.startswith(" "):
+            if found := FIELD.match(line):
+                setattr(self, f"_{found[1]}", found[2])
+        elif section in ("start", "error"):
+            self._close()
+            return False
+        else:
+            return False
+        return True
+
+    def _close(self) -> None:
+        """The end of a job's block: it has started, or it has failed."""
+        if self._section == "start":
+            self.running[self._jobid] = (self._rule, self._wildcards, self._since)
+        else:
+            rule, wildcards, _ = self.running.pop(self._jobid, (self._rule, self._wildcards, 0.0))
+            self.tell(f"failed: {self._name(rule, wildcards)}")
+        self._section = self._jobid = self._wildcards = ""
+
+    def _announce(self) -> None:
+        count = sum(self.to_do.values())
+        if count:
+            self.tell(f"{count} job{'s' * (count > 1)} to do on {self.cores} core{'s' * (self.cores > 1)}")
+
+    def _finish(self, jobid: str) -> None:
+        if self._section:
+            self._close()
+        rule, wildcards, start = self.running.pop(jobid, ("", "", self.clock()))
+        if rule in GOALS or not rule:
+            return
+        seconds = self.clock() - start
+        self.finished.append((self._job(rule, wildcards), rule, seconds))
+        done, total = len(self.finished), max(sum(self.to_do.values()), len(self.finished))
+        left = self.remaining()
+        rest = "" if left is None or done == total else f"  about {duration(left)} left"
+        width = len(str(total))
+        self.tell(f"[{done:>{width}}/{total}] {self._name(rule, wildcards):<40} {duration(seconds):>12}{rest}")
+
+    def remaining(self) -> float | None:
+        """Seconds to the end, from what finished jobs of each rule took for their work."""
+        if not self.finished:
+            return None
+        took: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
+        for job, rule, seconds in self.finished:
+            for key in (rule, ""):  # "": over all rules, for those of which none has finished
+                took[key][0] += seconds
+                took[key][1] += job.work if job else 0.0
+        left = 0.0
+        done = Counter(rule for _, rule, _ in self.finished)
+        for rule, count in self.to_do.items():
+            seconds, work = took[rule] if took[rule][1] else took[""]
+            mean = self._mean_work(rule)
+            left += (count - done[rule]) * (seconds / work * mean if work else 0.0)
+        left -= sum(min(self.clock() - start, left) for *_, start in self.running.values())
+        return max(left, 0.0) / max(min(self.cores, sum(self.to_do.values()) - len(self.finished)), 1)
+
+    def _mean_work(self, rule: str) -> float:
+        """The mean work of a rule's jobs that are still to do."""
+        finished = {job.id for job, _, _ in self.finished if job}
+        jobs = [job for job in self.plan.jobs if rule_of(job) == rule and job.id not in finished]
+        return sum(job.work for job in jobs) / len(jobs) if jobs else 0.0
+
+    def _job(self, rule: str, wildcards: str) -> Job | None:
+        said = dict(part.split("=", 1) for part in wildcards.split(", ") if "=" in part)
+        id = said.get("digest") or "/".join(said[key] for key in ("task", "entry", "seed") if key in said)
+        return next((job for job in self.plan.jobs if rule_of(job) == rule and job.id == (id or job.id)), None)
+
+    def _name(self, rule: str, wildcards: str) -> str:
+        job = self._job(rule, wildcards)
+        if job is None:
+            return rule
+        if job.kind == "teacher":
+            seed = f"/{job.params['seed']}" if rule == "teacher" else ""
+            return f"teacher {job.params['name']}{seed}"
+        return job.id if job.kind == "run" else f"{job.kind} {job.params.get('name', job.id)}"
+
+
+def rule_of(job: Job) -> str:
+    """The rule that makes a job: runs without training and published teachers have their own."""
+    if job.kind == "run":
+        spread = job.resources.get("nodes", 1) > 1
+        return ("run_nodes" if spread else "run") if "method" in job.params else "control"
+    return "published" if job.kind == "teacher" and job.params.get("source") else job.kind
+
+
+def duration(seconds: float) -> str:
+    """A time a person reads."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    return f"{round(whole / 60)} min" if whole < 6000 else f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def follow(lines: Iterable[str], feed: Feed) -> None:
+    """All of Snakemake's lines."""
+    for line in lines:
+        feed.read(line)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchmarks import frechet
+from benchmarks.metrics import frechet
 from benchmarks.metrics.base import Metric, Score, only
 from benchmarks.metrics.frechet import as_moments
 from sid.fault import Fault

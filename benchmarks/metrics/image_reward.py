@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchmarks import frechet
-from benchmarks.metrics import text_image
+from benchmarks.metrics import frechet, text_image
 from benchmarks.metrics.base import Metric, Score
 from sid.fault import Fault
 

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmarks import frechet
+from benchmarks.metrics import frechet
 from benchmarks.metrics.base import Metric, Score, only
 from sid.fault import Fault
 

@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
+
+from benchmarks.metrics import frechet, text_image
+from benchmarks.metrics.base import Metric, Score, only
+from sid.fault import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 ROWS = 2048
 
@@ -31,17 +40,17 @@ def gaussian(sigma: float) -> Kernel:
 
 def polynomial(images: np.ndarray, reference: np.ndarray) -> float:
     """The unbiased U-statistic of the cubic kernel."""
-    return unbiased(images, reference, cubic)
+    return unbiased_mmd(images, reference, cubic)
 
 
-def unbiased(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
+def unbiased_mmd(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
     """Mean over distinct pairs within each set, minus twice the mean over pairs across."""
     count, other = len(first), len(second)
     within = _within(first, kernel)[0] / (count * (count - 1)) + _within(second, kernel)[0] / (other * (other - 1))
     return within - 2 * _across(first, second, kernel) / (count * other)
 
 
-def biased(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
+def biased_mmd(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
     """The V-statistic: the pairs (x, x) count too."""
     within = sum(sum(_within(part, kernel)) / len(part) ** 2 for part in (first, second))
     return within - 2 * _across(first, second, kernel) / (len(first) * len(second))
@@ -60,7 +69,7 @@ def polynomial_subsets(
         else:
             chosen = images[draws.choice(len(images), size, replace=False)]
             compared = reference[draws.choice(len(reference), size, replace=False)]
-        found[index] = unbiased(chosen, compared, cubic)
+        found[index] = unbiased_mmd(chosen, compared, cubic)
     return found
 
 
@@ -85,3 +94,76 @@ def _within(features: np.ndarray, kernel: Kernel) -> tuple[float, float]:
         for two in blocks(features[(row + 1) * ROWS :]):
             total += 2 * float(kernel(one, two).sum())
     return total, same
+
+
+class Kid(Metric):
+    """The unbiased U-statistic has mean 0 for equal distributions, so a value may be negative."""
+
+    name = "kid"
+    version = 1
+    paper = "Binkowski et al., Demystifying MMD GANs, arXiv 1801.01401"
+    verified = "layout"
+    direction = "lower"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {
+        "exact": {"subsets": 0},  # every pair, no random number
+        "torch-fidelity": {"subsets": 100, "subset_size": 1000, "seed": 2020},
+        "clean-fid": {"subsets": 100, "subset_size": 1000, "seed": 0, "reference_first": True, "shrink": True},
+    }
+    variant_extractors: ClassVar = {"clean-fid": "inception-clean"}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        subsets: int = 0,
+        subset_size: int = 1000,
+        seed: int = 2020,
+        reference_first: bool = False,
+        shrink: bool = False,
+        scale: float = 1.0,
+    ) -> Score:
+        """`scale` 1000 is how some papers print it; `reference_first` and `shrink` are clean-fid's drawing rule."""
+        images, compared = (frechet.check(only(part, self.name), self.name) for part in (features, reference))
+        if images.shape[1] != compared.shape[1]:
+            raise Fault(f"features of {images.shape[1]} and {compared.shape[1]} dimensions can't be compared")
+        if subsets < 0 or subset_size < 2:
+            raise Fault(f"kid: subsets of at least 2 images, or none (got {subsets} of {subset_size})")
+        details: dict[str, Any] = {"count": len(images), "reference_count": len(compared), "scale": scale}
+        if not subsets:
+            return Score(scale * polynomial(images, compared), {**details, "estimate": "all pairs"})
+        smaller, warnings = min(len(images), len(compared)), []
+        if smaller < subset_size:
+            if not shrink:
+                raise Fault(f"kid: subsets of {subset_size} can't be drawn from {smaller} images; give subset_size")
+            warnings.append(f"subsets shrunk from {subset_size} to {smaller} images")
+        drawn = polynomial_subsets(images, compared, subsets, min(smaller, subset_size), seed, reference_first)
+        details |= {"estimate": f"{subsets} subsets of {min(smaller, subset_size)}", "seed": seed}
+        return Score(scale * float(drawn.mean()), {**details, "std": scale * float(drawn.std())}, tuple(warnings))
+
+
+class Cmmd(Metric):
+    """Unit-norm embeddings, sigma 10, times 1000; biased as published: the pairs (x, x) count."""
+
+    name = "cmmd"
+    version = 1
+    paper = "Jayasumana et al., Rethinking FID, arXiv 2401.09603"
+    verified = "layout"
+    direction = "lower"
+    features = ("clip-vit-l-14-336.image",)
+    of_family = True
+    variants: ClassVar = {"published": {"sigma": 10.0, "scale": 1000.0, "unbiased": False}}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        sigma: float = 10.0,
+        scale: float = 1000.0,
+        unbiased: bool = False,
+    ) -> Score:
+        images, compared = (text_image.unit(only(part, self.name), self.name) for part in (features, reference))
+        estimate = unbiased_mmd if unbiased else biased_mmd
+        value = scale * estimate(images, compared, gaussian(sigma))
+        details = {"count": len(images), "reference_count": len(compared), "sigma": sigma, "scale": scale}
+        return Score(value, {**details, "estimate": "unbiased" if unbiased else "biased"})

@@ -6,12 +6,19 @@ Precision and recall: Kynkaanniemi et al., 1904.06991, eq. 1-2. Density and cove
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
-from benchmarks import frechet
+from benchmarks.metrics import frechet
+from benchmarks.metrics.base import Metric, Score, only
 from sid.fault import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
+
 
 ROWS = 1024
 SNAP = 1e-12  # of the squared lengths: squared distances below are equal points seen through rounding
@@ -105,3 +112,107 @@ def squared_distances(first: np.ndarray, second: np.ndarray, middle: np.ndarray)
 
 def _digest(features: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(features).data).hexdigest()
+
+
+class Precision(Metric):
+    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+
+    name = "precision"
+    version = 1
+    paper = "Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {
+        "sid": {"k": 3, "strict": False},  # on Inception pool3, in float16 there
+        "torch-fidelity": {"k": 3, "strict": False},
+        "prdc": {"k": 5, "strict": True},
+    }
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 3,
+        strict: bool = False,
+    ) -> Score:
+        images, compared = only(features, self.name), only(reference, self.name)
+        found = balls(images, compared, k, strict)
+        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
+        return Score(found.precision, details)
+
+
+class Recall(Metric):
+    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+
+    name = "recall"
+    version = 1
+    paper = "Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {
+        "sid": {"k": 3, "strict": False},  # on Inception pool3, in float16 there
+        "torch-fidelity": {"k": 3, "strict": False},
+        "prdc": {"k": 5, "strict": True},
+    }
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 3,
+        strict: bool = False,
+    ) -> Score:
+        images, compared = only(features, self.name), only(reference, self.name)
+        found = balls(images, compared, k, strict)
+        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
+        return Score(found.recall, details)
+
+
+class Density(Metric):
+    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+
+    name = "density"
+    version = 1
+    paper = "Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {"prdc": {"k": 5, "strict": True}}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 5,
+        strict: bool = True,
+    ) -> Score:
+        images, compared = only(features, self.name), only(reference, self.name)
+        found = balls(images, compared, k, strict)
+        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
+        return Score(found.density, details)
+
+
+class Coverage(Metric):
+    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+
+    name = "coverage"
+    version = 1
+    paper = "Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {"prdc": {"k": 5, "strict": True}}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 5,
+        strict: bool = True,
+    ) -> Score:
+        images, compared = only(features, self.name), only(reference, self.name)
+        found = balls(images, compared, k, strict)
+        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
+        return Score(found.coverage, details)

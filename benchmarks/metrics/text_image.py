@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from benchmarks import frechet
-from benchmarks.metrics.base import Score
+from benchmarks.metrics import frechet
+from benchmarks.metrics.base import Metric, Score
 from sid.fault import Fault
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def part(features: Mapping[str, Any], output: str, metric: str) -> tuple[str, Any]:
@@ -59,3 +62,84 @@ def score(features: Mapping[str, Any], metric: str, scale: float, clamp: bool = 
         if details["truncated"]:
             warnings.append(f"{details['truncated']} of {len(cut)} captions are longer than the model reads")
     return Score(scale * float(paired.mean()), details, tuple(warnings))
+
+
+PREFIX = "A photo depicts "
+
+
+class ClipScore(Metric):
+    """Captions are embedded by the extractor, with the template named there; here it is only told."""
+
+    name = "clip-score"
+    version = 1
+    paper = "Hessel et al., CLIPScore, arXiv 2104.08718"
+    verified = "layout"
+    direction = "higher"
+    features = ("clip-vit-g-14.image", "clip-vit-g-14.text")
+    reference = False
+    variants: ClassVar = {
+        "gigagan-coco30k": {"template": PREFIX, "scale": 1.0},  # also DMD, DMD2, SiD-LSG's final number; ViT-g-14
+        # SiD-LSG's score while it trains has no prefix and resizes without antialiasing: another number, not offered.
+        "mlcommons-sdxl": {"template": "", "scale": 100.0},  # ViT-B/32 of OpenAI
+        "hessel": {"template": PREFIX, "scale": 2.5, "clamp": True},  # ViT-B/32 of OpenAI
+    }
+
+    variant_extractors: ClassVar = {"mlcommons-sdxl": "clip-vit-b-32", "hessel": "clip-vit-b-32"}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        scale: float = 1.0,
+        clamp: bool = False,
+        template: str = PREFIX,
+    ) -> Score:
+        return score(features, self.name, scale, clamp, template=template)
+
+
+class Hpsv2(Metric):
+    """The checkpoint (v2.0 or v2.1) is the extractor's; the benchmark's images are JPEG files of quality 75."""
+
+    name = "hpsv2"
+    version = 1
+    paper = "Wu et al., Human Preference Score v2, arXiv 2306.09341"
+    verified = "layout"
+    direction = "higher"
+    features = ("clip-vit-h-14-hps-2.1.image", "clip-vit-h-14-hps-2.1.text")
+    of_family = True
+    reference = False
+    variants: ClassVar = {
+        "score": {"scale": 1.0},  # the package's score(): v2.0, raw cosine
+        "evaluate": {"scale": 100.0},  # its evaluate(): v2.1, times 100
+    }
+    variant_extractors: ClassVar = {"score": "clip-vit-h-14-hps-2.0"}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        scale: float = 100.0,
+    ) -> Score:
+        return score(features, self.name, scale)
+
+
+class PickScore(Metric):
+    """Tables that print 0.21-0.23 leave out the logit scale; those that print 20-23 multiply by it."""
+
+    name = "pickscore"
+    version = 1
+    paper = "Kirstain et al., Pick-a-Pic, arXiv 2305.01569"
+    verified = "layout"
+    direction = "higher"
+    features = ("clip-vit-h-14-pick.image", "clip-vit-h-14-pick.text")
+    of_family = True
+    reference = False
+    variants: ClassVar = {"cosine": {"scale": 1.0}, "logit": {"scale": 100.0}}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        scale: float = 1.0,
+    ) -> Score:
+        return score(features, self.name, scale)

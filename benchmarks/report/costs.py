@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report.curves import images_to
+from benchmarks.report.figure import images_to
 from benchmarks.tables.layout import Shared
 from benchmarks.tables.rows import Row
 

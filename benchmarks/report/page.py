@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.report import audit, costs, curves, figure, fronts, inline, provenance, samples, scatter, strip
+from benchmarks.report import audit, costs, figure, fronts, inline, provenance, samples, strip
 from benchmarks.tables import verdict
 from benchmarks.tables.layout import Column, Layout, Task
 from benchmarks.tables.published import KINDS, Published
@@ -68,7 +68,7 @@ class Section:
 
     task: Task
     tables: list[Table]
-    panel: curves.Panel
+    panel: figure.Panel
     multiples: Markup
     front: fronts.Front | None
     plane: Markup  # the front's figure
@@ -93,7 +93,7 @@ def write(layout: Layout, rows: Sequence[Row], folder: Path, beside: Beside = NO
     """The page and its figures as files; returns the page's path."""
     sections, overview = _sections(layout, rows, beside)
     panels = [section.panel for section in sections if section.panel.curves]
-    drawn = {f"front-{one.front.task}": scatter.drawn(one.front) for one in sections if one.front}
+    drawn = {f"front-{one.front.task}": fronts.drawn(one.front) for one in sections if one.front}
     if panels:
         drawn["figure"] = figure.overview(panels)
     for name, one in drawn.items():
@@ -113,14 +113,14 @@ def _sections(layout: Layout, rows: Sequence[Row], beside: Beside) -> tuple[list
     known = provenance.environments(rows)
     levels = {f"{part.kind}:{part.name}": part.verified for part in layout.parts}
     listed = {recipe: number for number, recipe in enumerate(provenance.recipes(rows), start=1)}
-    places = curves.places(rows)
+    places = figure.places(rows)
     tables: dict[str, list[Table]] = {}
-    panels: dict[str, curves.Panel] = {}
+    panels: dict[str, figure.Panel] = {}
     for task, column, group in groups(rows):
         axis = strip.axis_of(group)
         cells = [_cell(row, axis, provenance.provenance(row, known, levels, listed)) for row in group]
         tables.setdefault(task.name, []).append(Table(column, cells, axis))
-        panels.setdefault(task.name, curves.panel(group, places))
+        panels.setdefault(task.name, figure.panel(group, places))
     sections: list[Section] = []
     for task in layout.tasks:
         if task.name not in tables:
@@ -137,7 +137,7 @@ def _sections(layout: Layout, rows: Sequence[Row], beside: Beside) -> tuple[list
 def _section(
     task: Task,
     tables: list[Table],
-    panel: curves.Panel,
+    panel: figure.Panel,
     rows: Sequence[Row],
     printed: list[Published],
     number: int,
@@ -150,7 +150,7 @@ def _section(
     front = fronts.front(task, rows, printed)
     if front:
         label = f"{task.title}: {front.y.name} against {front.x.name}, one line a series"
-        plane = Markup(inline.as_inline(scatter.drawn(front), f"p{number}", label))
+        plane = Markup(inline.as_inline(fronts.drawn(front), f"p{number}", label))
     shown = samples.strips(task, first)
     heads = samples.heads(shown) if shown else []
     return Section(task, tables, panel, many, front, plane, shown, heads, costs.of_task(first), printed)

@@ -15,16 +15,16 @@ from benchmarks.hardware import here
 from benchmarks.suite import components
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
-from sid.data import Data
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
+from sid.loop.recipe import Data
 from sid.method import TeacherFacts
 from sid.prompts import PromptCache, PromptConditions
 from sid.teachers.edm import fill
 
 if TYPE_CHECKING:
-    from benchmarks.dataset import Dataset
+    from benchmarks.data.base import Dataset
     from benchmarks.run.latents import EncodedPairs
     from sid.denoiser import Denoiser
     from sid.teachers.latent.decoder import Decoder

@@ -8,30 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.open import open_dataset
+from benchmarks.data.prompts import prompt_list
 from benchmarks.hardware import here
 from benchmarks.suite import components
 from sid import prompts
 from sid.fault import Fault
-from sid.prompts import PromptCache, PromptConditions
-from sid.words import WordEncoder
+from sid.prompts import PromptCache, PromptConditions, WordEncoder
 
 if TYPE_CHECKING:
     from benchmarks.run.artefacts import Origin
     from benchmarks.suite.protocol import PromptSource
     from sid.condition import Conditions
-
-
-def prompt_list(asked: PromptSource) -> list[str]:
-    """The prompts in order: a published list, a data set's captions each once, or a file's lines.
-
-    A protocol's `count` takes the first ones of a longer list. A list whose bytes are stated is never cut or repeated.
-    """
-    count = getattr(asked, "count", None)
-    if asked.data is not None:
-        return list(dict.fromkeys(open_dataset(asked.data).captions(asked.split)))[:count]
-    given = Path(asked.file) if asked.file is not None else None
-    stated = asked.sha256 or prompt_lists.described(asked.name or "").sha256
-    return prompt_lists.read(asked.name or "prompts", given, asked.sha256, (count or 0) if stated else 0)[:count]
 
 
 def encoder_of(family: str, source: str | None, world: str | None) -> Any:

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
+from benchmarks.assets import PICKLED, placed_data, published_place
+from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.open import open_dataset
-from benchmarks.datafile import placed
 from benchmarks.hardware import here
-from benchmarks.models import PICKLED, place_of
 from benchmarks.run import embeddings
 from benchmarks.run.artefacts import CAPTIONS, Origin, data_of, described_in, open_teacher, real_images
 from benchmarks.run.record import rates, recipe, sha256, write_record
 from benchmarks.suite import components
 from benchmarks.suite.protocol import Prompts, PromptSource
-from sid import atomic, pretrain, sampling
+from sid import atomic, pretrain, prompts, sampling
 from sid.draws import Draws, key
 from sid.fault import Fault
 
@@ -36,7 +36,8 @@ def prepare(job: Job, command: str, quiet: bool = False) -> None:
         return
     started = time.monotonic()
     if job.kind == "extractor":
-        components.extractors()[job.params["name"]].train(job.folder, job.params["seed"])
+        extractor = components.extractors()[job.params["name"]]
+        extractor.train(job.folder, job.params["seed"], open_dataset(extractor.data))
     elif job.kind == "prompts":
         told = job.params["prompts"]
         embeddings.cache(job.folder, job.params, (Prompts if "count" in told else PromptSource)(**told))
@@ -85,15 +86,15 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
 def _training_captions(state: Path, data: str) -> Path:
     """The data set's own captions as the miniature's words, which cost nothing to encode again."""
     encoder = embeddings.encoder_of("", None, data)
-    listed = embeddings.prompt_list(PromptSource(data=data, split="train"))
-    return embeddings.prompts.cache_prompts(encoder, listed, state / "captions", "float32").folder
+    listed = prompt_lists.prompt_list(PromptSource(data=data, split="train"))
+    return prompts.cache_prompts(encoder, listed, state / "captions", "float32").folder
 
 
 def _open(job: Job, command: str, quiet: bool) -> None:
     """Looks a published model over and says where it lies; a .pkl becomes safetensors here, and none of it runs."""
     params, started = job.params, time.monotonic()
     family: Any = components.teachers()[params["family"]]
-    place, settings, weights = place_of(params["source"]), {}, {}
+    place, settings, weights = published_place(params["source"]), {}, {}
     if place.suffix in PICKLED:
         from sid.teachers.pickles.edm_pickle import import_file
 
@@ -128,7 +129,7 @@ def _encode(job: Job) -> None:
 
     params = job.params
     family: Any = components.teachers()[params["family"]]
-    pairs, side = open_pairs(placed(Path(params["pairs"]))), params["resolution"]
+    pairs, side = open_pairs(placed_data(Path(params["pairs"]))), params["resolution"]
     told = family.time_ids(side, side)
     device = here()
     encoder = family.text_encoder(params["source"]).to(device)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import platform
 import subprocess
 from collections.abc import Mapping
-from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.hardware import device_name
 from sid import atomic
-from sid.loop.recipe import Adapters, Recipe
+from sid.loop.recipe import Recipe
+from sid.method import Adapters
 
 if TYPE_CHECKING:
     from benchmarks.suite.job import Job
@@ -68,20 +69,6 @@ def sha256(path: Path) -> str:
 
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@lru_cache
-def device_name() -> str:
-    """The accelerator's model, or the processor's."""
-    import torch
-
-    if torch.cuda.is_available():
-        return torch.cuda.get_device_name()
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.machine())
 
 
 def _packages() -> dict[str, str]:

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
+from benchmarks.data import prompts
+from benchmarks.hardware import here
+from benchmarks.run import embeddings
 from benchmarks.suite import components
 from benchmarks.suite.released import Released, locate_file
 from sid.chain import Chain
-from sid.condition import Condition
+from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.denoiser import X0, Denoiser, Prediction
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.guidance import guided
 from sid.noise import Flow, Process
+from sid.prompts import PromptConditions, cache_prompts
 from sid.teacher import Teacher
 from sid.teachers.latent import folder as folders
 from sid.teachers.latent.pixart_names import from_original
+
+if TYPE_CHECKING:
+    from benchmarks.suite.protocol import Protocol
+    from benchmarks.suite.released import Released
+
+
+def open_released(described: Released, places: Mapping[str, Path] | None = None, imports: Path | None = None) -> Opened:
+    """The generator with what decodes and encodes for it. `places` are folders that stand for repositories.
+
+    `imports` is where published pickles are written as safetensors, once.
+    """
+
+    places = places or {}
+    openers: dict[str, Any] = {
+        "pipeline": from_pipeline,
+        "network": from_network,
+        "lora": from_lora,
+        "edm": from_edm,
+    }
+    return openers[described.kind](described, places, imports)
+
 
 TICKS = 1000  # what a rectified flow over SD's network is told: 1000 t
 
@@ -210,3 +235,27 @@ def generator_of(described: Released, denoiser: Denoiser) -> Generator:
     unit = described.entrance == "unit noise"
     chain = Chain(described.steps, described.times[0], described.renoise, unit)
     return TimedGenerator(built, chain, tuple(described.times), described.ends).eval().requires_grad_(False)
+
+
+Decode = Callable[[torch.Tensor], torch.Tensor]
+
+
+def data_and_decoder(
+    opened: Opened, described: Released, protocol: Protocol, state: Path
+) -> tuple[Conditions, tuple[int, ...], Decode | None, embeddings.Captions | None]:
+    """(conditions, shape of what it makes, decoder, captions) for the protocol's images."""
+    family: Any = opened.family
+    if opened.source is None:
+        settings = opened.generator.denoiser.settings or {}
+        classes = int(settings.get("label_dim") or 0)
+        shape = (settings["img_channels"], settings["img_resolution"], settings["img_resolution"])
+        return (ClassLabels(torch.arange(classes)) if classes else Unconditional()), shape, None, None
+    if protocol.prompts is None:
+        raise Fault(f"{described.name} reads text, and the protocol {protocol.name} has no prompts")
+    decoder = family.decoder(opened.source).to(here())
+    listed = prompts.prompt_list(protocol.prompts)
+    told = family.time_ids(described.resolution, described.resolution)
+    cache = cache_prompts(family.text_encoder(opened.source).to(here()), listed, state / "prompts", "bfloat16", told)
+    conditions = PromptConditions(cache, "index")
+    shape = decoder.sample_shape(described.resolution)
+    return conditions, shape, decoder, embeddings.Captions(listed, conditions)

@@ -5,16 +5,12 @@ from __future__ import annotations
 import io
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
 from benchmarks.hardware import here
-from benchmarks.images.writing import through_jpeg
 from benchmarks.run import embeddings
 from benchmarks.run import samples as samplings
 from benchmarks.run.artefacts import (
@@ -27,14 +23,14 @@ from benchmarks.run.artefacts import (
     teacher_pairs,
 )
 from benchmarks.run.record import rates, recipe, sha256, write_record
+from benchmarks.run.samples import SampleSource
 from benchmarks.scoring.portions import Scorer
 from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.job import SHARED
 from sid import atomic, generator, sampling
-from sid.fault import Fault
+from sid.fault import Fault, report
 from sid.generator import Generator
-from sid.loop.log import report
 from sid.parallel.settings import EngineSettings, first_process
 
 if TYPE_CHECKING:
@@ -42,52 +38,11 @@ if TYPE_CHECKING:
     from benchmarks.suite.job import Job
     from benchmarks.suite.plan import Plan
     from benchmarks.suite.protocol import Protocol
-    from sid.condition import Conditions
-    from sid.data import Data
+    from sid.loop.recipe import Data
     from sid.loop.trainer import Trained
 
 
 GRID = 64  # samples kept for the report: the first sample indices, never chosen
-
-
-@dataclass
-class Source:
-    """Where a run's images come from, by sample index."""
-
-    sampler: sampling.Sampler
-    conditions: Conditions
-    shape: tuple[int, ...]
-    steps: int
-    captions: embeddings.Captions | None = None
-    decode: Callable[[torch.Tensor], torch.Tensor] | None = None
-    device: str = field(default_factory=here)
-    bound: bool = True  # to the protocol's size; a published generator makes pictures of its own
-
-    def portions(
-        self, protocol: Protocol, seed: int, asked: range | None = None
-    ) -> Iterator[tuple[np.ndarray, list[str]]]:
-        """Images with their captions, as many at a time as the protocol says; of these sample indices, or of all."""
-        asked = range(protocol.samples) if asked is None else asked
-        for first in range(asked.start, asked.stop, protocol.batch):
-            indices = range(first, min(first + protocol.batch, asked.stop))
-            made = sampling.generate(
-                self.sampler,
-                self.conditions,
-                self.shape,
-                indices,
-                seed,
-                len(indices),
-                self.device,
-                self.decode,
-                protocol.rules.quantiser,
-            )
-            if self.bound and protocol.rules.size not in (None, made.shape[-1]):
-                raise Fault(
-                    f"the model makes pictures of {made.shape[-1]} pixels, and the protocol {protocol.name} scores "
-                    f"those of {protocol.rules.size}: give the teacher that resolution, or name another protocol"
-                )
-            made = through_jpeg(made) if protocol.rules.file == "jpeg-75" else made
-            yield made, self.captions.of(indices) if self.captions is not None else []
 
 
 def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
@@ -151,7 +106,7 @@ def _notes(params: Any, protocol: Protocol) -> list[str]:
     return said
 
 
-def _control(job: Job, protocol: Protocol) -> Source:
+def _control(job: Job, protocol: Protocol) -> SampleSource:
     """The teacher at full steps, or its network as a one-step generator."""
     params = job.params
     folder = Path(params["teacher"])
@@ -165,31 +120,31 @@ def _control(job: Job, protocol: Protocol) -> Source:
     return _source(sampling.from_generator(Generator(teacher)), 1, data, Origin.of(folder), params, protocol)
 
 
-def _released(job: Job, protocol: Protocol) -> Source:
+def _released(job: Job, protocol: Protocol) -> SampleSource:
     """A published generator with its own text encoders and autoencoder."""
-    from benchmarks.released_source import data_and_decoder
-    from benchmarks.suite.released import describe, open_released
+    from benchmarks.run.released import data_and_decoder, open_released
+    from benchmarks.suite.released import describe
 
     described = describe(job.params["released"]["name"])
     opened = open_released(described, imports=Path(job.params["state"]))
     conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
     sampler = sampling.from_generator(opened.generator.to(here()))
-    return Source(sampler, conditions, shape, described.steps, captions, decode, bound=False)
+    return SampleSource(sampler, conditions, shape, described.steps, captions, decode, bound=False)
 
 
 def _source(
     sampler: sampling.Sampler, steps: int, data: Data, origin: Origin, params: Any, protocol: Protocol
-) -> Source:
+) -> SampleSource:
     """Conditions by the protocol's captions where the model reads text, else by the teacher's labels."""
     decode = decoder_of(origin)
     if "captions" not in params:
-        return Source(sampler, data.conditions, data.sample_shape, steps, decode=decode)
+        return SampleSource(sampler, data.conditions, data.sample_shape, steps, decode=decode)
     assert protocol.prompts is not None
     captions = embeddings.captions(Path(params["captions"]), protocol.prompts)
-    return Source(sampler, captions.conditions, data.sample_shape, steps, captions, decode)
+    return SampleSource(sampler, captions.conditions, data.sample_shape, steps, captions, decode)
 
 
-def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Trained, Source]:
+def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Trained, SampleSource]:
     """Trains the student and writes it with its curve."""
     from sid.loop.trainer import train  # and with it torch's checkpoints and shards: other jobs start without them
 
@@ -206,7 +161,7 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
     if "pairs" in needs:
         data.pairs = teacher_pairs(Path(params["pairs"]), prompts)
 
-    def source(student: Generator) -> Source:
+    def source(student: Generator) -> SampleSource:
         sampler = sampling.from_generator(student)
         return _source(sampler, student.chain.steps, data, origin, params, protocol)
 

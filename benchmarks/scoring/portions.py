@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.data.open import open_dataset
-from benchmarks.features.extraction import extract
+from benchmarks.data.prompts import prompt_list
+from benchmarks.features.extraction import extract, features_in_parts
 from benchmarks.features.store import Store
 from benchmarks.images.reading import Array, Images
-from benchmarks.preparation import features
-from benchmarks.run.embeddings import prompt_list
 from benchmarks.suite import components
 from benchmarks.suite.digests import seeded
 from sid.fault import Fault
@@ -78,11 +77,13 @@ class Scorer:
         if name in self._extractors:
             return
         extractor = components.extractors()[column.extractor]
-        if random_weights is not None and not extractor.trained_here:
+        folder = Path(weights[name]) if name in weights else None
+        if extractor.trained_here and folder is not None:
+            self._extractors[name] = extractor.trained(folder, open_dataset(extractor.data), device)
+        elif random_weights is not None and not extractor.trained_here:
             self._extractors[name] = extractor.random(random_weights, device)
         else:
-            folder = weights.get(name)
-            self._extractors[name] = extractor.open(Path(folder) if folder else None, device)
+            self._extractors[name] = extractor.open(folder, device)
         if identity := self._extractors[name].identity:
             self.weights[name] = identity
 
@@ -173,7 +174,7 @@ class Scorer:
                 found = extract(images, {extractor: [column.output]}, self._extractors, geometry, batch)
                 self._references[key] = found.features[place[1]]
             else:
-                self._references[key] = features(images, opened, column.output, geometry, self.store, batch)
+                self._references[key] = features_in_parts(images, opened, column.output, geometry, self.store, batch)
         return self._references[key]
 
 

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks import arrayfile
 from benchmarks.features.extraction import Extracted, extract
-from benchmarks.frechet import Moments
+from benchmarks.images import archives
 from benchmarks.images.geometry import AS_IS, Geometry
 from benchmarks.images.reading import Images, open_images
+from benchmarks.metrics.frechet import Moments
 from benchmarks.scoring.requests import Asked
 from benchmarks.suite import components
 from sid.discovery import pick
@@ -254,16 +254,16 @@ def _statistics(
     path: Path, wanted: Mapping[str, Asked], settings: Settings, opened: Mapping[str, Extractor]
 ) -> tuple[str, Moments] | None:
     """(feature, moments) where the file holds statistics that a metric may read; None where it holds images."""
-    from benchmarks.features.store import family, foreign_statistics, read_file, read_statistics
+    from benchmarks.metrics.statistics import foreign_statistics, read_file, read_statistics
 
     if path.suffix == ".safetensors":
         header, _ = read_file(path)
         extractor, output = header.get("family", "|").split("|")[0], header.get("output", "")
         expected = {"geometry": settings.geometry.identity}
         if extractor in opened:
-            expected["family"] = family(opened[extractor])
+            expected["family"] = opened[extractor].family
         return f"{extractor}.{output}", read_statistics(path, expected)
-    if path.suffix == ".npz" and path.is_file() and {"mu", "sigma"} & set(arrayfile.names(path)):
+    if path.suffix == ".npz" and path.is_file() and {"mu", "sigma"} & set(archives.array_names(path)):
         if _holds_images(path) and not any(asked.metric.from_statistics for asked in wanted.values()):
             return None
         extractor, moments = foreign_statistics(path, settings.family)
@@ -274,7 +274,7 @@ def _statistics(
 
 def _holds_images(path: Path) -> bool:
     """Published batches hold images beside their mean and covariance."""
-    return path.suffix == ".npz" and bool({"images", "arr_0"} & set(arrayfile.names(path)))
+    return path.suffix == ".npz" and bool({"images", "arr_0"} & set(archives.array_names(path)))
 
 
 def _sizes(extracted: Extracted) -> str:

@@ -14,10 +14,9 @@ from benchmarks.estimate.published_networks import CIFAR, CLIP, SD15, SDXL
 from benchmarks.speed.straightforward import Loop, MatchingLoop, Told
 from benchmarks.suite.components import methods, teachers
 from sid.condition import Condition, Unconditional
-from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.draws import Draws
-from sid.loop.recipe import Recipe
+from sid.loop.recipe import Data, Recipe
 from sid.parallel.execution import blank
 from sid.parallel.settings import EngineSettings
 

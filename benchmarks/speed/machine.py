@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.run.record import device_name
+from benchmarks.hardware import device_name
 
 PACKAGES = ("torch", "numpy", "scipy", "clean-fid", "torch-fidelity", "torchmetrics")
 PLACES = ("--record", "--shared", "--other")  # options that take a path

@@ -64,8 +64,8 @@ def arithmetic(repeats: int) -> dict[str, Any]:
     """Interleaved repeats, so that a neighbour's load hits all; the ratios are of the medians."""
     from cleanfid.fid import frechet_distance
 
-    from benchmarks import frechet
     from benchmarks.audit.peer import sqrtm_as_before
+    from benchmarks.metrics import frechet
 
     rng = np.random.default_rng(0)
     sides = [frechet.moments(rng.standard_normal((COUNT, DIMENSION)) * scale) for scale in (1.0, 1.1)]

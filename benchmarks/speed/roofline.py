@@ -20,7 +20,7 @@ Counts = Mapping[str, Sequence[float]]  # chains of one step and of two -> FLOPs
 
 def measured(side: Any, precision: str, device: str) -> dict[str, Any]:
     """The rate of large products in the type that the step computes in."""
-    from benchmarks.devices_measured import SIDES, TYPES, rate
+    from benchmarks.estimate.devices import SIDES, TYPES, rate
 
     kind = "cpu" if device == "cpu" else "cuda"
     size, seconds = (128, 0.1) if side.tiny else (SIDES[kind], SECONDS)

@@ -17,9 +17,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.options import parse_engine
 from benchmarks.speed.machine import command, facts, limited_to
 from benchmarks.speed.race import SIDES, Race, Wanted
+from benchmarks.suite.strict import parse_engine
 from sid import atomic
 
 RECORDS = Path(__file__).parent / "records"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from benchmarks.dataset import Dataset
 from benchmarks.features.base import Extractor
 from benchmarks.metrics.base import Metric
 from sid.discovery import discover
@@ -23,12 +22,6 @@ def methods() -> Mapping[str, Method]:
 def teachers() -> Mapping[str, Teacher]:
     """Families of teacher networks, each with its loader."""
     return discover(Teacher, ["sid.teachers"])
-
-
-@lru_cache
-def datasets() -> Mapping[str, Dataset]:
-    """Data sets with their splits and their conditions."""
-    return discover(Dataset, ["benchmarks.data"])
 
 
 @lru_cache

@@ -1,22 +1,110 @@
-"""What a suite file may say. `load_suite` reads it strictly and tells every fault at once."""
+"""What a suite file may say, as models that are read strictly."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import Field, create_model, field_validator, model_validator
 
-from benchmarks.entry import Budget, Entry
-from benchmarks.suite import files
 from benchmarks.suite.protocol import PromptSource, Protocol
-from benchmarks.suite.strict import Count, Location, Many, Name, Number, Strict, Whole, faults, model_of, numbers
+from benchmarks.suite.strict import (
+    Count,
+    Many,
+    Name,
+    Number,
+    Positive,
+    Share,
+    Strict,
+    Whole,
+    model_of,
+    numbers,
+)
 from sid import pretrain
-from sid.fault import Fault
+from sid.method import Adapters
+from sid.parallel.settings import EngineSettings
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+
+AdapterSettings: Any = model_of(Adapters, partial=True)
+EngineOptions: Any = model_of(EngineSettings, partial=True)
+
+
+class Budget(Strict):
+    """How long a run trains and how; what an entry sets replaces what its task sets."""
+
+    images: Count = Field(100_000, description="generator images, rounded up to whole batches")
+    batch: Count = Field(256, description="the global batch")
+    micro_batch: Count | None = Field(None, description="per process and round; absent: the whole share at once")
+    ema_halflife: Positive = Field(500_000.0, description="half-life of the averaged generator, in images")
+    ema_ramp: Share = Field(0.05, description="the half-life is at most this share of the images seen so far")
+    observe: Whole = Field(0, description="points of the curve, spaced evenly in the logarithm of the images")
+    clip_norm: Positive | None = Field(None, description="largest norm of a player's gradient")
+    dtype: Literal["float32", "float64"] = "float32"
+    student: AdapterSettings | None = Field(None, description="low-rank adapters; absent: all weights are trained")
+    engine: EngineOptions | None = Field(None, description="how it is executed (docs/engine.md); absent: faithfully")
+
+    @property
+    def executed(self) -> EngineSettings:
+        """The engine's settings, completed."""
+        return EngineSettings(**(self.engine.model_dump(exclude_unset=True) if self.engine is not None else {}))
+
+    def over(self, other: Budget) -> Budget:
+        """This budget where it says something, the other elsewhere."""
+        return other.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
+
+
+class Churn(Strict):
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2)."""
+
+    amount: Positive
+    low: Number = 0.0
+    high: Number = 1e9
+    noise: Positive = 1.0
+
+
+class Entry(Strict):
+    """A row of the table: a method with its options, a control, or a generator that others published."""
+
+    label: str = ""
+    method: str | None = Field(None, description="a method of `sidbench list methods`")
+    control: Literal["teacher", "untrained", "heldout"] | None = Field(
+        None,
+        description="teacher: sampled with its full number of steps; untrained: its network as a one-step generator;"
+        " heldout: the held-out images themselves, the floor of a distance",
+    )
+    released: str | None = Field(None, description="a published generator of `sidbench list released`")
+    options: dict[str, Any] = Field({}, description="the method's options")
+    steps: Count | None = Field(None, description="sampling steps of the control 'teacher'")
+    kappa: Number = Field(1.0, description="guidance of the control 'teacher'")
+    sampler: str | None = Field(None, description="of the control 'teacher'; absent: its process's own")
+    churn: Churn | None = Field(None, description="EDM's stochastic sampler for the control 'teacher'")
+    stop_players: dict[str, Share] = Field({}, description="player -> share of the images after which it rests")
+    init: Name | None = Field(None, description="an entry whose generator of the same seed it begins from")
+    budget: Budget = Budget()
+    tasks: Many[Name] | None = Field(None, description="the tasks it runs on; absent: all")
+    series: str = Field("", description="entries of one series are one line of a front")
+    at: Number | None = Field(None, description="where on that line it stands, as its guidance")
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Entry:
+        if sum(part is not None for part in (self.method, self.control, self.released)) != 1:
+            raise ValueError("must name exactly one of method, control and released")
+        if self.method is None:
+            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init"})
+            if idle:
+                raise ValueError(
+                    f"a {'control' if self.control else 'released generator'} has no {' and no '.join(idle)}"
+                )
+        if self.control != "teacher":
+            idle = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
+            if idle:
+                raise ValueError(f"only the control 'teacher' has {' and '.join(idle)}")
+        elif self.steps is None:
+            raise ValueError("the control 'teacher' needs steps")
+        return self
 
 
 def _fields(model: type[Strict]) -> dict[str, Any]:
@@ -169,102 +257,3 @@ class Suite(Strict):
     def budget(self, task: str, entry: str) -> Budget:
         """What a run of the entry on the task may cost."""
         return self.entries_of(task)[entry].budget.over(self.tasks[task].budget)
-
-
-def load_suite(name_or_path: str) -> Suite:
-    """A suite by its name or its file; Fault tells all that is wrong with it."""
-    from benchmarks.suite.checks import suite_faults
-
-    given = files.resolve("suite", str(name_or_path))
-    missing = _extend_protocols(given) + _add_protocols(given)
-    try:
-        suite = Suite.model_validate(given.content)
-    except ValidationError as error:
-        found = [*faults(error, Suite), *missing, *suite_faults(*_sound(given.content))]
-    else:
-        found = [*missing, *suite_faults(suite)]
-    if found:
-        raise Fault([given.sentence(at, what) for at, what in found])
-    return suite
-
-
-BEARING = {
-    "tasks",
-    "entries",
-    "steps",
-    "pairs",
-    "prompts",
-    "method",
-    "control",
-    "released",
-    "source",
-    "data",
-}  # without these an item would seem to have other faults
-SECTIONS: dict[str, type[Strict]] = {"teachers": Teacher, "tasks": Task, "entries": Entry, "protocols": Protocol}
-
-
-def _sound(content: dict[str, Any]) -> tuple[Suite, dict[str, set[str]]]:
-    """What of a faulty suite can still be checked, and the names of what cannot, so that all faults come at once."""
-    sections: dict[str, Any] = {}
-    broken: dict[str, set[str]] = {}
-    for section, model in SECTIONS.items():
-        items = content.get(section)
-        sections[section], broken[section] = {}, set()
-        for name, item in items.items() if isinstance(items, dict) else ():
-            sound = _sound_item(model, item)
-            if sound is None:
-                broken[section].add(str(name))
-            else:
-                sections[section][str(name)] = sound
-    return Suite.model_construct(seeds=(0,), **sections), broken
-
-
-def _sound_item(model: type[Strict], item: Any) -> Strict | None:
-    """The item, without the keys that are wrong where it can do without them."""
-    try:
-        return model.model_validate(item)
-    except ValidationError as error:
-        wrong = {str(detail["loc"][0]) for detail in error.errors() if detail["loc"]}
-    if not isinstance(item, dict) or not wrong or wrong & BEARING:
-        return None
-    try:
-        return model.model_validate({key: value for key, value in item.items() if str(key) not in wrong})
-    except ValidationError:
-        return None
-
-
-def _extend_protocols(given: files.Source) -> list[tuple[Location, str]]:
-    """A suite's own protocol may begin as another one: what it says stands over what that one says."""
-    found: list[tuple[Location, str]] = []
-    own = given.content.get("protocols")
-    if not isinstance(own, dict):
-        return found
-    for name, said in own.items():
-        if isinstance(said, dict) and isinstance(said.get("extends"), str):
-            try:
-                base = files.resolve("protocol", said["extends"])
-            except Fault as fault:
-                found += [(("protocols", str(name), "extends"), sentence) for sentence in fault.sentences]
-            else:
-                own[name] = files.laid_over(base, {"name": name, **said}, given.file)
-    return found
-
-
-def _add_protocols(given: files.Source) -> list[tuple[Location, str]]:
-    """Reads the protocols that the tasks name and the suite does not define; faults where there is none."""
-    found: list[tuple[Location, str]] = []
-    tasks = given.content.get("tasks")
-    for task, settings in tasks.items() if isinstance(tasks, dict) else ():
-        name = settings.get("protocol") if isinstance(settings, dict) else None
-        own = given.content.get("protocols")
-        if not isinstance(name, str) or (own is not None and not isinstance(own, dict)) or name in (own or {}):
-            continue
-        try:
-            if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
-                raise Fault(f"unknown protocol '{name}'")
-            protocol = files.resolve("protocol", name)
-        except Fault as fault:
-            found += [(("tasks", str(task), "protocol"), sentence) for sentence in fault.sentences]
-        else:
-            given.graft(("protocols", name), protocol.file, protocol.content)
-    return found

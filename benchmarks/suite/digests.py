@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.data.open import stated
-from benchmarks.entry import Budget, Entry
 from benchmarks.suite import components
+from benchmarks.suite.config import Budget, Entry
 from benchmarks.suite.protocol import Geometry, Protocol
-from sid.loop.recipe import Adapters, Recipe
+from sid.loop.recipe import Recipe
+from sid.method import Adapters
 
 if TYPE_CHECKING:
     from benchmarks.suite.config import Suite
@@ -107,3 +109,10 @@ def fingerprint(files: Iterable[Path]) -> str:
         if file.is_file():
             total.update(file.name.encode() + b"\0" + file.read_bytes())
     return total.hexdigest()[:12]
+
+
+def digest(section: Mapping[str, Any], versions: Mapping[str, int], inputs: Iterable[str] = ()) -> str:
+    """The first 12 characters of the sha256 of the canonical JSON: equal meaning, equal digest."""
+    content = {"section": section, "versions": versions, "inputs": sorted(inputs)}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:12]

@@ -8,7 +8,8 @@ from typing import Any
 
 import yaml
 
-from benchmarks.suite.strict import Location, unknown
+from benchmarks.suite.strict import Location
+from sid.discovery import UnknownName
 from sid.fault import Fault
 
 HERE = Path(__file__).parents[1]
@@ -61,7 +62,7 @@ def find(kind: str, name: str) -> Path:
             raise Fault(f"there is no {kind} file '{name}'")
         return Path(name)
     if name not in names(kind):
-        raise Fault(unknown(kind, name, names(kind)))
+        raise UnknownName(kind, name, names(kind))
     return HERE / f"{kind}s" / f"{name}.yaml"
 
 

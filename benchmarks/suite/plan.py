@@ -6,15 +6,23 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks import cost
 from benchmarks.data.open import stated
-from benchmarks.digest import digest
-from benchmarks.entry import Entry
 from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
-from benchmarks.suite.config import Suite, load_suite
-from benchmarks.suite.digests import decisive, fingerprint, recipe_of, sampled, score_versions, scored, seeded, tabled
+from benchmarks.suite.config import Entry, Suite
+from benchmarks.suite.digests import (
+    decisive,
+    digest,
+    fingerprint,
+    recipe_of,
+    sampled,
+    score_versions,
+    scored,
+    seeded,
+    tabled,
+)
 from benchmarks.suite.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
+from benchmarks.suite.load import load_suite
 from benchmarks.suite.protocol import PromptSource
 from benchmarks.suite.released import describe
 from sid import pretrain
@@ -94,7 +102,7 @@ class Plan:
                     "state": self._folder(SHARED, "state", kind, key),
                     **rest.get("params", {}),
                 },
-                cost.resources(rest["work"]) | rest.get("machine", {}),
+                with_cost(rest["work"]) | rest.get("machine", {}),
                 rest["work"],
             )
         )
@@ -111,7 +119,7 @@ class Plan:
         }
         if settings.source is not None:
             section |= {"source": settings.source, "settings": settings.settings, "resolution": settings.resolution}
-            return self._shared("teacher", section, versions, work=cost.START, params={"name": name})
+            return self._shared("teacher", section, versions, work=START, params={"name": name})
         recipe = recipe_of(settings.budget, seed)
         section |= {
             "network": settings.network,
@@ -124,9 +132,9 @@ class Plan:
             "loop": LOOP_VERSION,
             "denoising": pretrain.Denoising.version,
         }
-        price = cost.TRANSFORMER if family.text else 1.0
+        price = TRANSFORMER if family.text else 1.0
         params = {"recipe": asdict(recipe), "name": name}
-        return self._shared("teacher", section, versions, work=cost.teacher(recipe.images, price), params=params)
+        return self._shared("teacher", section, versions, work=teacher_cost(recipe.images, price), params=params)
 
     def prompts(self, task: str, asked: PromptSource, dtype: str) -> Job:
         """Embeddings of a list of prompts by a teacher's text encoder."""
@@ -143,7 +151,7 @@ class Plan:
         for data in {asked.data, section["world"]} - {None}:
             versions |= stated(str(data))
         machine = self.suite.tasks[task].machine.resources()
-        return self._shared("prompts", section, versions, work=cost.START, machine=machine)
+        return self._shared("prompts", section, versions, work=START, machine=machine)
 
     def latents(self, task: str) -> Job:
         """Real images in a latent teacher's space, with their captions' embeddings."""
@@ -153,7 +161,7 @@ class Plan:
         section = {"family": teacher.family, "source": teacher.source, "resolution": teacher.resolution}
         section |= {"pairs": real.pairs, "dtype": real.dtype}
         machine = settings.machine.resources()
-        return self._shared("latents", section, {"latents": LATENTS_VERSION}, work=cost.START, machine=machine)
+        return self._shared("latents", section, {"latents": LATENTS_VERSION}, work=START, machine=machine)
 
     def extractor(self, name: str, seed: int = 0) -> Job:
         """The training of a miniature feature network."""
@@ -162,7 +170,7 @@ class Plan:
         if extractor.data:
             versions |= stated(extractor.data)
         section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": seed}
-        return self._shared("extractor", section, versions, work=cost.EXTRACTOR)
+        return self._shared("extractor", section, versions, work=EXTRACTOR)
 
     def pairs(self, task: str, seed: int) -> Job:
         """Noise with the teacher's images from it."""
@@ -177,7 +185,7 @@ class Plan:
         if (asked := self.suite.tasks[task].prompts) is not None:
             needs.append(self.prompts(task, asked, asked.dtype))
             params["prompts_folder"] = str(needs[-1].folder)
-        work = cost.START + cost.samples(settings.count, 2 * settings.steps)
+        work = START + samples_cost(settings.count, 2 * settings.steps)
         machine = self.suite.tasks[task].machine.resources()
         told = {"needs": needs, "params": params, "machine": machine}
         return self._shared("pairs", section, dict(teacher.versions), work=work, **told)
@@ -221,8 +229,8 @@ class Plan:
             section["random_weights"] = self.suite.random_weights
         versions = score_versions(protocol)
         rest: dict[str, Any] = {"entry": name, "label": entry.label or name, "protocol": settings.protocol}
-        price = cost.TRANSFORMER if components.teachers()[teacher.family].text else 1.0
-        work = price * cost.samples(protocol.samples, 2 * entry.steps if entry.steps else 1)
+        price = TRANSFORMER if components.teachers()[teacher.family].text else 1.0
+        work = price * samples_cost(protocol.samples, 2 * entry.steps if entry.steps else 1)
         if entry.method:
             budget = self.suite.budget(task, name)
             recipe = recipe_of(budget, seed, entry.stop_players)
@@ -232,12 +240,12 @@ class Plan:
             rest["engine"] = asdict(budget.executed)
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             rest["recipe"] = asdict(recipe)
-            work = price * cost.distilled(recipe.images) + work * (1 + len(recipe.observe))
+            work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
             section |= {"released": describe(entry.released).model_dump(mode="json", exclude=TOLD)}
         else:
             section |= {"control": entry.control, "steps": entry.steps, "data": teacher.data, **sampled(entry)}
-        work += cost.START
+        work += START
         inputs = [*needs.values(), *extractors.values()]
         key = digest(section, versions, [job.digest for job in inputs])
         place = ("runs", task, name, str(seed))
@@ -249,7 +257,7 @@ class Plan:
         made = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
         params = {**section, **rest}
         shards = self.suite.protocols[settings.protocol].in_shards
-        resources = cost.resources(work) | settings.machine.resources(entry.method is not None, shards)
+        resources = with_cost(work) | settings.machine.resources(entry.method is not None, shards)
         run = Job("run", "/".join(place[1:]), key, versions, read, made, params, resources, work)
         return self._add(run)
 
@@ -278,16 +286,41 @@ class Plan:
         scores = tuple(path for run in runs for path in run.outputs if path.endswith("scores.json"))
         read = tuple(path for run in runs for path in run.outputs if path.endswith(shown))
         home = {"folder": self._folder(suite.name)}
-        self._add(Job("table", suite.name, key, versions, scores, tables, home, cost.resources(cost.PAGE), cost.PAGE))
+        self._add(Job("table", suite.name, key, versions, scores, tables, home, with_cost(PAGE), PAGE))
         page = (f"{self._folder(suite.name, 'report')}/index.html",)
         versions = versions | {"report": REPORT_VERSION}
         key = digest({}, versions, [key])
-        report = Job(
-            "report", suite.name, key, versions, read + tables, page, home, cost.resources(cost.PAGE), cost.PAGE
-        )
+        report = Job("report", suite.name, key, versions, read + tables, page, home, with_cost(PAGE), PAGE)
         self._add(report)
 
 
 def load_plan(suite: str, results: str = "results") -> Plan:
     """The plan of a suite by its name or file."""
     return Plan(load_suite(suite), results)
+
+
+BACKWARD = 2  # a backward pass costs about two forward passes
+START = 500_000.0  # the start of a process, in passes of a miniature's network
+EXTRACTOR = START + 600 * 128 * (1 + BACKWARD)  # a network of the miniature's size
+PAGE = START
+TRANSFORMER = 28.0  # the miniature's text-to-image network, in passes of the digits' one
+
+
+def teacher_cost(images: int, price: float = 1.0) -> float:
+    """Denoising: one network, forward and backward."""
+    return START + price * images * (1 + BACKWARD)
+
+
+def distilled_cost(images: int) -> float:
+    """Critic's step: generator, critic and back; generator's step: three networks and back through them."""
+    return images * (1 + (1 + BACKWARD) + 3 * (1 + BACKWARD))
+
+
+def samples_cost(count: int, passes: int) -> float:
+    """Generation and its features."""
+    return count * (passes + 1)
+
+
+def with_cost(work: float) -> dict[str, int]:
+    """What the scheduler is told; the miniatures fit one core and little memory."""
+    return {"mem_mb": 3000, "runtime": max(30, int(work / 1e6))}

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from benchmarks.suite.strict import Count, Name, Number, Strict, Whole, numbers, unknown
+from benchmarks.suite.strict import Count, Name, Number, Strict, Whole, numbers
+from sid.discovery import unknown
 
 
 class Geometry(Strict):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -19,7 +19,7 @@ from sid.discovery import UnknownName
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.run.released import Opened
+    pass
 
 
 FOLDER = Path(__file__).parents[2] / "baselines" / "released"
@@ -143,20 +143,3 @@ def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Pat
         listed = ", ".join(file.name for file in found[:5]) or "none"
         raise Fault(f"{folder} should hold one file {pattern} (of {repository}), and holds {listed}")
     return found[0]
-
-
-def open_released(described: Released, places: Mapping[str, Path] | None = None, imports: Path | None = None) -> Opened:
-    """The generator with what decodes and encodes for it. `places` are folders that stand for repositories.
-
-    `imports` is where published pickles are written as safetensors, once.
-    """
-    from benchmarks.run import released as networks
-
-    places = places or {}
-    openers: dict[str, Any] = {
-        "pipeline": networks.from_pipeline,
-        "network": networks.from_network,
-        "lora": networks.from_lora,
-        "edm": networks.from_edm,
-    }
-    return openers[described.kind](described, places, imports)

@@ -6,13 +6,20 @@ import dataclasses
 import re
 import types
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from typing import Annotated, Any, TypeVar, Union
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
 
-from sid.discovery import nearest
+from sid.discovery import unknown
+from sid.fault import Fault
+from sid.parallel.settings import EngineSettings
+
+if TYPE_CHECKING:
+    from sid.method import Method
+
 
 Location = tuple[str, ...]
 SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
@@ -206,10 +213,28 @@ def _shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def unknown(what: str, name: str, known: typing.Iterable[str]) -> str:
-    """The sentence for a name nobody carries, with the nearest one that somebody does."""
-    names = sorted(known)
-    near = nearest(name, names)
-    return f"unknown {what} '{name}'; " + (
-        f"did you mean '{near}'?" if near else f"known: {', '.join(names) or 'none'}"
-    )
+def parse_options(method: Method, data: str, words: Sequence[str]) -> Any:
+    """The method's options for a data set with these words over its defaults; every fault at once."""
+    return method.options("", data, _read(method.Options, "--set", words))
+
+
+def parse_engine(words: Sequence[str]) -> EngineSettings:
+    """How training is executed: the paper-faithful preset with these words over it."""
+    settings = EngineSettings(**_read(EngineSettings, "--engine", words))
+    if told := settings.faults():
+        raise Fault(told)
+    return settings
+
+
+def _read(cls: type, flag: str, words: Sequence[str]) -> dict[str, Any]:
+    told: dict[str, Any] = {}
+    for word in words:
+        name, equals, value = word.partition("=")
+        if not equals:
+            raise Fault(f"{flag} takes NAME=VALUE (got '{word}')")
+        told[name] = yaml.safe_load(value)
+    try:
+        return given(cls, told)
+    except ValidationError as error:
+        found = faults(error, model_of(cls, partial=True))
+        raise Fault([f"{flag} {'.'.join(map(str, at))}: {what}" for at, what in found]) from None

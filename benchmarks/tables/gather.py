@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from benchmarks.suite import files
-from benchmarks.suite.config import Suite, load_suite
+from benchmarks.suite.config import Suite
+from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan
 from benchmarks.tables import committed, rows, runs
 from benchmarks.tables.layout import Layout, layout_of

@@ -135,13 +135,14 @@ COMPONENT_KINDS = ("method", "teacher", "data", "extractor", "metric")
 
 def _parts(plan: Plan) -> tuple[Part, ...]:
     """Every component whose version stands in a job of the plan."""
+    from benchmarks.data.open import datasets
     from benchmarks.suite import components
     from benchmarks.suite.released import describe
 
     known: dict[str, Mapping[str, Any]] = {
         "method": components.methods(),
         "teacher": components.teachers(),
-        "data": components.datasets(),
+        "data": datasets(),
         "extractor": components.extractors(),
         "metric": components.metrics(),
     }

@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from benchmarks.suite import files
 from benchmarks.suite.strict import Count, Integer, Many, Name, Number, Strict, faults, numbers
+from sid.discovery import unknown
 from sid.fault import Fault
 
 FOLDER = Path(__file__).parents[1] / "published"
@@ -165,8 +166,7 @@ def _strangers(rows: list[Published]) -> Iterator[str]:
 
     A task that is like no other is one of the user's own suite.
     """
-    from benchmarks.suite.config import load_suite
-    from benchmarks.suite.strict import unknown
+    from benchmarks.suite.load import load_suite
 
     tasks: dict[str, set[str]] = {}
     for suite in map(load_suite, files.names("suite")):

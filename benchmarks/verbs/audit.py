@@ -96,15 +96,14 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
 
 def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
     """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
-    from benchmarks.damaged import refuse
-    from benchmarks.images.reading import Part, open_images
+    from benchmarks.images.reading import Part, open_images, refuse_damaged
 
     if samples is not None and samples < 4:
         raise Fault(f"--samples must be at least 4 (got {samples})")
     sets = [open_images(path) for path in (images, reference) if path is not None]
     if samples is not None:
         sets = [one.first(samples) for one in sets]
-    refuse(*sets)  # now, and all of them: the audit takes minutes
+    refuse_damaged(*sets)  # now, and all of them: the audit takes minutes
     first = sets[0]
     if reference is None:
         if len(first) < 4:

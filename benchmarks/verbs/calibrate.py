@@ -14,14 +14,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import devices_measured
     from benchmarks.estimate import devices
     from sid import atomic
     from sid.fault import Fault
 
     if args.size is not None and args.size < 1:
         raise Fault(f"--size must be at least 1 (got {args.size})")
-    found = devices_measured.measure(args.device, args.size)
+    found = devices.measure(args.device, args.size)
     path = devices.calibration_file(args.results)
     with atomic.writable(path.parent):
         atomic.write_json(path, found)

@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
 def _suite(name: str | None) -> Suite | None:
     """The suite of that name or file; None where the name is something else's."""
     from benchmarks.suite import files
-    from benchmarks.suite.config import load_suite
+    from benchmarks.suite.load import load_suite
 
     if name is None or not (name in files.names("suite") or name.endswith((".yaml", ".yml"))):
         return None
@@ -58,7 +58,7 @@ def _suite(name: str | None) -> Suite | None:
 
 
 def _tell(need: Needed) -> None:
-    from benchmarks import datafile
+    from benchmarks import assets
 
     if not need.files:
         print(f"{need.name}: nothing to fetch" + (f" ({', '.join(need.readers)})" if need.readers else ""))
@@ -75,7 +75,7 @@ def _tell(need: Needed) -> None:
             size = f", {path.stat().st_size:,} bytes" if path.is_file() else ""
             print(f"  found     {path}{size}")
         else:
-            print(f"  looked in {', '.join(str(folder) for folder in datafile.folders(need.owner, need.given))}")
+            print(f"  looked in {', '.join(str(folder) for folder in assets.data_folders(need.owner, need.given))}")
             print(f"  get       {file.source}")
 
 
@@ -84,10 +84,11 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from benchmarks.data.open import open_dataset
+    from benchmarks.features.extraction import features_in_parts
     from benchmarks.features.store import Store
     from benchmarks.images.geometry import Geometry
     from benchmarks.machine import needs
-    from benchmarks.preparation import features, statistics
+    from benchmarks.metrics.statistics import statistics_file
     from benchmarks.scoring.score import Settings, open_extractor
     from benchmarks.suite.components import metrics
 
@@ -105,10 +106,10 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
         geometry = Geometry(**column.geometry.model_dump())
         store = Store(shared / "features")
         with tqdm(total=len(images), desc=title, unit="image", disable=None) as bar:
-            array = features(images, extractor, column.output, geometry, store, args.batch, bar.update)
+            array = features_in_parts(images, extractor, column.output, geometry, store, args.batch, bar.update)
         if metrics()[column.metric].from_statistics:
             ddof = int(column.options.get("ddof", 1))
-            path = statistics(images, extractor, column.output, geometry, array, shared / "statistics", ddof)
+            path = statistics_file(images, extractor, column.output, geometry, array, shared / "statistics", ddof)
             print(f"{title}: {len(images):,} images, {extractor.identity}, {path}")
         else:
             print(f"{title}: {len(images):,} images, {extractor.identity}, features stored")

@@ -16,7 +16,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.machine.doctor import examine
-    from benchmarks.suite.config import load_suite
+    from benchmarks.suite.load import load_suite
 
     if args.suite:
         load_suite(args.suite)  # a faulty suite is told before anything else

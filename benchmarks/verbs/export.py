@@ -32,7 +32,7 @@ def run(args: argparse.Namespace) -> int:
 def _card(folder: Path, licence: str) -> Any:
     """What the run's own files tell."""
     from benchmarks.run.artefacts import Origin, described_in
-    from sid.model_card import Card
+    from sid.export import Card
 
     described, origin = described_in(folder, "generator.json"), Origin.of(folder, "generator.json")
     scores = described_in(folder, "scores.json") if (folder / "scores.json").is_file() else {}

@@ -6,8 +6,9 @@ import argparse
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from benchmarks.data.open import datasets
 from benchmarks.suite import components, files
-from sid.fault import Fault
+from sid.discovery import UnknownName
 
 HELP = "list methods, teachers, data sets, extractors, metrics, published generators, suites, protocols"
 EXAMPLE = "sidbench list methods"
@@ -15,7 +16,7 @@ EXAMPLE = "sidbench list methods"
 COMPONENTS: dict[str, Callable[[], Mapping[str, Any]]] = {
     "methods": components.methods,
     "teachers": components.teachers,
-    "datasets": components.datasets,
+    "datasets": datasets,
     "extractors": components.extractors,
     "metrics": components.metrics,
 }
@@ -28,9 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     if args.kind is not None and args.kind not in KINDS:
-        from benchmarks.suite.strict import unknown
-
-        raise Fault(unknown("kind", args.kind, KINDS))
+        raise UnknownName("kind", args.kind, KINDS)
     for kind in KINDS if args.kind is None else (args.kind,):
         if kind in COMPONENTS:
             rows = _components(COMPONENTS[kind]())

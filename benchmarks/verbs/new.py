@@ -9,6 +9,7 @@ from pathlib import Path
 from string import Template
 
 from sid import atomic
+from sid.discovery import UnknownName
 from sid.fault import Fault
 
 HELP = "write a commented file for a new method; it already trains"
@@ -90,9 +91,7 @@ def run(args: argparse.Namespace) -> int:
     import baselines
 
     if args.kind not in KINDS:
-        from benchmarks.suite.strict import unknown
-
-        raise Fault(unknown("kind", args.kind, KINDS))
+        raise UnknownName("kind", args.kind, KINDS)
     home = Path(baselines.__path__[0])
     path = write(args.name, args.folder or home)
     print(f"{path} is written and already trains; `sidbench list methods` shows it", end="")

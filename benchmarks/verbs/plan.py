@@ -24,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks import preflight
+    from benchmarks.machine import needs
     from benchmarks.suite.plan import load_plan
     from sid.fault import Fault
 
@@ -36,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
             print(f"{job.kind:<10} {job.digest}  {job.id}")
             for path in job.outputs if args.outputs else ():
                 print(f"{'':<24} {path}")
-        for sentence in preflight.faults(plan.suite) + preflight.unavailable(plan.suite):
+        for sentence in needs.obstacles(plan.suite) + needs.unavailable(plan.suite):
             print(f"missing: {sentence}")
         return 0
     _estimate(plan, args)
@@ -46,8 +46,8 @@ def run(args: argparse.Namespace) -> int:
 def _estimate(plan: Plan, args: argparse.Namespace) -> None:
     import json
 
-    from benchmarks import preflight
     from benchmarks.estimate import devices, estimate, table
+    from benchmarks.machine import needs
 
     device = devices.chosen(args.gpu, args.results)
     gpus = args.gpus or estimate.gpus_of(plan.suite)
@@ -56,7 +56,7 @@ def _estimate(plan: Plan, args: argparse.Namespace) -> None:
         estimate.estimate(plan, gpus),
         device,
         gpus,
-        preflight.faults(plan.suite) + preflight.unavailable(plan.suite),
+        needs.obstacles(plan.suite) + needs.unavailable(plan.suite),
     )
     if args.json:
         print(json.dumps(table.as_json(*told), indent=1))

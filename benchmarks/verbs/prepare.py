@@ -26,8 +26,8 @@ def run(args: argparse.Namespace) -> int:
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
 
-    from benchmarks.hardware import leaving_cleanly, require
     from benchmarks.machine import launch
+    from benchmarks.machine.launch import leaving_cleanly, require
 
     require(job)
     words = ["--results", args.results, "prepare", args.suite, args.artefact, *["--quiet"] * args.quiet]

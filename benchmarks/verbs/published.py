@@ -47,7 +47,7 @@ OWN = ("untrained", "heldout")  # controls that are ours: no paper owes a number
 
 def cells(suite: str) -> list[Cell]:
     """The cells of a suite's tables for which a paper may have a number, in their order."""
-    from benchmarks.suite.config import load_suite
+    from benchmarks.suite.load import load_suite
     from benchmarks.suite.plan import Plan
     from benchmarks.tables.layout import layout_of
 

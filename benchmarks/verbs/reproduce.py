@@ -42,15 +42,15 @@ def run(args: argparse.Namespace) -> int:
 
 def _look(plan: Plan) -> None:
     """Before anything is made: stops as Snakemake would, says what will stay empty, and what no longer need be."""
-    from benchmarks import preflight
+    from benchmarks.machine import needs
     from sid.fault import Fault
 
-    again = preflight.completable(plan)
+    again = needs.completable(plan)
     if not again and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
         return
-    if faults := preflight.faults(plan.suite):
+    if faults := needs.obstacles(plan.suite):
         raise Fault(faults)
-    for sentence in preflight.unavailable(plan.suite):
+    for sentence in needs.unavailable(plan.suite):
         print(f"missing: {sentence}", flush=True)
     for job in again:
         print(f"{job.id}: scored again, since the weights that it lacked are here", flush=True)
@@ -60,7 +60,7 @@ def _look(plan: Plan) -> None:
 def _watched(plan: Plan, words: list[str]) -> int:
     """Snakemake with one line per finished job."""
     from benchmarks.machine import snakemake
-    from benchmarks.progress import Feed, duration
+    from benchmarks.machine.snakemake import Feed, duration
 
     begin = time.monotonic()
     feed = Feed(plan, lambda line: print(line, flush=True))

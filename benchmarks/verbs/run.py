@@ -21,8 +21,8 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
 
-    from benchmarks.hardware import leaving_cleanly, require
     from benchmarks.machine import launch
+    from benchmarks.machine.launch import leaving_cleanly, require
 
     require(job)
     words = ["--results", args.results, "run", args.suite, args.run_id, *["--quiet"] * args.quiet]

@@ -31,11 +31,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.features.extraction import extract
-    from benchmarks.features.store import write_statistics
-    from benchmarks.frechet import moments
     from benchmarks.images.geometry import Geometry
     from benchmarks.images.reading import open_images
-    from benchmarks.preparation import described
+    from benchmarks.metrics.frechet import moments
+    from benchmarks.metrics.statistics import described, write_statistics
     from benchmarks.scoring.requests import split
     from benchmarks.scoring.score import Settings, check_device, open_extractor
     from benchmarks.suite import components

@@ -32,8 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.options import parse, parse_engine
     from benchmarks.suite import components
+    from benchmarks.suite.strict import parse_engine, parse_options
     from sid.discovery import pick
     from sid.fault import Fault
 
@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         raise Fault(f"--images {args.images} must be at least one --batch of {args.batch}")
     engine = parse_engine(args.engine)
 
-    from benchmarks.hardware import leaving_cleanly
+    from benchmarks.machine.launch import leaving_cleanly
     from benchmarks.run import artefacts, embeddings
     from sid import generator
     from sid.loop.recipe import Recipe
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     origin = artefacts.Origin.of(args.teacher)
     prompts = embeddings.embedded(origin, args.prompts, args.out)
     teacher, data = artefacts.open_teacher(args.teacher, prompts)
-    options = parse(method, origin.label, args.set)
+    options = parse_options(method, origin.label, args.set)
     faults = method.faults(options, artefacts.teacher_facts(args.teacher)) + method.missing(options)
     needs = method.needs_of(options)
     if "pairs" in needs and args.pairs is None:

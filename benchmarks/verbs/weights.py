@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.assets import Weight
-    from benchmarks.suite.protocol import Protocol
 
 HELP = "list weight files: present or missing, licence, sha256, where they are looked for, how to get them"
 EXAMPLE = "sidbench weights fid aesthetic"
@@ -24,9 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.assets import FOLDER, find, searched
+    from benchmarks.assets import WEIGHTS_ENV, find, searched
+    from benchmarks.machine.needs import weights_of
 
-    found = needed(args.names)
+    found = weights_of(args.names)
     missing, faults = 0, list[str]()
     for weight, users in found.items():
         path = find(weight)
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
     if not found:
         print(f"{' and '.join(args.names)}: no published weights are needed")
     else:
-        where = f"${FOLDER} names the folder to put them in, as `get` says"
+        where = f"${WEIGHTS_ENV} names the folder to put them in, as `get` says"
         print(f"{missing} of {len(found)} missing; {where}; nothing is ever downloaded")
     for line in _models(args.names):
         print(line)
@@ -67,68 +67,9 @@ def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
 def _models(names: list[str]) -> Iterator[str]:
     """These are the networks of scores: where a suite's teachers and generators are told."""
     from benchmarks.machine.doctor import published
+    from benchmarks.machine.needs import is_suite
 
     for name in names:
-        if _is_suite(name) and (wanted := published(name)):
+        if is_suite(name) and (wanted := published(name)):
             told = f"{len(wanted)} published teachers and generators"
             yield f"{name} also reads {told}: `sidbench plan {name}` names the missing ones, `doctor` counts them"
-
-
-def needed(names: list[str]) -> dict[Weight, list[str]]:
-    """Weight -> who reads it, for those named or for all."""
-    from benchmarks.suite import components
-
-    users = [*components.extractors(), *components.metrics()]
-    found: dict[Weight, list[str]] = {}
-    for name in names or users:
-        for weight in _weights(name):
-            if name not in found.setdefault(weight, []):
-                found[weight].append(name)
-    return found
-
-
-def _weights(name: str) -> Iterator[Weight]:
-    """Of one metric, extractor, protocol or suite."""
-    from benchmarks.scoring.protocol import read
-    from benchmarks.suite import components, files
-    from benchmarks.suite.config import load_suite
-    from sid.discovery import UnknownName
-
-    extractors, metrics = components.extractors(), components.metrics()
-    if name in extractors:
-        yield from extractors[name].weights
-    elif name in metrics:
-        yield from metrics[name].weights
-        yield from _of_extractors(key.rpartition(".")[0] for key in metrics[name].features)
-    elif name in files.names("protocol"):
-        yield from _of_columns(read(name))
-    elif _is_suite(name):
-        suite = load_suite(name)
-        for protocol in dict.fromkeys(task.protocol for task in suite.tasks.values()):
-            yield from _of_columns(suite.protocols[protocol])
-    else:
-        known = [*extractors, *metrics, *files.names("protocol"), *files.names("suite")]
-        raise UnknownName("metric, extractor, protocol or suite", name, known)
-
-
-def _is_suite(name: str) -> bool:
-    from benchmarks.suite import components, files
-
-    others = (*components.extractors(), *components.metrics(), *files.names("protocol"))
-    return name not in others and (name in files.names("suite") or name.endswith((".yaml", ".yml")))
-
-
-def _of_columns(protocol: Protocol) -> Iterator[Weight]:
-    """What a protocol's metrics and their extractors read."""
-    from benchmarks.preflight import read_by
-
-    for column in protocol.metrics.values():
-        yield from read_by(column)
-
-
-def _of_extractors(names: Iterable[str]) -> Iterator[Weight]:
-    from benchmarks.suite import components
-
-    known: dict[str, Any] = dict(components.extractors())
-    for name in names:
-        yield from known[name].weights if name in known else ()

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sid.method import Adapters
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sid.condition import Condition, Conditions
+    from sid.draws import Draws
+
 
 LOOP_VERSION = 1  # of the training loop and its draws: a bump re-runs every training
-
-
-@dataclass(frozen=True)
-class Adapters:
-    """A student that is the frozen teacher with low-rank adapters, which alone are trained."""
-
-    rank: int = 64
-    alpha: float = 64.0
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,13 @@ class Recipe:
     dtype: str = "float32"
     log_images: int = 10_000  # a line of health figures every so many images
     save_seconds: float = 10.0  # between two states, what a kill costs at most; 0: one after every iteration
+
+
+@dataclass
+class Data:
+    """Conditions and shape of the samples; real images and teacher's pairs where a method needs them."""
+
+    conditions: Conditions
+    sample_shape: tuple[int, ...]
+    real: Callable[[Draws], tuple[Tensor, Condition]] | None = None  # draws -> (images, their condition)
+    pairs: Callable[[Draws], tuple[Tensor, Tensor, Condition]] | None = None  # draws -> (noise, image, condition)

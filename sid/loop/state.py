@@ -25,9 +25,8 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 
 from sid import atomic
-from sid.fault import Fault
+from sid.fault import Fault, report
 from sid.loop.adam import Adam
-from sid.loop.log import report
 from sid.parallel.engine import Engine
 from sid.parallel.sharding import local
 

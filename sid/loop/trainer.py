@@ -13,16 +13,15 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
 from sid.draws import Draws, sent
-from sid.fault import Fault
+from sid.fault import Fault, report
 from sid.generator import Generator
 from sid.loop import ema, update
 from sid.loop.lock import Stopped, Watch, held, watched
-from sid.loop.log import Log, Meter, report
-from sid.loop.recipe import LOOP_VERSION, Recipe
+from sid.loop.log import Log, Meter
+from sid.loop.recipe import LOOP_VERSION, Data, Recipe
 from sid.loop.state import TrainState
 from sid.method import Batch, Ema, Method, Player, Progress
 from sid.nets import kept, materialise

@@ -51,7 +51,7 @@ def test_a_factor_that_so_few_images_do_not_allow_is_left_out_with_its_reason(co
 
 
 def rows_covariance():
-    from benchmarks import frechet
+    from benchmarks.metrics import frechet
 
     return frechet.distance(frechet.moments(X), frechet.moments(Y)).covariance_term
 

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from benchmarks.suite.components import methods
-from benchmarks.suite.config import load_suite
+from benchmarks.suite.load import load_suite
 from sid.fault import Fault
 from sid.method import TeacherFacts
 

@@ -52,7 +52,7 @@ def test_files_and_faults_do_without_torch(under_contract: dict[str, Method], gu
         import importlib, sys
         from tests.contract import declared, guests
 
-        from benchmarks import components
+        from benchmarks.suite import components
 
         assert components.methods() and "torch" not in sys.modules, "discovery imports torch"
         for name in sys.argv[1:]:

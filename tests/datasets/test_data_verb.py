@@ -8,14 +8,15 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from benchmarks import preparation
+from benchmarks.assets import DATA_ENV
 from benchmarks.cli import main
-from benchmarks.datafile import FOLDER
-from benchmarks.features.store import Store, family, read_file, read_statistics
-from benchmarks.frechet import distance, moments
+from benchmarks.features import extraction
+from benchmarks.features.store import Store
 from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import open_images
 from benchmarks.machine import needs
+from benchmarks.metrics.frechet import distance, moments
+from benchmarks.metrics.statistics import read_file, read_statistics
 from benchmarks.suite.protocol import Column, Prompts, PromptSource, Protocol, Reference
 from sid.fault import Fault
 from tests.datasets import made_files as made
@@ -24,7 +25,7 @@ from tests.stand_ins import Colours, stand_in
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER, f"{tmp_path / 'a'}:{tmp_path / 'b'}")
+    monkeypatch.setenv(DATA_ENV, f"{tmp_path / 'a'}:{tmp_path / 'b'}")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -101,10 +102,10 @@ def test_a_reference_is_made_ready_once_and_goes_on(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     stand_in(monkeypatch)
-    monkeypatch.setattr(preparation, "PART", 3)
+    monkeypatch.setattr(extraction, "PART", 3)
     monkeypatch.setattr("benchmarks.verbs.data._suite", lambda name: suite())
     made.coco(home / "a", count=8)
-    whole, broken = preparation.extract, []
+    whole, broken = extraction.extract, []
 
     def breaks_off(*arguments, **options):
         if len(broken) == 2:
@@ -112,10 +113,10 @@ def test_a_reference_is_made_ready_once_and_goes_on(
         broken.append(1)
         return whole(*arguments, **options)
 
-    monkeypatch.setattr(preparation, "extract", breaks_off)
+    monkeypatch.setattr(extraction, "extract", breaks_off)
     assert main(["--results", "r", "data", "any", "--prepare"]) == 130
     assert Colours.seen == 6
-    monkeypatch.setattr(preparation, "extract", whole)
+    monkeypatch.setattr(extraction, "extract", whole)
     assert main(["--results", "r", "data", "any", "--prepare"]) == 0
     assert Colours.seen == 8
     assert "8 images" in capsys.readouterr().out
@@ -135,8 +136,8 @@ def test_a_reference_is_made_ready_once_and_goes_on(
     expected = {"geometry": Geometry("centre", 16).identity, "family": header["family"]}
     extractor = Colours().open(None)
     images = open_images(home / "a" / "val2014")
-    array = preparation.features(images, extractor, "pool3", Geometry("centre", 16), Store(home / "other"))
-    assert family(extractor) == header["family"]
+    array = extraction.features_in_parts(images, extractor, "pool3", Geometry("centre", 16), Store(home / "other"))
+    assert extractor.family == header["family"]
     assert distance(read_statistics(file, expected), moments(array)).value == pytest.approx(0, abs=1e-6)
     with pytest.raises(Fault, match=r"has family .* their distance means nothing"):
         read_statistics(file, {"family": "inception-clean|clean|0"})

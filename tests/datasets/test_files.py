@@ -9,27 +9,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.annotation import read_annotation
+from benchmarks.assets import DATA_ENV, MissingData
 from benchmarks.data.base import FileDataset
-from benchmarks.data.open import open_dataset
-from benchmarks.datafile import FOLDER, Missing
-from benchmarks.images.archives import open_whole
-from benchmarks.images.reading import decode
-from benchmarks.suite import components
+from benchmarks.data.open import datasets, open_dataset
+from benchmarks.data.pairs import read_annotation
+from benchmarks.images.reading import decode, open_whole
 from sid.fault import Fault
 from tests.datasets import made_files as made
 
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(DATA_ENV, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_the_original_cifar_archive(home: Path) -> None:
     _, images, labels = made.cifar(home / "cifar-10-python.tar.gz")
-    cifar = components.datasets()["cifar10"]
+    cifar = datasets()["cifar10"]
     assert np.array_equal(cifar.images("train"), images[:15]) and np.array_equal(cifar.images("heldout"), images[15:])
     assert cifar.labels("train").tolist() == labels[:15] and cifar.labels("heldout").tolist() == labels[15:]
     assert np.array_equal(decode(cifar.source("train").read(3), "x")[0], images[3])
@@ -43,7 +41,7 @@ def test_the_cifar_folder_and_the_edm_zip(home: Path) -> None:
     path, images, _ = made.cifar(home / "x.tar.gz")
     with tarfile.open(path) as archive:
         archive.extractall(home / "cifar10", filter="data")
-    assert np.array_equal(components.datasets()["cifar10"].images("heldout"), images[15:])
+    assert np.array_equal(datasets()["cifar10"].images("heldout"), images[15:])
     zipped = open_dataset(f"cifar10@{made.edm_zip(home / 'cifar10-32x32.zip', side=32)}")
     assert zipped.images("train").shape == (6, 3, 32, 32) and zipped.labels("train").tolist() == list(range(6))
     with pytest.raises(Fault, match="holds the split train only"):
@@ -66,7 +64,7 @@ def test_the_cifar_folder_and_the_edm_zip(home: Path) -> None:
 def test_nothing_in_a_batch_runs_and_what_is_wrong_is_said(home: Path, content: bytes, told: str) -> None:
     path = made.tar(home / "cifar-10-python.tar.gz", {f"c/data_batch_{n}": content for n in range(1, 6)}, "w:gz")
     with pytest.raises(Fault, match=told) as fault:
-        components.datasets()["cifar10"].images("train")
+        datasets()["cifar10"].images("train")
     assert str(path) in str(fault.value)
 
 
@@ -75,7 +73,7 @@ def test_truncated_archives_are_told_in_a_sentence(home: Path) -> None:
     broken = home / "cifar-10-python.tar.gz"
     broken.write_bytes(whole.read_bytes()[:-5000])
     with pytest.raises(Fault, match=r"cifar-10-python.tar.gz is truncated or damaged .*: fetch it again"):
-        components.datasets()["cifar10"].images("train")
+        datasets()["cifar10"].images("train")
     for name, content in {
         "ffhq-64x64.zip": made.edm_zip(home / "a.zip", side=64).read_bytes()[:-50],
         "x.tar": made.tar(home / "b.tar", {"1.png": made.png(1), "2.png": made.png(2, 64)}).read_bytes()[:4000],
@@ -95,10 +93,10 @@ def test_members_that_leave_the_archive_are_refused(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["imagenet64", "ffhq64", "afhqv2-64"])
 def test_edm_zips(home: Path, name: str) -> None:
-    dataset = components.datasets()[name]
+    dataset = datasets()[name]
     assert isinstance(dataset, FileDataset)
     with pytest.raises(
-        Missing, match=f"{dataset.files[0].names[0]}.*looked in {home}/{name}, {home}, data/{name}, data"
+        MissingData, match=f"{dataset.files[0].names[0]}.*looked in {home}/{name}, {home}, data/{name}, data"
     ):
         dataset.images("train")
     made.edm_zip(home / dataset.files[0].names[0], side=64)
@@ -112,7 +110,7 @@ def test_edm_zips(home: Path, name: str) -> None:
 
 def test_labels_and_sizes_are_checked(home: Path) -> None:
     made.edm_zip(home / "imagenet-64x64.zip", side=32, labels=False)
-    imagenet = components.datasets()["imagenet64"]
+    imagenet = datasets()["imagenet64"]
     with pytest.raises(Fault, match="32 x 32 pixels, imagenet64 has 64 x 64"):
         imagenet.images("train")
     with pytest.raises(Fault, match=r"dataset.json is missing or holds none"):
@@ -127,7 +125,7 @@ def test_hugging_faces_parquet_of_cifar(home: Path) -> None:
     folder = home / "cifar10" / "plain_text"
     pixels, labels = made.parquet(folder, "train", 2)
     held, _ = made.parquet(folder, "test", 1)
-    cifar = components.datasets()["cifar10"]
+    cifar = datasets()["cifar10"]
     assert np.array_equal(cifar.images("train"), pixels) and cifar.labels("train").tolist() == labels
     assert np.array_equal(cifar.images("heldout"), held)
     assert np.array_equal(open_dataset(f"cifar10@{folder}").images("train"), pixels), "given by its path too"
@@ -159,7 +157,7 @@ def test_damaged_parquet_is_one_sentence(home: Path) -> None:
 
 def test_coco_must_be_what_its_annotation_lists(home: Path) -> None:
     captions = made.coco(home)
-    coco = components.datasets()["coco2014"]
+    coco = datasets()["coco2014"]
     assert len(coco.source("val")) == 4
     assert coco.captions("val") == captions[::3]  # of each image the one with the smallest id
     assert read_annotation(home / "annotations/captions_val2014.json").every == captions

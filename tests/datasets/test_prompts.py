@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.assets import DATA_ENV
 from benchmarks.data import prompts
-from benchmarks.datafile import FOLDER
 from sid.fault import Fault
 from tests.datasets import made_files as made
 
@@ -20,7 +20,7 @@ REAL = "coco2014_captions_30k.txt"
 @pytest.fixture
 def captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A small list in the place of the 30,000; some captions end with a blank."""
-    monkeypatch.setenv(FOLDER, str(tmp_path))
+    monkeypatch.setenv(DATA_ENV, str(tmp_path))
     monkeypatch.chdir(tmp_path)
     said = made.coco(tmp_path)[::2]
     small = replace(

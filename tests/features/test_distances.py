@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import frechet
 from benchmarks.audit.peer import Given, peers
 from benchmarks.audit.recipe import Recipe, pixels_to_features
 from benchmarks.images.reading import decode, open_images
+from benchmarks.metrics import frechet
 from benchmarks.suite.components import extractors, metrics
 from tests.features.conftest import SEED
 from tests.made_images import encoded, folder, made

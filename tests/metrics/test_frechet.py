@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import frechet
+from benchmarks.metrics import frechet
 from benchmarks.suite.components import metrics
 from sid.fault import Fault
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from benchmarks import frechet
+from benchmarks.metrics import frechet
 from benchmarks.metrics.fid_infinity import line
 from benchmarks.suite.components import metrics
 

@@ -12,7 +12,8 @@ from benchmarks.audit.attribute import Row
 from benchmarks.audit.run import Table
 from benchmarks.audit.write import write as write_audit
 from benchmarks.report import audit, page
-from benchmarks.tables import rows, runs
+from benchmarks.tables import rows as table_rows
+from benchmarks.tables import runs
 from benchmarks.tables.layout import Column, Kind, Layout, Line, Task
 from benchmarks.tables.published import Published
 from tests import results_tree as tree
@@ -90,13 +91,13 @@ def printed(entry: str, metric: str, value: float, decimals: int, role: str = "c
     )
 
 
-def rows(home: Path) -> list[rows.Row]:
+def rows(home: Path) -> list[table_rows.Row]:
     cells = (("lsg-1.5", 8.71, 0.302), ("lsg-4.5", 16.59, 0.317), ("dmd2", 9.9, 0.310))
     told = [
         printed(entry, name, value, 3) for entry, fid, clip in cells for name, value in (("fid", fid), ("clip", clip))
     ]
     published = {(TASK, one.entry, one.metric): one for one in told}
-    return rows.build(layout(), runs.merge([home]), published, tree.reference())
+    return table_rows.build(layout(), runs.merge([home]), published, tree.reference())
 
 
 def beside(home: Path) -> page.Beside:

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from benchmarks.entry import Entry
-from benchmarks.report import audit, curves, figure, fronts, inline, page, samples, scatter
-from benchmarks.suite.config import load_suite
+from benchmarks.report import audit, figure, fronts, inline, page, samples
+from benchmarks.suite.config import Entry
 from benchmarks.suite.digests import scored
+from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan
 from benchmarks.suite.protocol import Protocol
 from benchmarks.suite.released import released
@@ -76,7 +76,7 @@ def test_no_front_without_a_protocol_that_names_one_or_a_number(rows: list[table
 
 
 def test_the_front_draws_every_seed_mean_line_and_printed_mark(drawn: fronts.Front) -> None:
-    axis = scatter.drawn(drawn).axes[0]
+    axis = fronts.drawn(drawn).axes[0]
     assert (axis.get_xlabel(), axis.get_ylabel()) == ("CLIP, higher is better", "FID, lower is better")
     seeds = [line for line in axis.lines if line.get_alpha() == 0.35]
     assert sorted(len(line.get_xdata()) for line in seeds) == [0, 3, 9, 9]
@@ -91,7 +91,7 @@ def test_the_front_draws_every_seed_mean_line_and_printed_mark(drawn: fronts.Fro
 
 
 def test_labels_of_a_front_cover_neither_marks_nor_each_other(drawn: fronts.Front) -> None:
-    shown = scatter.drawn(drawn)
+    shown = fronts.drawn(drawn)
     axis = shown.axes[0]
     boxes = [text.get_window_extent() for text in axis.texts]
     assert not any(one.overlaps(other) for place, one in enumerate(boxes) for other in boxes[:place])
@@ -101,11 +101,11 @@ def test_labels_of_a_front_cover_neither_marks_nor_each_other(drawn: fronts.Fron
 
 
 def test_equal_fronts_are_equal_bytes(drawn: fronts.Front) -> None:
-    assert figure.as_svg(scatter.drawn(drawn)) == figure.as_svg(scatter.drawn(drawn))
+    assert figure.as_svg(fronts.drawn(drawn)) == figure.as_svg(fronts.drawn(drawn))
 
 
 def test_ticks_keep_their_digits_on_the_page(drawn: fronts.Front) -> None:
-    text = inline.as_inline(scatter.drawn(drawn), "p", "label")
+    text = inline.as_inline(fronts.drawn(drawn), "p", "label")
     assert ">0.295<" in text and ">0.300<" in text
 
 
@@ -134,7 +134,7 @@ def test_published_values_are_lines_of_the_training_figure(home: Path) -> None:
     printed = full.printed("sid-1.2", "fd", 2.4, 1).model_copy(update={"task": "digits-cond"})
     found = table_rows.build(full.layout(), runs.merge([home]), {("digits-cond", "sid-1.2", "fd"): printed})
     group = [row for row in found if (row.task.name, row.column.name) == ("digits-cond", "fd")]
-    panel = curves.panel(group, curves.places(group))
+    panel = figure.panel(group, figure.places(group))
     assert {curve.entry: curve.published for curve in panel.curves if curve.published} == {"sid-1.2": 2.4}
     level = [line for line in figure.overview([panel]).axes[0].lines if list(line.get_ydata()) == [2.4, 2.4]]
     assert [line.get_color() for line in level] == [figure.COLOURS[0]]

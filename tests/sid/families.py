@@ -9,10 +9,10 @@ import torch
 from torch import Tensor
 
 from benchmarks.suite.components import methods, teachers
-from sid.data import Data
 from sid.draws import Draws
-from sid.loop.recipe import Adapters, Recipe
+from sid.loop.recipe import Data, Recipe
 from sid.loop.trainer import train
+from sid.method import Adapters
 from sid.parallel.settings import FAITHFUL, EngineSettings
 from sid.prompts import PromptCache, PromptConditions, cache_prompts
 from tests import toy

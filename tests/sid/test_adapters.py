@@ -11,13 +11,13 @@ from torch import nn
 from sid import generator as generators
 from sid.chain import Chain
 from sid.condition import Unconditional
-from sid.data import Data
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Adapters, Recipe
+from sid.loop.recipe import Data, Recipe
 from sid.loop.trainer import train
 from sid.lora import Adapted, adapt, adapter_parameters, merged_state
+from sid.method import Adapters
 from sid.methods.sid import Sid
 from sid.teachers.mlp import Mlp
 

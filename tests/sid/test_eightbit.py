@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.suite.components import methods
-from sid.eightbit import BLOCK, OCTAVE, SMALLEST, EightBit
-from sid.loop.adam import Adam
+from sid.loop.adam import BLOCK, OCTAVE, SMALLEST, Adam, EightBit
 from sid.method import Optimiser
 from sid.parallel.settings import EngineSettings
 from tests import toy

@@ -15,12 +15,12 @@ from torch import nn
 
 from benchmarks.suite.components import methods, teachers
 from sid import nets
-from sid.data import Data
 from sid.denoiser import Denoiser
 from sid.fault import Fault
-from sid.loop.recipe import Adapters, Recipe
+from sid.loop.recipe import Data, Recipe
 from sid.loop.trainer import train
 from sid.lora import adapt
+from sid.method import Adapters
 from sid.parallel import execution, sharding
 from sid.parallel.engine import ROOM, SHARDS, Engine
 from sid.parallel.settings import FAITHFUL, EngineSettings, Footprint

@@ -18,11 +18,10 @@ import yaml
 
 from benchmarks.suite.components import teachers
 from sid.chain import Chain
-from sid.export import load_pretrained, save_pretrained
+from sid.export import Card, load_pretrained, render, save_pretrained
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.lora import Adapted, adapt
-from sid.model_card import Card, render
 from sid.prompts import cache_prompts
 from sid.sampling import to_uint8
 from tests import toy
@@ -168,7 +167,7 @@ def test_leading_spacing_is_another_picture(pipeline_folder: Folder, tmp_path: P
 
 def test_the_card_says_where_the_student_comes_from(pipeline_folder: Folder, tmp_path: Path) -> None:
     generator = student("sdxl", pipeline_folder("sdxl"), CHAINS["one"])
-    folder = generator.save_pretrained(tmp_path / "student", CARD)
+    folder = save_pretrained(generator, tmp_path / "student", CARD)
     text = (folder / "README.md").read_text()
     front = yaml.safe_load(text.split("---\n")[1])
     assert front["base_model"] == "tiny/teacher" and front["license"] == "openrail++"

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from sid import log_mirror
 from sid.fault import Fault
+from sid.loop import log as log_module
 from sid.loop.log import Log
 
 ROW = {
@@ -22,7 +22,7 @@ FLAT = {"critic/loss": 0.5, "critic/noise/low": 1.0, "generator/sid": -2.0}
 
 
 def test_nothing_is_asked_for_and_nothing_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(log_mirror.VARIABLE, raising=False)
+    monkeypatch.delenv(log_module.VARIABLE, raising=False)
     log = Log(tmp_path / "log.jsonl", 0)
     log.write(ROW)
     assert log.mirror is None and [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
@@ -34,7 +34,7 @@ def test_wandb_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyP
     run = types.SimpleNamespace(log=lambda row, step: told.append((row, step)))
     fake.init = lambda **given: told.append(given) or run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    monkeypatch.setenv(log_mirror.VARIABLE, "wandb")
+    monkeypatch.setenv(log_module.VARIABLE, "wandb")
     Log(tmp_path / "log.jsonl", 0).write(ROW)
     assert told[0]["project"] == "sidbench" and told[0]["resume"] == "allow"
     assert told[1] == ({"images": 64, **FLAT}, 64)
@@ -56,7 +56,7 @@ def test_tensorboard_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.M
     fake = types.ModuleType("torch.utils.tensorboard")
     fake.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    monkeypatch.setenv(log_mirror.VARIABLE, "tensorboard")
+    monkeypatch.setenv(log_module.VARIABLE, "tensorboard")
     Log(tmp_path / "log.jsonl", 0).write(ROW)
     assert told == [str(tmp_path / "tensorboard"), *((name, value, 64) for name, value in FLAT.items()), "flushed"]
 
@@ -67,6 +67,6 @@ def test_tensorboard_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_what_can_not_be_is_told(asked: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setenv(log_mirror.VARIABLE, asked)
+    monkeypatch.setenv(log_module.VARIABLE, asked)
     with pytest.raises(Fault, match=sentence):
         Log(tmp_path / "log.jsonl", 0)

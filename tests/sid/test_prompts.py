@@ -12,11 +12,11 @@ import torch
 
 from benchmarks.suite.components import methods, teachers
 from sid import prompts as cached
-from sid.data import Data
 from sid.draws import Draws
+from sid.export import Card, save_pretrained
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Recipe
+from sid.loop.recipe import Data, Recipe
 from sid.loop.trainer import train
 from sid.prompts import PromptCache, PromptConditions, cache_prompts, read_prompts
 from tests.sid.teachers.tiny_pipelines import SIZE
@@ -163,11 +163,5 @@ def test_two_steps_of_training_call_no_text_encoder(
     told = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert told and all("nan" not in json.dumps(row).lower() for row in told)
     if method == "sid-lsg" and name == "stable-diffusion":
-        exported = trained.generator.save_pretrained(tmp_path / "student", _card())
+        exported = save_pretrained(trained.generator, tmp_path / "student", Card("sid-lsg", "tiny"))
         assert (exported / "unet" / "config.json").is_file()
-
-
-def _card() -> Any:
-    from sid.model_card import Card
-
-    return Card("sid-lsg", "tiny")

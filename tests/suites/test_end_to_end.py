@@ -20,7 +20,7 @@ import pytest
 import yaml
 
 from benchmarks.suite import files
-from benchmarks.suite.config import load_suite
+from benchmarks.suite.load import load_suite
 from tests.suites import standins
 
 ROOT = Path(__file__).parents[2]

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from benchmarks.suite import files
-from benchmarks.suite.config import load_suite
+from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan, load_plan
 from benchmarks.suite.released import released
 from benchmarks.tables import rows as table_rows

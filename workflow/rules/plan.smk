@@ -10,7 +10,7 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from benchmarks import lease
+from benchmarks.machine import lease
 from benchmarks.suite.job import FILES
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault

@@ -50,8 +50,8 @@ def ceilings(device: str) -> Iterator[tuple[str, float]]:
     """One after the other, by name."""
     import torch
 
-    from benchmarks.devices_measured import TYPES, rate
-    from benchmarks.precision import full_precision
+    from benchmarks.estimate.devices import TYPES, rate
+    from benchmarks.features.base import full_precision
     from sid.draws import Draws, sent
 
     on_card = device == "cuda"

@@ -43,9 +43,9 @@ def main() -> int:
 
 def measure(pixels: np.ndarray, device: str, write: Any) -> None:
     """The difference first: a fast wrong feature is worth nothing. `write` takes each figure by its name."""
-    from benchmarks import frechet
     from benchmarks.features.extraction import extract
     from benchmarks.images.reading import Array
+    from benchmarks.metrics import frechet
     from benchmarks.suite.components import extractors
 
     networks = {name: extractors()[EXTRACTOR].random(0, name) for name in dict.fromkeys((device, "cpu"))}

@@ -9,8 +9,7 @@ from typing import Any
 
 from torch import nn
 
-from sid.fault import Fault
-from sid.loop.log import report
+from sid.fault import Fault, report
 from sid.teachers.latent import folder as folders
 
 
