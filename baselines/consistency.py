@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConsistencySettings:
     intervals: int = 50  # of the teacher's trajectory; one is solved per update
     kappa: float = 1.0  # of the teacher
     target_halflife: float = 5_000.0  # images, of the averaged target
@@ -35,7 +35,7 @@ class Consistency(Method):
     version = 1
     paper = "Song et al., Consistency Models, arXiv 2303.01469; Luo et al., Latent Consistency Models, arXiv 2310.04378"
     needs = frozenset({"real"})
-    Options = Settings
+    Options = ConsistencySettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"t_init": 80.0},
         "sd15": {"t_init": 999.0, "kappa": 7.5, "lr_generator": 1e-6},
@@ -43,7 +43,7 @@ class Consistency(Method):
         "shapes": {"lr_generator": 1e-3, "t_init": 999.0, "intervals": 25, "c": 0.1, "kappa": 1.5},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: ConsistencySettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr_generator", "target_halflife", "c", "sigma_data", "time_scaling")
         faults += Chain(options.steps, options.t_init).faults(teacher.process)
         if options.intervals < 2:
@@ -54,17 +54,17 @@ class Consistency(Method):
             faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
         return faults
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: ConsistencySettings) -> dict[str, Net]:
         return {
             "generator": Student(Chain(options.steps, options.t_init)),
             "target": Ema(of="generator", halflife=options.target_halflife),
         }
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: ConsistencySettings) -> Turns:
         """The student, the teacher's step and the averaged target's answer."""
         return {"generator": Turn(denoising() + Passes(forward=1 + branches(options.kappa)))}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: ConsistencySettings) -> tuple[Player, ...]:
         import torch
 
         from sid import losses

@@ -12,7 +12,7 @@ from sid.passes import Passes, Turn, Turns, denoising, matching
 
 
 @dataclass(frozen=True)
-class Settings:
+class DiffInstructSettings:
     t_init: float | None = 1.0  # sigma 1.0 is the published CIFAR-10 recipe; None: the process's own
     lr: float = 1e-5
     lr_generator: float = 1e-5
@@ -24,23 +24,23 @@ class DiffInstruct(Method):
     name = "diff-instruct"
     version = 1
     paper = "Luo et al., Diff-Instruct, arXiv 2305.18455"
-    Options = Settings
+    Options = DiffInstructSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4, "t_init": None},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": None},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: DiffInstructSettings, teacher: TeacherFacts) -> list[str]:
         return positive(options, "lr", "lr_generator", "loss_scale")
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: DiffInstructSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: DiffInstructSettings) -> Turns:
         return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(matching())}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: DiffInstructSettings) -> tuple[Player, ...]:
         from sid import losses
         from sid.players import critic_player, generate, health, noised, same_dropout
 

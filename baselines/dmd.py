@@ -12,7 +12,7 @@ from sid.passes import Passes, Turn, Turns, denoising, matching
 
 
 @dataclass(frozen=True)
-class Settings:
+class DmdSettings:
     """Pair counts and the guidance of the pairs are not confirmed in the paper's appendix."""
 
     t_init: float | None = 80.0  # EDM teachers are entered at sigma_max, where the pairs start; None: the process's own
@@ -35,17 +35,17 @@ class Dmd(Method):
     name = "dmd"
     version = 1
     paper = "Yin et al., One-step Diffusion with Distribution Matching Distillation, arXiv 2311.18828"
-    Options = Settings
+    Options = DmdSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 2e-3, "lr_generator": 2e-3, **SMALL},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, **SMALL},
     }
 
-    def needs_of(self, options: Settings) -> frozenset[str]:
+    def needs_of(self, options: DmdSettings) -> frozenset[str]:
         return frozenset({"pairs"}) if options.regression else frozenset()
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: DmdSettings, teacher: TeacherFacts) -> list[str]:
         from baselines import pair_distance
 
         faults = positive(options, "lr", "lr_generator") + Chain(t_init=options.t_init).faults(teacher.process)
@@ -55,19 +55,19 @@ class Dmd(Method):
             faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
         return faults + (pair_distance.faults(options.distance) if options.regression else [])
 
-    def missing(self, options: Settings) -> list[str]:
+    def missing(self, options: DmdSettings) -> list[str]:
         from baselines import pair_distance
 
         return pair_distance.missing(options.distance) if options.regression else []
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: DmdSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: DmdSettings) -> Turns:
         regression = denoising() if options.regression else Passes()
         return {"generator": Turn(matching(options.kappa) + regression), "critic": Turn(denoising())}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: DmdSettings) -> tuple[Player, ...]:
         from baselines.distribution_matching import matching_terms, shared_critic
         from baselines.pair_distance import pair_distance
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class Dmd2Settings:
     steps: int = 1  # more than one: backward simulation over the grid 999, 749, 499, 249
     t_init: float | None = None  # 80 (EDM), 999 (VP), 399 (SDXL in one step); None: the process's own
     unit_input: bool = True  # VP: unit noise at the first step, not sigma z; EDM takes sigma z either way
@@ -41,7 +41,7 @@ class Dmd2(Method):
     name = "dmd2"
     version = 1
     paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
-    Options = Settings
+    Options = Dmd2Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "imagenet64": {"t_init": 80.0},
         "sd15": {"t_init": 999.0, "kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
@@ -50,10 +50,10 @@ class Dmd2(Method):
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": 625.0, **SMALL},
     }
 
-    def needs_of(self, options: Settings) -> frozenset[str]:
+    def needs_of(self, options: Dmd2Settings) -> frozenset[str]:
         return frozenset({"real"}) if _adversarial(options) else frozenset()
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: Dmd2Settings, teacher: TeacherFacts) -> list[str]:
         faults = above_zero(options, "lr", "lr_generator", "ratio") + _chain(options).faults(teacher.process)
         if _adversarial(options) and not teacher.real:
             faults.append("the GAN term needs real images: give them, or set gan_generator and gan_critic to 0")
@@ -63,11 +63,11 @@ class Dmd2(Method):
             faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
         return faults
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: Dmd2Settings) -> dict[str, Net]:
         nets: dict[str, Net] = {"critic": Copy(), "generator": Student(_chain(options))}
         return nets | ({"head": Head(classifier)} if _adversarial(options) else {})
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: Dmd2Settings) -> Turns:
         """The critic sees the generator's images; where that rests, it makes one of its own."""
         generator, critic = matching(options.kappa), denoising()
         if _adversarial(options):
@@ -79,7 +79,7 @@ class Dmd2(Method):
             "critic": Turn(critic, more=resting * (1 + earlier)),
         }
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: Dmd2Settings) -> tuple[Player, ...]:
         from baselines.distribution_matching import matching_terms, shared_critic
         from sid import losses
 
@@ -120,11 +120,11 @@ class Dmd2(Method):
         return (generator, shared_critic(adam(options.lr), gan_terms, weights, ("critic", "head")))
 
 
-def _adversarial(options: Settings) -> bool:
+def _adversarial(options: Dmd2Settings) -> bool:
     return bool(options.gan_generator or options.gan_critic)
 
 
-def _chain(options: Settings) -> Chain:
+def _chain(options: Dmd2Settings) -> Chain:
     return Chain(options.steps, options.t_init, unit_input=options.unit_input)
 
 

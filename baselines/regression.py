@@ -12,7 +12,7 @@ from sid.passes import Turn, Turns, denoising
 
 
 @dataclass(frozen=True)
-class Settings:
+class RegressionSettings:
     t_init: float | None = 80.0  # the pairs start from the full noise; None: the process's own
     distance: str = "l2"  # l2 | lpips
     lr_generator: float = 1e-5
@@ -25,31 +25,31 @@ class Regression(Method):
     version = 1
     paper = "Luhman & Luhman, Knowledge Distillation in Iterative Generative Models, arXiv 2101.02388"
     needs = frozenset({"pairs"})
-    Options = Settings
+    Options = RegressionSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr_generator": 5e-4, "t_init": None},
         "shapes": {"lr_generator": 1e-3, "t_init": None, "distance": "l2"},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: RegressionSettings, teacher: TeacherFacts) -> list[str]:
         from baselines import pair_distance
 
         faults = positive(options, "lr_generator") + Chain(t_init=options.t_init).faults(teacher.process)
         return faults + pair_distance.faults(options.distance)
 
-    def missing(self, options: Settings) -> list[str]:
+    def missing(self, options: RegressionSettings) -> list[str]:
         from baselines import pair_distance
 
         return pair_distance.missing(options.distance)
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: RegressionSettings) -> dict[str, Net]:
         return {"generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: RegressionSettings) -> Turns:
         return {"generator": Turn(denoising())}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: RegressionSettings) -> tuple[Player, ...]:
         from baselines.pair_distance import pair_distance
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:

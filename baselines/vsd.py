@@ -12,7 +12,7 @@ from sid.passes import Passes, Turn, Turns, denoising, matching
 
 
 @dataclass(frozen=True)
-class Settings:
+class VsdSettings:
     """The published rates, rank and weight are recalled, not confirmed in the paper."""
 
     kappa: float = 4.5  # of the teacher; the critic is not guided
@@ -30,7 +30,7 @@ class Vsd(Method):
     name = "vsd"
     version = 2
     paper = "Nguyen & Tran, SwiftBrush, arXiv 2312.05239; Wang et al., ProlificDreamer, arXiv 2305.16213"
-    Options = Settings
+    Options = VsdSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15": {},
         "sd21-base": {},
@@ -54,7 +54,7 @@ class Vsd(Method):
         },
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: VsdSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "lora_alpha", "rank") + _chain(options).faults(teacher.process)
         if options.weight not in ("one", "sigma2"):
             faults.append(f"weight must be one or sigma2 (got '{options.weight}')")
@@ -62,13 +62,13 @@ class Vsd(Method):
             faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
         return faults
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: VsdSettings) -> dict[str, Net]:
         return {"critic": Lora(options.rank, options.lora_alpha), "generator": Student(_chain(options))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: VsdSettings) -> Turns:
         return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(matching(options.kappa))}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: VsdSettings) -> tuple[Player, ...]:
         import torch
 
         from sid import losses
@@ -93,5 +93,5 @@ class Vsd(Method):
         )
 
 
-def _chain(options: Settings) -> Chain:
+def _chain(options: VsdSettings) -> Chain:
     return Chain(t_init=options.t_init, unit_input=options.unit_input)

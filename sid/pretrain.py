@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class DenoisingSettings:
     lr: float = 2e-3
     beta1: float = 0.9
     beta2: float = 0.99
@@ -32,17 +32,17 @@ class Denoising(Method):
     name = "denoising"
     version = 1
     needs = frozenset({"real"})
-    Options = Settings
+    Options = DenoisingSettings
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: DenoisingSettings) -> dict[str, Net]:
         from sid.generator import Chain
 
         return {"generator": Student(Chain())}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: DenoisingSettings) -> Turns:
         return {"network": Turn(denoising())}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: DenoisingSettings) -> tuple[Player, ...]:
         from sid import losses
         from sid.draws import sent
         from sid.players import noised
@@ -66,7 +66,9 @@ class Denoising(Method):
         return (Player("network", ("generator",), loss, adam, train_mode=("generator",)),)
 
 
-def pretrain(blank: Denoiser, options: Settings, data: Data, recipe: Recipe, folder: Path, quiet: bool) -> Trained:
+def pretrain(
+    blank: Denoiser, options: DenoisingSettings, data: Data, recipe: Recipe, folder: Path, quiet: bool
+) -> Trained:
     """Trains a blank denoiser on real data; the averaged network is `.generator.denoiser`."""
     from sid.loop.trainer import train
 

@@ -63,7 +63,7 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(key(params["seed"], "teacher") % 2**63)
         blank = family.build(dict(settings))
-    options = pretrain.Settings(**params["options"])
+    options = pretrain.DenoisingSettings(**params["options"])
     described = {
         "family": params["family"],
         "settings": settings,

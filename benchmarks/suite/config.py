@@ -112,7 +112,7 @@ def _fields(model: type[Strict]) -> dict[str, Any]:
     return {name: (entry.annotation, entry) for name, entry in model.model_fields.items()}
 
 
-DENOISING = frozenset(entry.name for entry in fields(pretrain.Settings))
+DENOISING = frozenset(entry.name for entry in fields(pretrain.DenoisingSettings))
 
 # A teacher's training: the loop's budget and the denoising player's own settings, in one section.
 _LOOP = {name: entry for name, entry in _fields(Budget).items() if name != "observe"}
@@ -121,7 +121,7 @@ Training: Any = create_model(
     __base__=Strict,
     __doc__="How a miniature teacher is trained on the spot.",
     **_LOOP,
-    **_fields(model_of(pretrain.Settings, partial=True)),
+    **_fields(model_of(pretrain.DenoisingSettings, partial=True)),
 )
 
 
@@ -151,9 +151,9 @@ class Teacher(Strict):
         return self
 
     @property
-    def denoising(self) -> pretrain.Settings:
+    def denoising(self) -> pretrain.DenoisingSettings:
         """The denoising player's settings."""
-        return pretrain.Settings(**{key: value for key, value in self._trained().items() if key in DENOISING})
+        return pretrain.DenoisingSettings(**{key: value for key, value in self._trained().items() if key in DENOISING})
 
     @property
     def budget(self) -> Budget:

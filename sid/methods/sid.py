@@ -12,7 +12,7 @@ from sid.score_identity import ScoreIdentity
 
 
 @dataclass(frozen=True)
-class Settings:
+class SidSettings:
     alpha: float = 1.2  # 1.2 is the paper's default, 1.0 its alternative (and AFHQ's setting)
     t_init: float | None = None  # None: sigma 2.5 (EDM) or timestep 625 (VP), the same noise level
     t_max: float = 800.0  # of 1000, EDM teachers only
@@ -28,7 +28,7 @@ class Sid(Method):
     name = "sid"
     version = 1
     paper = "Zhou et al., Score identity Distillation, arXiv 2404.04057"
-    Options = Settings
+    Options = SidSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"augment": 0.12},
         "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
@@ -38,21 +38,21 @@ class Sid(Method):
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: SidSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += Chain(t_init=options.t_init).faults(teacher.process)
         return faults + augment_faults(options.augment, teacher)
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: SidSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: SidSettings) -> Turns:
         return _objective(options).passes()
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: SidSettings) -> tuple[Player, ...]:
         adam = Optimiser(options.lr_generator, betas=(options.beta1_generator, 0.999), eps=options.eps)
         return _objective(options).players(Optimiser(options.lr, eps=options.eps), adam)
 
 
-def _objective(options: Settings) -> ScoreIdentity:
+def _objective(options: SidSettings) -> ScoreIdentity:
     return ScoreIdentity(options.alpha, t_max=options.t_max, loss_scale=options.loss_scale, augment=options.augment)

@@ -14,7 +14,7 @@ from sid.score_identity import ScoreIdentity
 
 
 @dataclass(frozen=True)
-class Settings:
+class FewStepSettings:
     """Anti-CFG's scales, the adversarial weight's use and SDXL's rates are not confirmed in the paper's appendix."""
 
     steps: int = 4
@@ -41,7 +41,7 @@ class SidFewStep(Method):
     name = "sid-few-step"
     version = 1
     paper = "Zhou et al., Few-Step Diffusion via Score identity Distillation, arXiv 2505.12674"
-    Options = Settings
+    Options = FewStepSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15": {},
         "sdxl": {},
@@ -55,29 +55,29 @@ class SidFewStep(Method):
         },
     }
 
-    def needs_of(self, options: Settings) -> frozenset[str]:
+    def needs_of(self, options: FewStepSettings) -> frozenset[str]:
         return frozenset({"real"}) if options.adversarial else frozenset()
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: FewStepSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += _chain(options).faults(teacher.process)
         if options.adversarial:
             faults += _adversarial(options).faults(teacher.features, teacher.real)
         return faults + preset_faults(options.guidance, options.kappa, teacher.guidance, teacher.name)
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: FewStepSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(_chain(options))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: FewStepSettings) -> Turns:
         return _objective(options).passes(options.steps)
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: FewStepSettings) -> tuple[Player, ...]:
         return _objective(options).players(
             Optimiser(options.lr, eps=options.eps), Optimiser(options.lr_generator, eps=options.eps)
         )
 
 
-def _objective(options: Settings) -> ScoreIdentity:
+def _objective(options: FewStepSettings) -> ScoreIdentity:
     return ScoreIdentity(
         options.alpha,
         preset(options.guidance, options.kappa),
@@ -89,11 +89,11 @@ def _objective(options: Settings) -> ScoreIdentity:
     )
 
 
-def _chain(options: Settings) -> Chain:
+def _chain(options: FewStepSettings) -> Chain:
     return Chain(options.steps, options.t_init, options.renoise)
 
 
-def _adversarial(options: Settings) -> Adversarial:
+def _adversarial(options: FewStepSettings) -> Adversarial:
     """Per-sample cross-entropies: this paper's term does not depend on the micro-batch."""
     return Adversarial(
         critic_weight=1.0,

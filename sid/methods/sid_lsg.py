@@ -13,7 +13,7 @@ from sid.score_identity import ScoreIdentity
 
 
 @dataclass(frozen=True)
-class Settings:
+class SidLsgSettings:
     kappa: float = 1.5  # all four scales; the paper's rows are 1.5, 2, 3 and 4.5
     guidance: str = "lsg"  # none | lsg | zero-cfg | anti-cfg
     alpha: float = 1.0
@@ -30,7 +30,7 @@ class SidLsg(Method):
     name = "sid-lsg"
     version = 1
     paper = "Zhou et al., Guided Score identity Distillation, arXiv 2406.01561"
-    Options = Settings
+    Options = SidLsgSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15": {},
         "sd21-base": {},
@@ -38,26 +38,26 @@ class SidLsg(Method):
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "loss_scale": 100.0},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: SidLsgSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += Chain(t_init=options.t_init).faults(teacher.process)
         if not 0 <= options.prompt_dropout < 1:
             faults.append(f"prompt_dropout must be in [0, 1) (got {options.prompt_dropout})")
         return faults + preset_faults(options.guidance, options.kappa, teacher.guidance, teacher.name)
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: SidLsgSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: SidLsgSettings) -> Turns:
         return _objective(options).passes()
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: SidLsgSettings) -> tuple[Player, ...]:
         return _objective(options).players(
             Optimiser(options.lr, eps=options.eps), Optimiser(options.lr_generator, eps=options.eps)
         )
 
 
-def _objective(options: Settings) -> ScoreIdentity:
+def _objective(options: SidLsgSettings) -> ScoreIdentity:
     return ScoreIdentity(
         options.alpha,
         preset(options.guidance, options.kappa),

@@ -13,7 +13,7 @@ from sid.score_identity import ScoreIdentity
 
 
 @dataclass(frozen=True)
-class Settings:
+class SidaSettings:
     alpha: float = 1.0
     t_init: float | None = None
     t_max: float = 800.0
@@ -36,7 +36,7 @@ class Sida(Method):
     paper = "Zhou et al., Adversarial Score identity Distillation, arXiv 2410.14919"
     needs = frozenset({"real"})
     split_matters = "its cross-entropies are means over the micro-batch, multiplied by per-sample weights"
-    Options = Settings
+    Options = SidaSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"augment": 0.12},
         "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
@@ -44,24 +44,24 @@ class Sida(Method):
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "generator_from": 1_000, "adversarial_from": 2_000},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: SidaSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += Chain(t_init=options.t_init).faults(teacher.process)
         faults += augment_faults(options.augment, teacher)
         return faults + _adversarial(options).faults(teacher.features, teacher.real)
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: SidaSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: SidaSettings) -> Turns:
         return _objective(options).passes()
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: SidaSettings) -> tuple[Player, ...]:
         critic = Optimiser(options.lr, eps=options.eps, clip_value=options.clip_value)
         return _objective(options).players(critic, Optimiser(options.lr_generator, eps=options.eps))
 
 
-def _objective(options: Settings) -> ScoreIdentity:
+def _objective(options: SidaSettings) -> ScoreIdentity:
     return ScoreIdentity(
         options.alpha,
         adversarial=_adversarial(options),
@@ -71,7 +71,7 @@ def _objective(options: Settings) -> ScoreIdentity:
     )
 
 
-def _adversarial(options: Settings) -> Adversarial:
+def _adversarial(options: SidaSettings) -> Adversarial:
     return Adversarial(
         options.critic_weight,
         options.generator_weight,

@@ -12,7 +12,7 @@ from sid.passes import Passes, Turn, Turns, denoising, scores
 
 
 @dataclass(frozen=True)
-class Settings:
+class SimSettings:
     """The paper's c, time weight and CIFAR-10 schedule are not confirmed: documented defaults, not claims."""
 
     distance: str = "pseudo-huber"  # squared | power | pseudo-huber | huber
@@ -33,14 +33,14 @@ class Sim(Method):
     name = "sim"
     version = 1
     paper = "Luo et al., One-Step Diffusion Distillation through Score Implicit Matching, arXiv 2410.16794"
-    Options = Settings
+    Options = SimSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},
         "digits": {"lr": 2e-3, "lr_generator": 2e-3, "space": "x0", "weight": "one", "c": 0.03},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "space": "x0", "weight": "one", "c": 0.03},
     }
 
-    def faults(self, options: Settings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: SimSettings, teacher: TeacherFacts) -> list[str]:
         from sid.discovery import nearest
 
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
@@ -61,13 +61,13 @@ class Sim(Method):
             faults.append(f"power must be at least 1 (got {options.power})")
         return faults
 
-    def build(self, options: Settings) -> dict[str, Net]:
+    def build(self, options: SimSettings) -> dict[str, Net]:
         return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
 
-    def passes(self, options: Settings) -> Turns:
+    def passes(self, options: SimSettings) -> Turns:
         return {"critic": Turn(Passes(forward=1) + denoising()), "generator": Turn(scores())}
 
-    def players(self, options: Settings) -> tuple[Player, ...]:
+    def players(self, options: SimSettings) -> tuple[Player, ...]:
         from sid.players import critic_player
 
         adam = Optimiser(options.lr_generator, eps=options.eps)
@@ -77,7 +77,7 @@ class Sim(Method):
         )
 
 
-def generator_loss(options: Settings) -> Any:
+def generator_loss(options: SimSettings) -> Any:
     """-w(t) d'(y) . (s_critic - s_conditional), differentiated through x, x_t and both networks' inputs."""
     from sid import losses
     from sid.players import generate, health, noised
