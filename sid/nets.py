@@ -75,7 +75,7 @@ def trained_parameters(nets: Mapping[str, nn.Module], trains: tuple[str, ...]) -
     return parameters
 
 
-def kept(nets: Mapping[str, nn.Module]) -> nn.ModuleDict:
+def stored(nets: Mapping[str, nn.Module]) -> nn.ModuleDict:
     """The networks whose tensors a training state holds: all but the teacher's own."""
     parts: dict[str, nn.Module] = {}
     for name, net in nets.items():

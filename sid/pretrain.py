@@ -1,19 +1,13 @@
-"""Trains the miniature suites' teachers, through the one training loop: denoising is a method with one player."""
+"""Denoising as a method with one player: how the training loop trains the miniature suites' teachers."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sid.method import Batch, Method, Net, Optimiser, Player, Student, Terms
 from sid.passes import Turn, Turns, denoising
-
-if TYPE_CHECKING:
-    from sid.denoiser import Denoiser
-    from sid.loop.recipe import Data, Recipe
-    from sid.loop.trainer import Trained
 
 
 @dataclass(frozen=True)
@@ -35,7 +29,7 @@ class Denoising(Method):
     Options = DenoisingSettings
 
     def build(self, options: DenoisingSettings) -> dict[str, Net]:
-        from sid.generator import Chain
+        from sid.chain import Chain
 
         return {"generator": Student(Chain())}
 
@@ -64,12 +58,3 @@ class Denoising(Method):
             options.lr, (options.beta1, options.beta2), warmup=options.warmup, decay_from=options.decay_from
         )
         return (Player("network", ("generator",), loss, adam, train_mode=("generator",)),)
-
-
-def pretrain(
-    blank: Denoiser, options: DenoisingSettings, data: Data, recipe: Recipe, folder: Path, quiet: bool
-) -> Trained:
-    """Trains a blank denoiser on real data; the averaged network is `.generator.denoiser`."""
-    from sid.loop.trainer import train
-
-    return train(Denoising(), options, blank, data, recipe, folder, quiet=quiet)

@@ -18,8 +18,8 @@ from benchmarks.suite import components
 from benchmarks.suite.components import extractors, metrics
 from benchmarks.suite.plan import Plan, load_plan
 from sid.fault import Fault
-from sid.loop.recipe import Recipe
-from sid.loop.trainer import train
+from sid.loop.settings import LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.prompts import WordEncoder
 
 SUITE = Path(__file__).parent / "text_to_image.yaml"
@@ -139,7 +139,8 @@ def test_training_encodes_no_prompt(plan: Plan, tmp_path: Path, monkeypatch: pyt
     teacher, data = artefacts.open_teacher(Path(job.params["teacher"]), prompts)
     data.real = artefacts.real_images(origin, prompts)
     options = method.options("shapes", "shapes", {"ratio": 1})
-    trained = train(method, options, teacher, data, Recipe(images=128, batch=32), tmp_path, quiet=True)
+    training = Training(method, options, teacher, data, LoopSettings(images=128, batch=32))
+    trained = train(training, Execution(tmp_path, quiet=True))
     assert trained.images == 128 and calls == 0
     WordEncoder(WORLD.vocabulary).encode(["small red circle"])
     assert calls == 1

@@ -10,8 +10,8 @@ import torch
 from sid.condition import ClassLabels, Condition, Unconditional
 from sid.denoiser import Denoiser
 from sid.draws import Draws
-from sid.loop.recipe import Data, Recipe
-from sid.loop.trainer import Trained, train
+from sid.loop.settings import Data, LoopSettings
+from sid.loop.trainer import Execution, Trained, Training, train
 from sid.method import Method
 from sid.parallel.settings import FAITHFUL, EngineSettings
 from sid.teachers.mlp import Mlp
@@ -62,12 +62,11 @@ def distil(
     **recipe: Any,
 ) -> Trained:
     """A few steps of a method on the toy."""
-    told = {"images": 6 * 8, "batch": 8, "ema_halflife": 50.0, "save_seconds": 1e9, **recipe}
-    dtype = getattr(torch, told.get("dtype", "float32"))
+    settings = {"images": 6 * 8, "batch": 8, "ema_halflife": 50.0, "save_seconds": 1e9, **recipe}
+    dtype = getattr(torch, settings.get("dtype", "float32"))
     taught = teacher(conditional, dtype=dtype, dropout=dropout)
-    return train(
-        method, options, taught, data(conditional), Recipe(**told), folder, quiet=True, engine=engine, everywhere=True
-    )
+    training = Training(method, options, taught, data(conditional), LoopSettings(**settings))
+    return train(training, Execution(folder, engine=engine, quiet=True, everywhere=True))
 
 
 def weights(trained: Trained) -> torch.Tensor:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.assets import PICKLED, placed_data, published_place
+from benchmarks.assets import PICKLED, resolve_data, resolve_weights
 from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.open import open_dataset
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
 from benchmarks.run.artefacts import CAPTIONS, Origin, data_of, described_in, open_teacher, real_images
 from benchmarks.run.record import rates, recipe, sha256, write_record
@@ -52,6 +52,8 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
     """Trains a miniature teacher on real data."""
     from safetensors.torch import save
 
+    from sid.loop.trainer import Execution, Training, train
+
     params = job.params
     dataset = open_dataset(params["data"])
     family = components.teachers()[params["family"]]
@@ -76,7 +78,8 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
     prompts = _training_captions(Path(params["state"]), params["data"]) if family.text else None
     data = data_of(origin, prompts, blank)
     data.real = real_images(origin, prompts)
-    trained = pretrain.pretrain(blank, options, data, recipe(params), Path(params["state"]), quiet)
+    training = Training(pretrain.Denoising(), options, blank, data, recipe(params))
+    trained = train(training, Execution(Path(params["state"]), quiet=quiet))
     network = trained.generator.denoiser.network
     atomic.write_bytes(job.folder / "network.safetensors", save(network.state_dict()))
     atomic.write_json(job.folder / "teacher.json", described)
@@ -94,7 +97,7 @@ def _open(job: Job, command: str, quiet: bool) -> None:
     """Looks a published model over and says where it lies; a .pkl becomes safetensors here, and none of it runs."""
     params, started = job.params, time.monotonic()
     family: Any = components.teachers()[params["family"]]
-    place, settings, weights = published_place(params["source"]), {}, {}
+    place, settings, weights = resolve_weights(params["source"]), {}, {}
     if place.suffix in PICKLED:
         from sid.teachers.pickles.edm_pickle import import_file
 
@@ -129,9 +132,9 @@ def _encode(job: Job) -> None:
 
     params = job.params
     family: Any = components.teachers()[params["family"]]
-    pairs, side = open_pairs(placed_data(Path(params["pairs"]))), params["resolution"]
+    pairs, side = open_pairs(resolve_data(Path(params["pairs"]))), params["resolution"]
     told = family.time_ids(side, side)
-    device = here()
+    device = default_device()
     encoder = family.text_encoder(params["source"]).to(device)
     write_cache(job.folder / CAPTIONS, encoder, pairs.captions, params["dtype"], told)
     decoder = family.decoder(params["source"]).to(device)
@@ -146,7 +149,7 @@ def _pair(job: Job) -> None:
     params = job.params
     prompts = Path(params["prompts_folder"]) if "prompts_folder" in params else None
     teacher, data = open_teacher(Path(params["teacher_folder"]), prompts)
-    like = torch.empty(0, device=here())
+    like = torch.empty(0, device=default_device())
     sampler = sampling.from_teacher(teacher.to(like.device), params["steps"], params.get("kappa", 1.0))
     parts: dict[str, list[torch.Tensor]] = {"noise": [], "images": []}
     for first in range(0, params["count"], BATCH):

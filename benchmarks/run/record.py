@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.hardware import device_name
 from sid import atomic
-from sid.loop.recipe import Recipe
+from sid.loop.settings import LoopSettings
 from sid.method import Adapters
 
 if TYPE_CHECKING:
@@ -47,11 +47,11 @@ def write_record(job: Job, command: str, seconds: float, peak_memory: int = 0, *
     atomic.write_json(job.folder / "record.json", record(job, command, seconds, peak_memory, **measured))
 
 
-def recipe(params: Mapping[str, Any]) -> Recipe:
+def recipe(params: Mapping[str, Any]) -> LoopSettings:
     """The training loop's settings, back from plain data."""
     told = dict(params["recipe"])
     student = Adapters(**told["student"]) if told.get("student") else None
-    return Recipe(**{**told, "observe": tuple(told["observe"]), "student": student})
+    return LoopSettings(**{**told, "observe": tuple(told["observe"]), "student": student})
 
 
 def rates(trained: Trained) -> dict[str, Any]:

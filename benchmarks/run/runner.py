@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
 from benchmarks.run import samples as samplings
 from benchmarks.run.artefacts import (
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from benchmarks.suite.job import Job
     from benchmarks.suite.plan import Plan
     from benchmarks.suite.protocol import Protocol
-    from sid.loop.recipe import Data
+    from sid.loop.settings import Data
     from sid.loop.trainer import Trained
 
 
@@ -51,7 +51,7 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     params = job.params
     protocol = plan.suite.protocols[params["protocol"]]
     store = Path(plan.results) / SHARED / "features"
-    scorer = Scorer(protocol, params["extractors"], here(), plan.suite.random_weights, store)
+    scorer = Scorer(protocol, params["extractors"], default_device(), plan.suite.random_weights, store)
     trained = None
     if params.get("control") == "heldout":
         scored, steps = samplings.of_dataset(params["data"], protocol, scorer, GRID), 0
@@ -111,7 +111,7 @@ def _control(job: Job, protocol: Protocol) -> SampleSource:
     params = job.params
     folder = Path(params["teacher"])
     teacher, data = open_teacher(folder)
-    teacher = teacher.to(here())
+    teacher = teacher.to(default_device())
     if params["control"] == "teacher":
         told = params.get("sampling", {})
         churn = sampling.Churn(**told["churn"]) if "churn" in told else None
@@ -128,7 +128,7 @@ def _released(job: Job, protocol: Protocol) -> SampleSource:
     described = describe(job.params["released"]["name"])
     opened = open_released(described, imports=Path(job.params["state"]))
     conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
-    sampler = sampling.from_generator(opened.generator.to(here()))
+    sampler = sampling.from_generator(opened.generator.to(default_device()))
     return SampleSource(sampler, conditions, shape, described.steps, captions, decode, bound=False)
 
 
@@ -146,7 +146,8 @@ def _source(
 
 def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Trained, SampleSource]:
     """Trains the student and writes it with its curve."""
-    from sid.loop.trainer import train  # and with it torch's checkpoints and shards: other jobs start without them
+    # With it come torch's checkpoints and shards: other jobs start without them.
+    from sid.loop.trainer import Execution, Training, train
 
     params = job.params
     method = components.methods()[params["method"]]
@@ -173,20 +174,9 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
         return scorer.values(seen)
 
     start = open_generator(Path(params["init"]))[0] if "init" in params else None
-    trained = train(
-        method,
-        options,
-        teacher,
-        data,
-        recipe(params),
-        Path(params["state"]),
-        (observe,),
-        identity=job.digest,
-        quiet=quiet,
-        start=start,
-        engine=EngineSettings(**params["engine"]),
-        everywhere=True,
-    )
+    training = Training(method, options, teacher, data, recipe(params), job.digest, start)
+    engine = EngineSettings(**params["engine"])
+    trained = train(training, Execution(Path(params["state"]), (observe,), engine, quiet, everywhere=True))
     if first_process():
         _write_student(trained, job, method.name, origin)
     return trained, source(trained.generator)

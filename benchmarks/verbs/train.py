@@ -45,8 +45,8 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.machine.launch import leaving_cleanly
     from benchmarks.run import artefacts, embeddings
     from sid import generator
-    from sid.loop.recipe import Recipe
-    from sid.loop.trainer import train
+    from sid.loop.settings import LoopSettings
+    from sid.loop.trainer import Execution, Training, train
 
     origin = artefacts.Origin.of(args.teacher)
     prompts = embeddings.embedded(origin, args.prompts, args.out)
@@ -63,11 +63,12 @@ def run(args: argparse.Namespace) -> int:
     if "pairs" in needs:
         data.pairs = artefacts.teacher_pairs(args.pairs, prompts)
     images = -(-args.images // args.batch) * args.batch
-    recipe = Recipe(args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds)
+    settings = LoopSettings(
+        args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds
+    )
     with leaving_cleanly():
-        trained = train(
-            method, options, teacher, data, recipe, args.out / "state", engine=engine, identity=str(args.teacher)
-        )
+        training = Training(method, options, teacher, data, settings, identity=str(args.teacher))
+        trained = train(training, Execution(args.out / "state", engine=engine))
     generator.save(trained.generator, args.out, {"method": method.name, "digest": "", **origin.facts})
     print(f"{args.out}: {trained.images} images in {trained.seconds:.0f} s")
     return 0

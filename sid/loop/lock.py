@@ -27,7 +27,7 @@ class Stopped(Exception):
 
 
 @contextlib.contextmanager
-def held(path: Path, patience: float = 60.0) -> Iterator[None]:
+def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
     """Holds an exclusive lock on `path`; the kernel frees it even after kill -9.
 
     A newcomer waits `patience` seconds (a killed trainer may still be dying), then names the holder.

@@ -1,4 +1,4 @@
-"""The one training loop. Methods describe, this loop trains: every distiller and the miniature's teachers too."""
+"""The one training loop: it trains every method, and the miniature's teachers too."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ from sid.draws import Draws, sent
 from sid.fault import Fault, report
 from sid.generator import Generator
 from sid.loop import ema, update
-from sid.loop.lock import Stopped, Watch, held, watched
+from sid.loop.lock import Stopped, Watch, locked, watched
 from sid.loop.log import Log, Meter
-from sid.loop.recipe import LOOP_VERSION, Data, Recipe
+from sid.loop.settings import LOOP_VERSION, Data, LoopSettings
 from sid.loop.state import TrainState
 from sid.method import Batch, Ema, Method, Player, Progress
-from sid.nets import kept, materialise
+from sid.nets import materialise, stored
 from sid.parallel import execution
 from sid.parallel.engine import Agreement, Engine
 from sid.parallel.settings import FAITHFUL, EngineSettings
 
-BETWEEN = 20  # times as long as copying a state took, at least, until the next one
+BETWEEN = 20  # the pause between two states is at least this many times what copying one took
 Observer = Callable[[int, Generator], dict[str, float]]
 
 
 @dataclass
 class Trained:
-    """What a finished run leaves."""
+    """The result of a training."""
 
     generator: Generator  # the averaged one
     curve: list[dict[str, float]]
@@ -45,40 +45,69 @@ class Trained:
     peak_memory: int
 
 
-def train(
-    method: Method,
-    options: Any,
-    teacher: Denoiser,
-    data: Data,
-    recipe: Recipe,
-    folder: Path,
-    observers: Sequence[Observer] = (),
-    engine: EngineSettings = FAITHFUL,
-    identity: str = "",
-    quiet: bool = False,
-    start: Generator | None = None,
-    everywhere: bool = False,
-) -> Trained:
-    """Trains to the end of the recipe, or goes on from the folder's last state. To resume, call it again.
+@dataclass(frozen=True)
+class Training:
+    """What is trained. Everything here decides the result.
 
-    `identity` is what else decides the result (the teacher's digest, say): a state of another identity is refused.
-    `start` is a distilled generator to begin from instead of the teacher (SiD2A); the critic begins as the teacher.
-    Started by torchrun, every process calls this; the first of them writes, talks and goes on with the result. The
-    others leave by `Stopped` with status 0, unless the result is wanted `everywhere`.
+    Args:
+        method: Describes the networks and the players; see `sid.method`.
+        options: The method's options, an instance of its `Options`.
+        teacher: The denoiser that is distilled, or the blank network that a teacher's training fills.
+        data: Conditions and shape of the samples; real images and pairs where the method needs them.
+        settings: The loop's settings: seed, budget, batch, averages.
+        identity: What else decides the result (the teacher's digest, say): a state of another identity is refused.
+        start: A distilled generator to begin from instead of the teacher (SiD2A); the critic begins as the teacher.
     """
-    here = Engine.here(engine)
-    here.share(recipe.batch)  # refused before anything is made
+
+    method: Method
+    options: Any
+    teacher: Denoiser
+    data: Data
+    settings: LoopSettings
+    identity: str = ""
+    start: Generator | None = None
+
+
+@dataclass(frozen=True)
+class Execution:
+    """Where and how it is trained.
+
+    Args:
+        folder: Holds the state and the log. A training whose state lies there goes on from it.
+        observers: Called with (images, averaged generator) at the image counts of `settings.observe`; what they return
+            is a row of the curve.
+        engine: Processes, precision and memory. The defaults change no number.
+        quiet: Shows no progress.
+        everywhere: Ranks above 0 return the result too, instead of leaving by `Stopped` with status 0.
+    """
+
+    folder: Path
+    observers: Sequence[Observer] = ()
+    engine: EngineSettings = FAITHFUL
+    quiet: bool = False
+    everywhere: bool = False
+
+
+def train(training: Training, execution: Execution) -> Trained:
+    """Trains to the end of the budget, or goes on from the folder's last state. To resume, call it again.
+
+    Started by torchrun, every process calls this. Rank 0 writes the files and messages and returns the result; the
+    others leave by `Stopped`, unless `execution.everywhere` is set.
+    """
+    engine = Engine.here(execution.engine)
+    engine.share(training.settings.batch)  # refused before anything is made
+    folder = execution.folder
     with contextlib.ExitStack() as stack, watched() as watch:
-        here.together(lambda: stack.enter_context(held(folder / "run-0.lock")))
-        run = _Run(method, options, teacher, data, recipe, folder, here, identity, start)
+        engine.together(lambda: stack.enter_context(locked(folder / "run-0.lock")))
+        run = _Run(training, folder, engine)
         stack.callback(run.state.join)
         run.resume()
-        if here.first:
+        if engine.first:
             run.log = Log(folder / "log.jsonl", run.state.counters.images)
             stack.callback(run.log.close)
-        run.train(watch, observers, quiet)
+        run.train(watch, execution.observers, execution.quiet)
         trained = run.result()
-        if not (here.first or everywhere):
+        if not (engine.first or execution.everywhere):
             raise Stopped("done: the first process goes on with the result", 0)
         return trained
 
@@ -86,51 +115,42 @@ def train(
 class _Run:
     """The networks, players and state of one training run."""
 
-    def __init__(
-        self,
-        method: Method,
-        options: Any,
-        teacher: Denoiser,
-        data: Data,
-        recipe: Recipe,
-        folder: Path,
-        engine: Engine,
-        identity: str,
-        start: Generator | None,
-    ):
-        self.name, self.data, self.recipe = method.name, data, recipe
-        self.log: Log | None = None  # the first process's
-        dtype = getattr(torch, recipe.dtype)
-        teacher = teacher.to(engine.device, dtype)
+    def __init__(self, training: Training, folder: Path, engine: Engine):
+        method, options, settings = training.method, training.options, training.settings
+        self.name, self.data, self.settings = method.name, training.data, settings
+        self.log: Log | None = None  # rank 0's
+        dtype = getattr(torch, settings.dtype)
+        teacher = training.teacher.to(engine.device, dtype)
         self.like = torch.empty(0, device=engine.device, dtype=dtype)
         self.averages = {
             **{name: net for name, net in method.build(options).items() if isinstance(net, Ema)},
-            "ema": Ema("generator", recipe.ema_halflife, recipe.ema_ramp),
+            "ema": Ema("generator", settings.ema_halflife, settings.ema_ramp),
         }
         described = {**method.build(options), "ema": self.averages["ema"]}
-        self.nets = materialise(described, teacher, recipe.seed, self._features, recipe.student)
+        self.nets = materialise(described, teacher, settings.seed, self._features, settings.student)
         for net in self.nets.values():
             net.to(engine.device, dtype)
-        if start is not None:
-            self._begin_from(start)
-        players = [update.clipped(player, recipe.clip_norm) for player in method.players(options)]
+        if training.start is not None:
+            self._begin_from(training.start)
+        players = [update.clipped(player, settings.clip_norm) for player in method.players(options)]
         self.engine = engine = engine.suited(execution.footprint(self.nets, players, self.averages))
         self.hollow = execution.blank(self.nets["ema"]) if engine.sharded else None
         execution.prepare(self.nets, engine, dtype)
-        self.seats = update.seats(players, self.nets, engine)
-        for name in recipe.stop_players:
-            if name not in (names := [seat.player.name for seat in self.seats]):
+        self.players = update.player_states(players, self.nets, engine)
+        for name in settings.stop_players:
+            if name not in (names := [state.player.name for state in self.players]):
                 raise UnknownName(f"player of {method.name}", name, names)
-        told = {
+        recipe = {
             "method": method.name,
             "version": method.version,
             "loop": LOOP_VERSION,
             "options": asdict(options),
-            "recipe": asdict(recipe),
-            "identity": identity,
+            "recipe": asdict(settings),
+            "identity": training.identity,
             **({"engine": decisive} if (decisive := engine.settings.decisive()) else {}),
         }
-        self.state = TrainState(folder, told, kept(self.nets), [seat.optimiser for seat in self.seats], engine)
+        optimisers = [state.optimiser for state in self.players]
+        self.state = TrainState(folder, recipe, stored(self.nets), optimisers, engine)
         self._count_passes()
 
     def _features(self, teacher: Denoiser) -> Tensor:
@@ -151,13 +171,13 @@ class _Run:
 
         self.observing = False
 
-        found = {module for net in self.nets.values() for module in net.modules() if isinstance(module, Denoiser)}
-        for module in found:
+        denoisers = {module for net in self.nets.values() for module in net.modules() if isinstance(module, Denoiser)}
+        for module in denoisers:
             module.register_forward_hook(count)
 
     def _begin_from(self, start: Generator) -> None:
         """The generator and its average take a distilled generator's weights."""
-        if self.recipe.student is not None:
+        if self.settings.student is not None:
             raise Fault("a student of adapters begins from the teacher, not from another generator")
         for name in ("generator", "ema"):
             cast(Generator, self.nets[name]).denoiser.network.load_state_dict(start.denoiser.network.state_dict())
@@ -166,18 +186,18 @@ class _Run:
         self.state.check_recipe()
         if self.state.restore():
             if self.engine.first:
-                report(f"going on from {self.state.counters.images} of {self.recipe.images} images")
-            for seat in self.seats:
-                seat.optimiser.steps = self.state.counters.steps.get(seat.player.name, 0)
+                report(f"going on from {self.state.counters.images} of {self.settings.images} images")
+            for state in self.players:
+                state.optimiser.steps = self.state.counters.steps.get(state.player.name, 0)
 
     def train(self, watch: Watch, observers: Sequence[Observer], quiet: bool) -> None:
-        """To the end of the recipe, saving every so often; leaves, saved, when one of the processes is told to."""
-        recipe, engine, counters = self.recipe, self.engine, self.state.counters
-        meter = Meter(self.name, recipe.images, counters.images, quiet or not engine.first)
+        """To the end of the budget, saving now and then; when any process is asked to stop, all save and leave."""
+        settings, engine, counters = self.settings, self.engine, self.state.counters
+        meter = Meter(self.name, settings.images, counters.images, quiet or not engine.first)
         agreement = Agreement(engine)
         saved = started = time.monotonic()
-        before, pause = counters.seconds, recipe.save_seconds
-        while counters.images < recipe.images:
+        before, pause = counters.seconds, settings.save_seconds
+        while counters.images < settings.images:
             self.iterate(observers)
             now = time.monotonic()
             counters.seconds = before + now - started
@@ -188,7 +208,7 @@ class _Run:
             if stop or (due and not busy):
                 self.state.save()
                 saved = time.monotonic()
-                pause = max(recipe.save_seconds, BETWEEN * (saved - now)) if recipe.save_seconds else 0.0
+                pause = max(settings.save_seconds, BETWEEN * (saved - now)) if settings.save_seconds else 0.0
             if stop:
                 self._leave(reason or Stopped("another process stopped", 1))
         agreement.close()
@@ -203,37 +223,41 @@ class _Run:
         raise reason
 
     def iterate(self, observers: Sequence[Observer]) -> None:
-        """One iteration: every player whose turn it is, then the averages, then whoever watches."""
-        counters, recipe = self.state.counters, self.recipe
-        progress = Progress(counters.iteration, counters.images, recipe.images)
-        after = counters.images + recipe.batch
-        watch = after // recipe.log_images > counters.images // recipe.log_images
+        """One iteration: every player whose turn it is, then the averages, then the log and the observers."""
+        counters, settings = self.state.counters, self.settings
+        progress = Progress(counters.iteration, counters.images, settings.images)
+        after = counters.images + settings.batch
+        watch = after // settings.log_images > counters.images // settings.log_images
         shared: dict[int, dict[str, Any]] = {}
         blocks: dict = {}
-        for seat in self.seats:
-            stopped = progress.fraction >= recipe.stop_players.get(seat.player.name, 2.0)
-            if not stopped and seat.player.plays(progress):
-                batches = self._batches(seat.player, progress, shared, blocks)
-                update.play(seat, self.nets, batches, self.engine, progress, recipe.seed, watch)
-                seat.release()
+        for state in self.players:
+            stopped = progress.fraction >= settings.stop_players.get(state.player.name, 2.0)
+            if not stopped and state.player.plays(progress):
+                batches = self._batches(state.player, progress, shared, blocks)
+                update.play(state, self.nets, batches, self.engine, progress, settings.seed, watch)
+                state.release()
         for name, average in self.averages.items():
-            beta = ema.decay(recipe.batch, counters.images, average.halflife, average.ramp)
+            beta = ema.decay(settings.batch, counters.images, average.halflife, average.ramp)
             ema.update(self.nets[name], self.nets[average.of], beta)
-        due = [count for count in recipe.observe if counters.images < count <= after]
+        due = [count for count in settings.observe if counters.images < count <= after]
         counters.iteration, counters.images = counters.iteration + 1, after
-        counters.steps = {seat.player.name: seat.optimiser.steps for seat in self.seats}
+        counters.steps = {state.player.name: state.optimiser.steps for state in self.players}
         if self.log is not None and watch:
             self.log.write(self._row())
         if due:
             self._observe(observers)
 
     def _batches(self, player: Player, progress: Progress, shared: dict, blocks: dict) -> Iterator[Batch]:
-        """The rank's share of the global batch, in micro-batches; each remembers what it shared this iteration."""
-        share = self.engine.share(self.recipe.batch)
-        size = self.recipe.micro_batch or len(share)
+        """The rank's share of the global batch, in micro-batches.
+
+        `shared` holds each micro-batch's tensors of this iteration, `blocks` the last drawn blocks; both are common to
+        all players.
+        """
+        share = self.engine.share(self.settings.batch)
+        size = self.settings.micro_batch or len(share)
         for number, first in enumerate(range(share.start, share.stop, size)):
             rows = range(first, min(first + size, share.stop))
-            draws = Draws(self.recipe.seed, progress.iteration, rows, player.name, blocks)
+            draws = Draws(self.settings.seed, progress.iteration, rows, player.name, blocks)
             batch = Batch(
                 draws=draws,
                 condition=self.data.conditions.draw(draws.of(player.conditions or player.name)).to(self.like),
@@ -241,7 +265,7 @@ class _Run:
                 sample_shape=self.data.sample_shape,
                 like=self.like,
                 shared=shared.setdefault(number, {}),
-                size=self.recipe.batch,
+                size=self.settings.batch,
             )
             if self.data.real is not None:
                 real, real_condition = self.data.real(draws)
@@ -257,9 +281,9 @@ class _Run:
 
     def _row(self) -> dict[str, Any]:
         counters = self.state.counters
-        played = {seat.player.name: update.figures(seat) for seat in self.seats if seat.seen}
-        for seat in self.seats:
-            seat.seen = []
+        played = {state.player.name: update.figures(state) for state in self.players if state.terms}
+        for state in self.players:
+            state.terms = []
         return {"images": counters.images, "seconds": round(counters.seconds, 3), "players": played}
 
     def _observe(self, observers: Sequence[Observer]) -> None:

@@ -1,4 +1,4 @@
-"""One player's update: modes, freezing, accumulation rounds, the NaN policy, the optimiser's step."""
+"""One player's update: modes, freezing, gradient accumulation, the NaN policy, the optimiser's step."""
 
 from __future__ import annotations
 
@@ -15,54 +15,56 @@ from sid.nets import trained_parameters
 from sid.parallel import sharding
 from sid.parallel.engine import Engine
 
-NAN_GRADIENT = {"nan": 0.0, "posinf": 1e5, "neginf": -1e5}  # as published: a bad gradient costs one step at most
+NAN_GRADIENT = {"nan": 0.0, "posinf": 1e5, "neginf": -1e5}  # as published: a bad gradient spoils one step at most
 NOISE_EDGES = (-2.0, -0.5, 1.0)  # bins of ln(sigma/a) in which the critic's loss is logged
 
 
 @dataclass
-class Seat:
-    """A player at the table: its parameters, its optimiser, and what its last update looked like."""
+class PlayerState:
+    """A player with its parameters, its optimiser, and the figures of its last watched update."""
 
     player: Player
     parameters: list[nn.Parameter]
     optimiser: Adam
     roots: list[nn.Module]  # the sharded networks that it trains; none where networks are whole
-    seen: list[Terms] = field(default_factory=list)
+    terms: list[Terms] = field(default_factory=list)  # of each micro-batch, where it is watched
     update_norm: Tensor | None = None
     gradient_norm: Tensor | None = None
 
     def release(self) -> None:
-        """Gives its gradients back: the next player's need the room."""
+        """Frees its gradients: the next player's need the memory."""
         for parameter in self.parameters:
             parameter.grad = None
 
 
 def clipped(player: Player, norm: float | None) -> Player:
-    """The player under the recipe's bound on gradients, where the recipe states one."""
+    """The player with the run's bound on the gradient norm; unchanged where `norm` is None."""
     return player if norm is None else replace(player, optimiser=replace(player.optimiser, clip_norm=norm))
 
 
-def seats(players: Iterable[Player], nets: Mapping[str, nn.Module], engine: Engine | None = None) -> list[Seat]:
-    """Every player with its parameters and optimiser; once the networks are as the engine wants them."""
+def player_states(
+    players: Iterable[Player], nets: Mapping[str, nn.Module], engine: Engine | None = None
+) -> list[PlayerState]:
+    """Every player with its parameters and optimiser; call it after `execution.prepare`."""
     engine = engine or Engine()
-    taken, roots = [], sharding.roots(nets)
+    states, roots = [], sharding.roots(nets)
     for player in players:
         parameters = trained_parameters(nets, player.trains)
         for parameter in parameters:
             parameter.requires_grad_(True)
         entered = [root for path in player.trains for root in roots[path.partition(".")[0]]] if engine.sharded else []
         optimiser = Adam(parameters, player.optimiser, engine.settings.first_moment, engine.settings.eight_bit)
-        taken.append(Seat(player, parameters, optimiser, entered))
+        states.append(PlayerState(player, parameters, optimiser, entered))
     if engine.sharded:
         sharding.settle(dict.fromkeys(root for entered in roots.values() for root in entered))
-    return taken
+    return states
 
 
-def set_modes(nets: Mapping[str, nn.Module], seat: Seat) -> None:
-    """Only what this player trains asks for gradients; only its train_mode nets drop out."""
-    trained = set(map(id, seat.parameters))
+def set_modes(nets: Mapping[str, nn.Module], state: PlayerState) -> None:
+    """Only the player's parameters require gradients; only its `train_mode` networks apply dropout."""
+    trained = set(map(id, state.parameters))
     for name, net in nets.items():
-        drops = name in seat.player.train_mode
+        drops = name in state.player.train_mode
         if net.training is not drops:
             net.train(drops)
         for parameter in net.parameters():
@@ -85,7 +87,7 @@ def total_loss(terms: Terms, size: int) -> Tensor:
 
 
 def play(
-    seat: Seat,
+    state: PlayerState,
     nets: Mapping[str, nn.Module],
     batches: Iterable[Batch],
     engine: Engine,
@@ -93,20 +95,30 @@ def play(
     seed: int,
     watch: bool = False,
 ) -> None:
-    """One update of one player over its micro-batches. `watch` keeps what the log wants."""
-    set_modes(nets, seat)
-    seat.release()
-    seat.seen = []
+    """One update of one player over its micro-batches.
+
+    Args:
+        state: The player.
+        nets: All networks by name.
+        batches: The rank's micro-batches; the last one's backward pass sums sharded gradients.
+        engine: Sums gradients over the processes.
+        progress: Where training stands, for schedules and seeds.
+        seed: The run's, from which dropout is seeded.
+        watch: Keeps terms and norms for the log.
+    """
+    set_modes(nets, state)
+    state.release()
+    state.terms = []
     for number, (batch, last) in enumerate(_marked(batches)):
-        if seat.roots:
-            sharding.accumulate(seat.roots, last)
+        if state.roots:
+            sharding.accumulate(state.roots, last)
         # Dropout is the one thing drawn by torch's own generator: re-seeded here, a resumed run repeats its masks.
-        torch.manual_seed(key(seed, progress.iteration, seat.player.name, number, engine.rank) % 2**63)
-        terms = seat.player.loss(nets, batch)
+        torch.manual_seed(key(seed, progress.iteration, state.player.name, number, engine.rank) % 2**63)
+        terms = state.player.loss(nets, batch)
         total_loss(terms, batch.size).backward()
         if watch:
-            seat.seen.append(terms)
-    _step(seat, engine, progress, watch)
+            state.terms.append(terms)
+    _step(state, engine, progress, watch)
 
 
 def _marked(batches: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
@@ -120,9 +132,9 @@ def _marked(batches: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
         yield before, True
 
 
-def _step(seat: Seat, engine: Engine, progress: Progress, watch: bool) -> None:
-    settings = seat.player.optimiser
-    gradients = [sharding.local(parameter.grad) for parameter in seat.parameters if parameter.grad is not None]
+def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -> None:
+    settings = state.player.optimiser
+    gradients = [sharding.local(parameter.grad) for parameter in state.parameters if parameter.grad is not None]
     engine.sum_gradients(gradients)
     for gradient in gradients:
         torch.nan_to_num_(gradient, **NAN_GRADIENT)
@@ -131,13 +143,13 @@ def _step(seat: Seat, engine: Engine, progress: Progress, watch: bool) -> None:
         torch._foreach_clamp_max_(gradients, settings.clip_value)
     if settings.clip_norm is not None:
         torch._foreach_mul_(gradients, (settings.clip_norm / (engine.norm(gradients) + 1e-6)).clamp(max=1.0))
-    seat.optimiser.rate = settings.lr * _rate(settings, seat.optimiser.steps, progress.fraction)
-    weights = [sharding.local(parameter.detach()) for parameter in seat.parameters] if watch else []
+    state.optimiser.rate = settings.lr * _rate(settings, state.optimiser.steps, progress.fraction)
+    weights = [sharding.local(parameter.detach()) for parameter in state.parameters] if watch else []
     before = [weight.clone() for weight in weights]
-    seat.optimiser.step()
+    state.optimiser.step()
     if watch:
-        seat.update_norm = engine.norm([weight - old for weight, old in zip(weights, before, strict=True)])
-        seat.gradient_norm = engine.norm(gradients)
+        state.update_norm = engine.norm([weight - old for weight, old in zip(weights, before, strict=True)])
+        state.gradient_norm = engine.norm(gradients)
 
 
 def _rate(settings: Optimiser, steps: int, fraction: float) -> float:
@@ -148,20 +160,20 @@ def _rate(settings: Optimiser, steps: int, fraction: float) -> float:
     return rate
 
 
-def figures(seat: Seat) -> dict[str, float]:
+def figures(state: PlayerState) -> dict[str, float]:
     """The last watched update in numbers: mean terms, dropped samples, health, the critic's loss by noise bin."""
     row: dict[str, float] = {}
-    for name in seat.seen[0].terms:
-        term = torch.cat([seen.terms[name].detach() for seen in seat.seen])
+    for name in state.terms[0].terms:
+        term = torch.cat([terms.terms[name].detach() for terms in state.terms])
         row[name] = term.nanmean().item()
         row["dropped"] = row.get("dropped", 0.0) + torch.isnan(term).sum().item()
-    for name in seat.seen[0].health:
-        values = torch.cat([seen.health[name] for seen in seat.seen])
+    for name in state.terms[0].health:
+        values = torch.cat([terms.health[name] for terms in state.terms])
         if name == "noise":
-            row |= _by_noise(values, torch.cat([next(iter(seen.terms.values())).detach() for seen in seat.seen]))
+            row |= _by_noise(values, torch.cat([next(iter(terms.terms.values())).detach() for terms in state.terms]))
         else:
             row[name] = values.nanmean().item()
-    for name, norm in (("update-norm", seat.update_norm), ("gradient-norm", seat.gradient_norm)):
+    for name, norm in (("update-norm", state.update_norm), ("gradient-norm", state.gradient_norm)):
         if norm is not None:
             row[name] = norm.item()
     return row

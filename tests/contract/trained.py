@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sid.loop.adam import Adam
-from sid.loop.recipe import Recipe
-from sid.loop.trainer import train
+from sid.loop.settings import LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.loop.update import total_loss
 from sid.method import Batch, Ema, Method, Player, Progress, Terms
 from sid.parallel.settings import FAITHFUL, EngineSettings
@@ -89,8 +89,9 @@ def it_needs_only_what_it_declares(method: Method, folder: Path) -> None:
     needs = method.needs_of(options)
     assert needs <= {"real", "pairs", "prompts"}
     given = {name: getattr(offered, name) if name in needs else None for name in ("real", "pairs")}
-    recipe = Recipe(images=3 * BATCH, batch=BATCH, save_seconds=1e9)
-    trained = train(watched(method), options, toy.teacher(), replace(offered, **given), recipe, folder, quiet=True)
+    recipe = LoopSettings(images=3 * BATCH, batch=BATCH, save_seconds=1e9)
+    training = Training(watched(method), options, toy.teacher(), replace(offered, **given), recipe)
+    trained = train(training, Execution(folder, quiet=True))
     assert torch.isfinite(toy.weights(trained)).all()
 
 
@@ -124,9 +125,9 @@ def a_gradient_reaches_only_whom_a_player_trains(method: Method, folder: Path) -
 
     options = toy_options(method)
     with before_each_step(look):
-        recipe = Recipe(images=6 * BATCH, batch=BATCH, save_seconds=1e9)
+        recipe = LoopSettings(images=6 * BATCH, batch=BATCH, save_seconds=1e9)
         perturbed = watched(method, perturbing(method, options, around))
-        train(perturbed, options, taught, toy.data(), recipe, folder, quiet=True)
+        train(Training(perturbed, options, taught, toy.data(), recipe), Execution(folder, quiet=True))
     for parameter, old in zip(own, before, strict=True):
         assert torch.equal(parameter, old) and parameter.grad is None
 

@@ -10,8 +10,8 @@ from torch import Tensor
 
 from benchmarks.suite.components import methods, teachers
 from sid.draws import Draws
-from sid.loop.recipe import Data, Recipe
-from sid.loop.trainer import train
+from sid.loop.settings import Data, LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.method import Adapters
 from sid.parallel.settings import FAITHFUL, EngineSettings
 from sid.prompts import PromptCache, PromptConditions, cache_prompts
@@ -70,6 +70,8 @@ def distil(case: str, folder: Path, state: Path, engine: EngineSettings = FAITHF
     name, family, given = CASES[case]
     method = methods()[name]
     teacher, data = opened(family, folder)
-    recipe = Recipe(images=8, batch=4, ema_halflife=1.0, save_seconds=1e9, dtype=dtype, student=STUDENTS.get(case))
+    student = STUDENTS.get(case)
+    settings = LoopSettings(images=8, batch=4, ema_halflife=1.0, save_seconds=1e9, dtype=dtype, student=student)
     options = method.options("", "", given)
-    return toy.weights(train(method, options, teacher, data, recipe, state, quiet=True, engine=engine, everywhere=True))
+    training = Training(method, options, teacher, data, settings)
+    return toy.weights(train(training, Execution(state, engine=engine, quiet=True, everywhere=True)))

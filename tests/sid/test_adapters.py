@@ -14,26 +14,27 @@ from sid.condition import Unconditional
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Data, Recipe
-from sid.loop.trainer import train
+from sid.loop.settings import Data, LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.lora import Adapted, adapt, adapter_parameters, merged_state
 from sid.method import Adapters
 from sid.methods.sid import Sid
 from sid.teachers.mlp import Mlp
 
-SETTINGS = {"shape": [1, 4, 4], "classes": 0, "width": 16, "depth": 1}
-RECIPE = Recipe(images=96, batch=16, ema_halflife=20.0, student=Adapters(4, 8.0))
+NETWORK = {"shape": [1, 4, 4], "classes": 0, "width": 16, "depth": 1}
+SETTINGS = LoopSettings(images=96, batch=16, ema_halflife=20.0, student=Adapters(4, 8.0))
 
 
 def made() -> tuple[object, Data]:
     torch.manual_seed(0)
-    return Mlp().build(dict(SETTINGS)).eval().requires_grad_(False), Data(Unconditional(), (1, 4, 4))
+    return Mlp().build(dict(NETWORK)).eval().requires_grad_(False), Data(Unconditional(), (1, 4, 4))
 
 
-def trained(folder: Path, recipe: Recipe = RECIPE, **more: object) -> Generator:
+def trained(folder: Path, settings: LoopSettings = SETTINGS, start: Generator | None = None) -> Generator:
     teacher, data = made()
     options = Sid().options("toy", "digits")
-    return train(Sid(), options, teacher, data, recipe, folder, quiet=True, **more).generator  # type: ignore[arg-type]
+    training = Training(Sid(), options, teacher, data, settings, start=start)  # type: ignore[arg-type]
+    return train(training, Execution(folder, quiet=True)).generator
 
 
 def test_the_base_stays_the_teachers_and_the_adapters_move(tmp_path: Path) -> None:
@@ -46,7 +47,7 @@ def test_the_base_stays_the_teachers_and_the_adapters_move(tmp_path: Path) -> No
 
 def test_its_state_holds_adapters_alone_and_goes_on_bit_for_bit(tmp_path: Path) -> None:
     whole = trained(tmp_path / "whole")
-    full = trained(tmp_path / "full", Recipe(**{**RECIPE.__dict__, "student": None}))
+    full = trained(tmp_path / "full", LoopSettings(**{**SETTINGS.__dict__, "student": None}))
     sizes = [sum(file.stat().st_size for file in (tmp_path / name).rglob("*.distcp")) for name in ("whole", "full")]
     weights = 4 * sum(parameter.numel() for parameter in full.parameters())
     # Without the bases of the student and of its average, and without the moments of the base.
@@ -59,7 +60,7 @@ def test_its_state_holds_adapters_alone_and_goes_on_bit_for_bit(tmp_path: Path) 
 def test_it_is_saved_as_a_plain_network_that_makes_the_same_image(tmp_path: Path) -> None:
     student = trained(tmp_path / "state")
     generators.save(student, tmp_path / "out")
-    opened = generators.load(tmp_path / "out", Mlp().build(dict(SETTINGS)))
+    opened = generators.load(tmp_path / "out", Mlp().build(dict(NETWORK)))
     assert not adapter_parameters(opened)
     noise = [Draws(0, 0, range(5)).normal("z", (1, 4, 4), torch.empty(0))]
     with torch.no_grad():
@@ -95,4 +96,5 @@ def test_a_network_without_a_layer_that_takes_them_is_told(tmp_path: Path) -> No
     teacher = Edm().build({**told, "model_type": "SongUNet", "attn_resolutions": []}).eval().requires_grad_(False)
     options = Sid().options("toy", "digits")
     with pytest.raises(Fault, match="no layer of a network of the family edm takes them"):
-        train(Sid(), options, teacher, Data(Unconditional(), (1, 8, 8)), RECIPE, tmp_path, quiet=True)
+        data = Data(Unconditional(), (1, 8, 8))
+        train(Training(Sid(), options, teacher, data, SETTINGS), Execution(tmp_path, quiet=True))

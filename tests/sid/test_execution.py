@@ -17,8 +17,8 @@ from benchmarks.suite.components import methods, teachers
 from sid import nets
 from sid.denoiser import Denoiser
 from sid.fault import Fault
-from sid.loop.recipe import Data, Recipe
-from sid.loop.trainer import train
+from sid.loop.settings import Data, LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.lora import adapt
 from sid.method import Adapters
 from sid.parallel import execution, sharding
@@ -159,9 +159,11 @@ def test_bfloat16_still_cancels_exactly(tmp_path: Path) -> None:
 
 def distil_unet(folder: Path, engine: EngineSettings) -> torch.Tensor:
     data = Data(toy.data(False).conditions, (3, 16, 16))
-    recipe = Recipe(images=12, batch=4, ema_halflife=50.0, save_seconds=1e9)
+    settings = LoopSettings(images=12, batch=4, ema_halflife=50.0, save_seconds=1e9)
     options = SID.options("toy", "digits", {"lr": 1e-6, "lr_generator": 1e-6})
-    return toy.weights(train(SID, options, unet(), data, recipe, folder, quiet=True, engine=engine))
+    return toy.weights(
+        train(Training(SID, options, unet(), data, settings), Execution(folder, engine=engine, quiet=True))
+    )
 
 
 def test_channels_last_is_rounding(tmp_path: Path) -> None:

@@ -33,12 +33,12 @@ def generator_gradient(method, options, nets, dtype) -> torch.Tensor:
     like = torch.empty(0, dtype=dtype)
     condition = toy.data().conditions.draw(draws)
     batch = Batch(draws, condition, Progress(), toy.SHAPE, like, size=16)
-    seat = updates.seats((player,), nets)[0]
-    updates.set_modes(nets, seat)
-    for parameter in seat.parameters:
+    state = updates.player_states((player,), nets)[0]
+    updates.set_modes(nets, state)
+    for parameter in state.parameters:
         parameter.grad = None
     updates.total_loss(player.loss(nets, batch), 16).backward()
-    return torch.cat([parameter.grad.flatten() for parameter in seat.parameters if parameter.grad is not None])
+    return torch.cat([parameter.grad.flatten() for parameter in state.parameters if parameter.grad is not None])
 
 
 @pytest.mark.parametrize("dtype,bound", [(torch.float32, 1e-6), (torch.float64, 1e-14)])

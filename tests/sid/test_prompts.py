@@ -16,8 +16,8 @@ from sid.draws import Draws
 from sid.export import Card, save_pretrained
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Data, Recipe
-from sid.loop.trainer import train
+from sid.loop.settings import Data, LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.prompts import PromptCache, PromptConditions, cache_prompts, read_prompts
 from tests.sid.teachers.tiny_pipelines import SIZE
 
@@ -153,8 +153,8 @@ def test_two_steps_of_training_call_no_text_encoder(
     if "real" in chosen.needs_of(options):
         data.real = real
     before = {key: value.clone() for key, value in teacher.state_dict().items()}
-    recipe = Recipe(images=8, batch=4, ema_halflife=1.0, save_seconds=1e9, log_images=4)
-    trained = train(chosen, options, teacher, data, recipe, tmp_path / "run", quiet=True)
+    settings = LoopSettings(images=8, batch=4, ema_halflife=1.0, save_seconds=1e9, log_images=4)
+    trained = train(Training(chosen, options, teacher, data, settings), Execution(tmp_path / "run", quiet=True))
     assert encoder.calls == encoded and not ran, "no text encoder in a training step"
     assert isinstance(trained.generator, Generator) and trained.images == 8
     after = trained.generator.denoiser.state_dict()

@@ -31,12 +31,12 @@ def update(optimiser: Optimiser, gradient: list[float], fraction: float = 0.0, s
         return Terms({"x": net["p"].sum()[None]})
 
     net["p"].register_hook(lambda _: torch.tensor(gradient))
-    seat = updates.seats((Player("p", ("net",), loss, optimiser),), {"net": net})[0]
-    seat.optimiser.steps = steps
+    state = updates.player_states((Player("p", ("net",), loss, optimiser),), {"net": net})[0]
+    state.optimiser.steps = steps
     batch = type("One", (), {"size": 1})()
-    updates.play(seat, {"net": net}, [batch], Engine(), Progress(0, round(1000 * fraction), 1000), seed=0)
+    updates.play(state, {"net": net}, [batch], Engine(), Progress(0, round(1000 * fraction), 1000), seed=0)
     assert net["p"].grad is not None
-    return net["p"].grad, seat.optimiser.rate
+    return net["p"].grad, state.optimiser.rate
 
 
 def test_gradients_are_cleaned_then_clipped() -> None:

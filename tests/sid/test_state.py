@@ -143,7 +143,7 @@ def toy_weights(module: torch.nn.Module) -> torch.Tensor:
 
 
 def test_a_second_trainer_names_the_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock.held.__wrapped__, "__defaults__", (0.3,))  # type: ignore[attr-defined]
+    monkeypatch.setattr(lock.locked.__wrapped__, "__defaults__", (0.3,))  # type: ignore[attr-defined]
     with open(tmp_path / "run-0.lock", "w") as other:
         fcntl.flock(other, fcntl.LOCK_EX)
         other.write("process 42 on another-machine")
@@ -170,13 +170,13 @@ def test_a_state_before_a_players_first_turn_changes_nothing(tmp_path: Path) -> 
         def stop(images: int, student: Any) -> dict[str, float]:
             raise KeyboardInterrupt
 
-        from sid.loop.recipe import Recipe
-        from sid.loop.trainer import train
+        from sid.loop.settings import LoopSettings
+        from sid.loop.trainer import Execution, Training, train
 
-        recipe = Recipe(images=48, batch=8, ema_halflife=50.0, save_seconds=0.0, observe=(8 * (keep + 1),))
+        settings = LoopSettings(images=48, batch=8, ema_halflife=50.0, save_seconds=0.0, observe=(8 * (keep + 1),))
         with pytest.raises(KeyboardInterrupt):
-            train(late, OPTIONS, toy.teacher(), toy.data(), recipe, place, (stop,), quiet=True)
-        resumed = train(late, OPTIONS, toy.teacher(), toy.data(), recipe, place, quiet=True)
+            train(Training(late, OPTIONS, toy.teacher(), toy.data(), settings), Execution(place, (stop,), quiet=True))
+        resumed = train(Training(late, OPTIONS, toy.teacher(), toy.data(), settings), Execution(place, quiet=True))
         assert torch.equal(never, toy.weights(resumed))
 
 

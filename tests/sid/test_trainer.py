@@ -27,7 +27,7 @@ OPTIONS = SID.options("toy", "digits")
 def test_three_steps_and_a_resume_equal_six(tmp_path):
     """Dropout is on: its masks are repeated too."""
     whole = toy.distil(SID, OPTIONS, tmp_path / "whole", dropout=0.1)
-    recipe = {"images": 48, "batch": 8, "ema_halflife": 50.0, "save_seconds": 0.0}
+    settings = {"images": 48, "batch": 8, "ema_halflife": 50.0, "save_seconds": 0.0}
 
     class Killed(Exception):
         pass
@@ -35,19 +35,13 @@ def test_three_steps_and_a_resume_equal_six(tmp_path):
     def kill(images, generator):
         raise Killed
 
-    from sid.loop.recipe import Recipe
-    from sid.loop.trainer import train
+    from sid.loop.settings import LoopSettings
+    from sid.loop.trainer import Execution, Training, train
 
     with pytest.raises(Killed):
         train(
-            SID,
-            OPTIONS,
-            toy.teacher(dropout=0.1),
-            toy.data(),
-            Recipe(**recipe, observe=(32,)),
-            tmp_path / "cut",
-            (kill,),
-            quiet=True,
+            Training(SID, OPTIONS, toy.teacher(dropout=0.1), toy.data(), LoopSettings(**settings, observe=(32,))),
+            Execution(tmp_path / "cut", (kill,), quiet=True),
         )
     assert [path.name for path in sorted((tmp_path / "cut").glob("state-*"))] == ["state-000000002", "state-000000003"]
     (tmp_path / "cut" / "recipe.json").unlink()  # the observers' counts are part of the recipe
@@ -56,16 +50,16 @@ def test_three_steps_and_a_resume_equal_six(tmp_path):
 
 
 def test_a_recipes_bound_on_gradients_holds_for_every_player(tmp_path, monkeypatch):
-    """Adam does not see the scale of a gradient, so that the bound is read off the players that were seated."""
-    seated, seats = [], update.seats
+    """Adam does not see the scale of a gradient, so that the bound is read off the players."""
+    seen, player_states = [], update.player_states
 
-    def seen(players, nets, engine):
-        seated.extend(players)
-        return seats(players, nets, engine)
+    def spy(players, nets, engine):
+        seen.extend(players)
+        return player_states(players, nets, engine)
 
-    monkeypatch.setattr(update, "seats", seen)
+    monkeypatch.setattr(update, "player_states", spy)
     toy.distil(SID, OPTIONS, tmp_path, clip_norm=0.5)
-    assert [player.optimiser.clip_norm for player in seated] == [0.5, 0.5]
+    assert [player.optimiser.clip_norm for player in seen] == [0.5, 0.5]
     player = Player("p", ("p",), lambda nets, batch: Terms({}), Optimiser(1e-3, clip_norm=10.0))
     assert clipped(player, None) is player and clipped(player, 0.5).optimiser == Optimiser(1e-3, clip_norm=0.5)
 
@@ -86,7 +80,7 @@ def test_two_processes_train_as_one(tmp_path):
             import sys
             from pathlib import Path
             import torch
-            from benchmarks.components import methods
+            from benchmarks.suite.components import methods
             from tests import toy
 
             folder = Path(sys.argv[1])
@@ -138,8 +132,8 @@ def test_a_torn_state_is_never_read(tmp_path):
     assert whole.images == 48 and torch.isfinite(toy.weights(whole)).all()
 
 
-def seat_of(loss, nets, trains=("generator",)):
-    return update.seats((Player("generator", trains, loss, Optimiser(1e-3)),), nets)[0]
+def state_of(loss, nets, trains=("generator",)):
+    return update.player_states((Player("generator", trains, loss, Optimiser(1e-3)),), nets)[0]
 
 
 def nets_of(method=SID, options=OPTIONS):
@@ -173,17 +167,17 @@ def test_a_nan_sample_costs_its_own_term_only():
             return replace(found, x0=torch.where(rows.view(-1, 1, 1, 1), float("nan"), found.image))
 
     poisoned["teacher"] = Poisoned(nets["teacher"])
-    seat = seat_of(loss, nets)
-    update.set_modes(nets, seat)
+    state = state_of(loss, nets)
+    update.set_modes(nets, state)
     update.total_loss(loss(poisoned, batch_of()), 8).backward()
-    found = [parameter.grad.clone() for parameter in seat.parameters]
+    found = [parameter.grad.clone() for parameter in state.parameters]
 
-    for parameter in seat.parameters:
+    for parameter in state.parameters:
         parameter.grad = None
     terms = loss(nets, batch_of())
     kept = Terms({"sid": torch.where(rows, 0.0, terms.terms["sid"])}, terms.weights)
     update.total_loss(kept, 8).backward()
-    for gradient, parameter in zip(found, seat.parameters, strict=True):
+    for gradient, parameter in zip(found, state.parameters, strict=True):
         assert torch.isfinite(gradient).all()
         assert torch.allclose(gradient, parameter.grad, rtol=1e-4, atol=1e-6)
 
@@ -195,9 +189,9 @@ def test_bad_gradients_become_zero_or_large():
         first = next(nets["generator"].parameters())
         return Terms({"x": (first.sum() * torch.tensor([float("inf")]))})
 
-    seat = seat_of(loss, nets)
-    update.play(seat, nets, [batch_of()], Engine(), Progress(), seed=0)
-    gradients = [parameter.grad for parameter in seat.parameters if parameter.grad is not None]
+    state = state_of(loss, nets)
+    update.play(state, nets, [batch_of()], Engine(), Progress(), seed=0)
+    gradients = [parameter.grad for parameter in state.parameters if parameter.grad is not None]
     assert gradients and all((gradient == 1e5).all() for gradient in gradients)
 
 
@@ -209,8 +203,8 @@ def test_a_critic_that_never_trained_leaves_the_generator_the_teacher(tmp_path):
 
 
 def test_observers_are_called_at_their_counts_and_the_curve_is_kept(tmp_path):
-    from sid.loop.recipe import Recipe
-    from sid.loop.trainer import train
+    from sid.loop.settings import LoopSettings
+    from sid.loop.trainer import Execution, Training, train
 
     seen = []
 
@@ -219,10 +213,11 @@ def test_observers_are_called_at_their_counts_and_the_curve_is_kept(tmp_path):
         assert not generator.training
         return {"score": float(images)}
 
-    recipe = Recipe(images=48, batch=8, observe=(16, 48), save_seconds=1e9)
-    trained = train(SID, OPTIONS, toy.teacher(), toy.data(), recipe, tmp_path, (observe,), quiet=True)
+    settings = LoopSettings(images=48, batch=8, observe=(16, 48), save_seconds=1e9)
+    training, execution = Training(SID, OPTIONS, toy.teacher(), toy.data(), settings), Execution(tmp_path, (observe,))
+    trained = train(training, execution)
     assert seen == [16, 48] and trained.curve == [{"images": 16, "score": 16.0}, {"images": 48, "score": 48.0}]
-    again = train(SID, OPTIONS, toy.teacher(), toy.data(), recipe, tmp_path, (observe,), quiet=True)
+    again = train(training, execution)
     assert again.curve == trained.curve and seen == [16, 48]
 
 
@@ -242,10 +237,11 @@ def test_passes_are_counted_in_samples(tmp_path):
 def test_a_distilled_generator_is_where_training_begins(tmp_path):
     """SiD2A: generator and average begin distilled, the critic as the teacher."""
     from sid.generator import Generator
-    from sid.loop.recipe import Recipe
-    from sid.loop.trainer import train
+    from sid.loop.settings import LoopSettings
+    from sid.loop.trainer import Execution, Training, train
 
     start = Generator(toy.teacher(seed=5))
-    recipe = Recipe(images=48, batch=8, stop_players={"critic": 0.0, "generator": 0.0}, save_seconds=1e9)
-    trained = train(SID, OPTIONS, toy.teacher(), toy.data(), recipe, tmp_path, quiet=True, start=start)
+    settings = LoopSettings(images=48, batch=8, stop_players={"critic": 0.0, "generator": 0.0}, save_seconds=1e9)
+    training = Training(SID, OPTIONS, toy.teacher(), toy.data(), settings, start=start)
+    trained = train(training, Execution(tmp_path, quiet=True))
     assert torch.equal(toy.weights(trained), torch.cat([p.flatten() for p in start.parameters()]))

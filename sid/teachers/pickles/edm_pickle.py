@@ -40,7 +40,7 @@ MOST_MODULES, DEEPEST = 100_000, 64
 
 
 @dataclass(frozen=True)
-class Published:
+class PublishedPickle:
     """One network of a file: its class, its init arguments, and its tensors by name in state-dict order."""
 
     class_name: str
@@ -102,7 +102,7 @@ def choose(found: dict[str, Shell], key: str | None) -> str:
     return next(iter(found))
 
 
-def published(shell: Shell) -> Published:
+def published(shell: Shell) -> PublishedPickle:
     """The network a shell stands for."""
     name = _class_name(shell)
     if name not in FAMILIES:
@@ -119,7 +119,7 @@ def published(shell: Shell) -> Published:
     if not tensors:
         raise Fault(f"its {name} holds no tensors")
     source = shell.arguments[0] if shell.of.module == "published" else ""
-    return Published(name, settings, tensors, source)
+    return PublishedPickle(name, settings, tensors, source)
 
 
 def _class_name(shell: Shell) -> str:
@@ -214,7 +214,7 @@ def import_file(path: Path, folder: Path, key: str | None = None) -> dict[str, A
     return record
 
 
-def settings_of(network: Published) -> dict[str, Any]:
+def settings_of(network: PublishedPickle) -> dict[str, Any]:
     """What the family builds the network from: the init arguments, and which wrapper it is where there are several."""
     wrapper = {"wrapper": network.class_name} if FAMILIES[network.class_name] == "edm" else {}
     return {**network.settings, **wrapper}

@@ -19,7 +19,7 @@ LOOP_VERSION = 1  # of the training loop and its draws: a bump re-runs every tra
 
 
 @dataclass(frozen=True)
-class Recipe:
+class LoopSettings:
     """Settings of the training loop that every method shares."""
 
     seed: int = 0
