@@ -94,7 +94,7 @@ def test_nothing_is_left_unfinished_or_unsafe() -> None:
 
 
 def test_the_schema_is_the_models() -> None:
-    assert schema.FILE.read_text(encoding="utf-8") == schema.text(), "run `make schemas`"
+    assert schema.SCHEMA.read_text(encoding="utf-8") == schema.text(), "run `make schemas`"
     assert json.loads(schema.text())["properties"]["entries"]["patternProperties"]
 
 

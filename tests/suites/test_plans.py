@@ -104,6 +104,16 @@ def test_an_entry_of_a_task_stands_beside_the_suites(monkeypatch: pytest.MonkeyP
     assert plan.find("run", "two/extra/0").params["init"] == "results/toys/runs/two/soft/0"
 
 
+def test_a_tasks_own_entry_may_train_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    toys.install(monkeypatch)
+    own: dict = {"adapted": {"method": "toy", "budget": {"student": {"rank": 4}}}}
+    plan = load_plan(str(toys.write(Path(), {"tasks": {"two": {"entries": own}}})))
+    assert plan.find("run", "two/adapted/0").params["recipe"]["student"]["rank"] == 4
+    own["adapted"]["init"] = "soft"
+    with pytest.raises(Fault, match=r"tasks\.two\.entries\.adapted: a student of adapters .* no init"):
+        load_suite(str(toys.write(Path(), {"tasks": {"two": {"entries": own}}})))
+
+
 @pytest.mark.parametrize(
     ("own", "sentence"),
     [
