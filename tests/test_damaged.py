@@ -18,8 +18,8 @@ from PIL import Image
 from benchmarks.cli import main
 from benchmarks.data.pairs import open_pairs
 from benchmarks.features.extraction import extract
-from benchmarks.images.archives import members
-from benchmarks.images.reading import Array, decode, open_images, open_whole
+from benchmarks.images.archives import tar_files
+from benchmarks.images.reading import Array, decode, open_checked, open_images
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
 from tests.stand_ins import Colours, stand_in
@@ -51,7 +51,7 @@ def test_a_tar_that_breaks_off_is_refused_wherever_it_was_cut(tmp_path: Path, pa
     path, starts = tarred(tmp_path / "images.tar")
     assert len(open_images(path)) == 6
     cut(path, starts[3] + past)
-    for reader in (open_images, open_whole, lambda given: list(members(given))):
+    for reader in (open_images, open_checked, lambda given: list(tar_files(given))):
         with pytest.raises(Fault, match=r"images\.tar"):
             reader(path)
     (tmp_path / "packed.tar.gz").write_bytes(gzip.compress(path.read_bytes()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from benchmarks.suite import files
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import load_plan
 
+TEACHER = {"control": "teacher", "steps": 18}
 COLUMN = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": "digits", "split": "train"}}
 
 
@@ -45,7 +47,7 @@ def test_runs_that_lacked_weights_are_found_when_these_have_come(monkeypatch: py
     ids = [job.id for job in plan.of("run")]
     for number, job in enumerate(plan.of("run")):
         job.folder.mkdir(parents=True)
-        empty = {"fid": Missing(WEIGHT).sentences[0]} if number else {}
+        empty = {"fid": Missing.weight(WEIGHT).sentences[0]} if number else {}
         (job.folder / "scores.json").write_text(json.dumps({"unavailable": empty}))
     assert not needs.completable(plan)
     monkeypatch.setattr(needs, "find", lambda weight: Path(weight.name))
@@ -64,6 +66,31 @@ def test_a_broken_file_of_printed_numbers_stops_a_suite_before_it_begins(monkeyp
 
     monkeypatch.setattr(needs, "published", broken)
     assert needs.obstacles(load_suite("smoke")) == ["x.yaml: rows.0.value: is missing"]
+
+
+def test_only_what_a_row_reads_is_demanded() -> None:
+    """A teacher without a row, and one whose rows are others' generators, need neither network nor data."""
+    content: dict[str, Any] = {
+        "name": "own",
+        "seeds": [0],
+        "teachers": {
+            name: {"family": "edm", "source": f"{name}.pkl", "data": f"ffhq64@{name}"}
+            for name in ("read", "unread", "elsewhere")
+        },
+        "tasks": {
+            "a": {"teacher": "read", "protocol": "sid-fid50k-ffhq64", "entries": {"teacher": TEACHER}},
+            "b": {
+                "teacher": "elsewhere",
+                "protocol": "sid-fid50k-ffhq64",
+                "entries": {"row": {"released": "sid-ffhq64"}},
+            },
+        },
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(content))
+    sentences = needs.obstacles(load_suite("own.yaml"))
+    assert any("read.pkl" in sentence for sentence in sentences)
+    assert any("UT-Austin-PML/SiD" in sentence for sentence in sentences)
+    assert not [sentence for sentence in sentences if "unread" in sentence or "elsewhere" in sentence]
 
 
 @pytest.mark.parametrize("suite", files.names("suite"))

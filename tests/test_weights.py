@@ -120,7 +120,7 @@ def test_a_name_of_its_own_is_found_without_a_folder_of_its_own(empty, monkeypat
     monkeypatch.delenv("HPS_ROOT", raising=False)
     homes = {hps: empty / "HOME" / ".cache" / "hpsv2", reward: empty / "HOME" / ".cache" / "ImageReward"}
     for weight, home in homes.items():
-        assert assets.find(weight) is None and str(home) in assets.searched(weight)
+        assert assets.find(weight) is None and str(home) in assets.searched_folders(weight)
         for place in (home, empty / "SIDBENCH_WEIGHTS", empty / "SIDBENCH_WEIGHTS" / weight.name):
             place.mkdir(parents=True, exist_ok=True)
             (place / weight.files[0]).write_bytes(b"theirs")
@@ -175,9 +175,9 @@ def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_
 def test_a_prefix_is_no_sha256_and_an_unset_folder_is_told(monkeypatch):
     prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3b0c442")
     assert prefix.pinned == "begins with e3b0c442" and ONE.pinned == "pinned on first use"
-    assert "not set" not in assets.searched(ONE)
+    assert "not set" not in " ".join(assets.searched_folders(ONE))
     monkeypatch.delenv("SIDBENCH_WEIGHTS")
-    assert assets.searched(ONE).startswith("$SIDBENCH_WEIGHTS (not set), ")
+    assert assets.searched_folders(ONE)[0] == "$SIDBENCH_WEIGHTS (not set)"
 
 
 def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):

@@ -16,7 +16,7 @@ from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import open_images
 from benchmarks.machine import needs
 from benchmarks.metrics.frechet import distance, moments
-from benchmarks.metrics.statistics import read_file, read_statistics
+from benchmarks.metrics.statistics import read_header_and_arrays, read_statistics
 from benchmarks.suite.protocol import Column, Prompts, PromptSource, Protocol, Reference
 from sid.fault import Fault
 from tests.datasets import made_files as made
@@ -41,13 +41,15 @@ def suite(reference: str = "coco2014", split: str = "val", own: bool = False) ->
     prompts = Prompts(name="coco2014-30k", count=30_000)
     protocol = Protocol(name="p", samples=8, prompts=prompts, metrics={"fid": column, "again": column})
     teachers = {"t": SimpleNamespace(data="cifar10"), "published": SimpleNamespace(data=None)}
-    task = SimpleNamespace(prompts=PromptSource(file="mine.txt") if own else None, real=None)
-    return SimpleNamespace(teachers=teachers, tasks={"k": task}, protocols={"p": protocol})
+    prompts_of_task = PromptSource(file="mine.txt") if own else None
+    task = SimpleNamespace(teacher="t", protocol="p", prompts=prompts_of_task, real=None)
+    rows = [("k", "row", SimpleNamespace(released=None))]
+    return SimpleNamespace(teachers=teachers, tasks={"k": task}, protocols={"p": protocol}, rows=rows)
 
 
 def test_a_suites_needs(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("benchmarks.verbs.data._suite", lambda name: suite())
-    found = {need.name: need for need in needs.of_suite(suite())}
+    found = {need.name: need for need in needs.data_of_suite(suite())}
     assert found["coco2014"].readers == ["fid of p", "again of p"] and found["coco2014"].splits == ["val"]
     assert found["cifar10"].readers == ["teacher t"]
     assert found["coco2014-30k"].kind == "prompts" and len(needs.references(suite())) == 1
@@ -66,16 +68,16 @@ def test_a_suites_needs(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def test_a_split_asks_for_its_own_files(home: Path) -> None:
     made.coco(home / "a")
     (val,), (subset,) = (
-        [need for need in needs.of_suite(suite(split=split)) if need.name == "coco2014"]
+        [need for need in needs.data_of_suite(suite(split=split)) if need.name == "coco2014"]
         for split in ("val", "dmd2-10k")
     )
     assert not val.missing and [file.names[0] for file in subset.missing] == ["coco10k"]
 
 
 def test_a_suites_own_list_lies_where_it_says(home: Path) -> None:
-    (mine,) = (need for need in needs.of_suite(suite(own=True)) if need.readers == ["task k"])
+    (mine,) = (need for need in needs.data_of_suite(suite(own=True)) if need.readers == ["task k"])
     assert [file.names for file in mine.missing] == [("mine.txt",)] and not list(mine.verify())
-    assert sum("looked in mine.txt" in sentence for sentence in needs.faults(suite(own=True))) == 1
+    assert sum("looked in mine.txt" in sentence for sentence in needs.data_faults(suite(own=True))) == 1
     Path("mine.txt").write_text("one\n\n")
     assert not mine.missing
     assert list(mine.verify()) == ["mine.txt has 1 empty prompts, the first in line 2"]
@@ -95,14 +97,14 @@ def test_every_fault_at_once(home: Path, monkeypatch: pytest.MonkeyPatch, capsys
     assert len(told) == 3
     for part in ("is truncated", "of another year", "holds 2 prompts, coco2014-30k has 30,000"):
         assert any(part in sentence for sentence in told)
-    assert needs.faults(suite()) == [line.removeprefix("sidbench: ") for line in told]
+    assert needs.data_faults(suite()) == [line.removeprefix("sidbench: ") for line in told]
 
 
 def test_a_reference_is_made_ready_once_and_goes_on(
     home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     stand_in(monkeypatch)
-    monkeypatch.setattr(extraction, "PART", 3)
+    monkeypatch.setattr(extraction, "PART_SIZE", 3)
     monkeypatch.setattr("benchmarks.verbs.data._suite", lambda name: suite())
     made.coco(home / "a", count=8)
     whole, broken = extraction.extract, []
@@ -132,11 +134,13 @@ def test_a_reference_is_made_ready_once_and_goes_on(
     assert len(list(Path("r/_shared/features").glob("digest-*.json"))) == len(kept) + 1 == 2
 
     file = max(Path("r/_shared/statistics").iterdir(), key=lambda path: path.stat().st_mtime_ns)
-    header, _ = read_file(file)
+    header, _ = read_header_and_arrays(file)
     expected = {"geometry": Geometry("centre", 16).identity, "family": header["family"]}
     extractor = Colours().open(None)
     images = open_images(home / "a" / "val2014")
-    array = extraction.features_in_parts(images, extractor, "pool3", Geometry("centre", 16), Store(home / "other"))
+    wanted, opened = {extractor.name: ["pool3"]}, {extractor.name: extractor}
+    extracted = extraction.extract_in_parts(images, wanted, opened, Geometry("centre", 16), Store(home / "other"))
+    array = extracted.features[f"{extractor.name}.pool3"]
     assert extractor.family == header["family"]
     assert distance(read_statistics(file, expected), moments(array)).value == pytest.approx(0, abs=1e-6)
     with pytest.raises(Fault, match=r"has family .* their distance means nothing"):
@@ -176,12 +180,12 @@ def test_pictures_without_captions_are_told_before_anything_runs(home: Path) -> 
     (folder / "0.txt").write_text("a caption")
     told = suite()
     told.tasks["k"].real = SimpleNamespace(pairs="data/pictures")
-    (need,) = (need for need in needs.of_suite(told) if need.name == "data/pictures")
+    (need,) = (need for need in needs.data_of_suite(told) if need.name == "data/pictures")
     assert not need.missing, "it lies in a data folder, where its name is looked for"
     (sentence,) = need.verify()
     assert "3 of 4 images have no caption" in sentence
     told.tasks["k"].real = SimpleNamespace(pairs="data/nothing")
-    assert any("data/nothing lacks real images with captions" in sentence for sentence in needs.faults(told))
+    assert any("data/nothing lacks real images with captions" in sentence for sentence in needs.data_faults(told))
 
 
 def test_a_wrong_annotation_does_not_hide_the_list_of_captions(home: Path) -> None:
@@ -189,6 +193,6 @@ def test_a_wrong_annotation_does_not_hide_the_list_of_captions(home: Path) -> No
     (home / "a" / "prompts" / "captions.txt").write_text("\n".join(f"caption {n}" for n in range(30_000)))
     (home / "a" / "coco2014" / "annotations").mkdir(parents=True)
     (home / "a" / "coco2014" / "annotations" / "captions_val2014.json").write_text("{}")
-    told = needs.faults(suite())
+    told = needs.data_faults(suite())
     assert any("captions.txt" in sentence and "stripped" in sentence for sentence in told), told
     assert len(told) == len(set(told))

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.assets import DATA_ENV, MissingData
+from benchmarks.assets import DATA_ENV, Missing
 from benchmarks.data.base import FileDataset
+from benchmarks.data.coco2014 import read_annotation
 from benchmarks.data.open import datasets, open_dataset
-from benchmarks.data.pairs import read_annotation
-from benchmarks.images.reading import decode, open_whole
+from benchmarks.images.reading import decode, open_checked
 from sid.fault import Fault
 from tests.datasets import made_files as made
 
@@ -80,7 +80,7 @@ def test_truncated_archives_are_told_in_a_sentence(home: Path) -> None:
     }.items():
         (home / name).write_bytes(content)
         with pytest.raises(Fault, match=f"{name} is truncated"):
-            open_whole(home / name)
+            open_checked(home / name)
 
 
 def test_members_that_leave_the_archive_are_refused(home: Path) -> None:
@@ -88,7 +88,7 @@ def test_members_that_leave_the_archive_are_refused(home: Path) -> None:
         archive.writestr("../../out.png", made.png(0))
     for path in (home / "evil.zip", made.tar(home / "evil.tar", {"/absolute/out.png": made.png(0)})):
         with pytest.raises(Fault, match="names a file outside of itself"):
-            open_whole(path)
+            open_checked(path)
 
 
 @pytest.mark.parametrize("name", ["imagenet64", "ffhq64", "afhqv2-64"])
@@ -96,7 +96,7 @@ def test_edm_zips(home: Path, name: str) -> None:
     dataset = datasets()[name]
     assert isinstance(dataset, FileDataset)
     with pytest.raises(
-        MissingData, match=f"{dataset.files[0].names[0]}.*looked in {home}/{name}, {home}, data/{name}, data"
+        Missing, match=f"{dataset.files[0].names[0]}.*looked in {home}/{name}, {home}, data/{name}, data"
     ):
         dataset.images("train")
     made.edm_zip(home / dataset.files[0].names[0], side=64)
@@ -160,7 +160,7 @@ def test_coco_must_be_what_its_annotation_lists(home: Path) -> None:
     coco = datasets()["coco2014"]
     assert len(coco.source("val")) == 4
     assert coco.captions("val") == captions[::3]  # of each image the one with the smallest id
-    assert read_annotation(home / "annotations/captions_val2014.json").every == captions
+    assert read_annotation(home / "annotations/captions_val2014.json").all_captions == captions
     extra = home / "val2014" / "COCO_val2014_000000000099.jpg"
     extra.write_bytes(made.png(9))
     (home / "val2014" / "COCO_val2014_000000000010.jpg").unlink()
