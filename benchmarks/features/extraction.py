@@ -19,7 +19,7 @@ from tqdm import tqdm
 from benchmarks.features.store import Store
 from benchmarks.images import reading
 from benchmarks.images.geometry import AS_IS, Geometry
-from benchmarks.images.reading import Array, Folder, Images, Part, Tar, Zip, decode
+from benchmarks.images.reading import Array, Folder, Images, Subset, Tar, Zip, decode
 from sid import atomic
 from sid.fault import Fault
 
@@ -72,7 +72,7 @@ def extract(
     found = Extracted({}, images.names, digest)
     missing: dict[str, list[str]] = {}
     for name, outputs in wanted.items():
-        storable = store if not extractors[name].pairs else None  # a pair is more than its image
+        storable = store if _storable(extractors[name]) else None
         kept = storable.read(digest, geometry, extractors[name], outputs) if storable else {}
         found.features |= {f"{name}.{output}": array for output, array in kept.items()}
         found.stored += [f"{name}.{output}" for output in kept]
@@ -86,9 +86,9 @@ def extract(
     _refuse_infinite(arrays, images.names)
     found.features |= arrays
     if store:
-        store.write_seen(digest, found.modes, found.sizes)
+        store.write_modes_and_sizes(digest, found.modes, found.sizes)
         for name, outputs in missing.items():
-            if extractors[name].pairs:
+            if not _storable(extractors[name]):
                 continue
             kept = {output: arrays[f"{name}.{output}"] for output in outputs}
             store.write(digest, geometry, extractors[name], kept)
@@ -129,13 +129,13 @@ def _pass(
 
 def _look(images: Images, geometry: Geometry, batch: int, workers: int, store: Store, found: Extracted) -> None:
     """What was seen of images whose features are all stored; they are decoded again where that was lost."""
-    seen = store.seen(found.digest)
+    seen = store.read_modes_and_sizes(found.digest)
     if seen is not None:
         found.modes, found.sizes = seen
         return
     for _ in _batches(images, geometry, batch, workers, found):
         pass
-    store.write_seen(found.digest, found.modes, found.sizes)
+    store.write_modes_and_sizes(found.digest, found.modes, found.sizes)
 
 
 def _digest(images: Images) -> str:
@@ -143,7 +143,7 @@ def _digest(images: Images) -> str:
     try:
         return images.digest
     except Fault:
-        reading.refuse_damaged(images)
+        reading.refuse_undecodable(images)
         raise
 
 
@@ -201,7 +201,7 @@ def _batches(
             yield slice(index + 1 - len(pixels), index + 1), pixels
             pixels = []
     if faults:
-        raise Fault(reading.shown_faults(faults, images.source))
+        raise Fault(reading.shorten_faults(faults, images.source))
 
 
 def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iterator[Future]:
@@ -232,41 +232,78 @@ def _refuse_infinite(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> 
             raise Fault(f"{key} has NaN or infinity for {len(bad)} images: {told}")
 
 
-PART = 1000  # images: what a killed run loses at most
+PART_SIZE = 1000  # images: what a killed run loses at most
 
 
-def features_in_parts(
+def extract_in_parts(
     images: Images,
-    extractor: Extractor,
-    output: str,
+    wanted: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
     geometry: Geometry,
     store: Store,
     batch: int = 32,
+    workers: int = 0,
+    refused: dict[str, str] | None = None,
     done: Callable[[int], object] = lambda count: None,
-) -> np.ndarray:
-    """One output for all images, in the store afterwards; `done` hears of every part, read or computed."""
-    remember(images, store)
-    held = store.read(images.digest, geometry, extractor, [output])
-    if held:
+) -> Extracted:
+    """As `extract` with a store, in parts that are stored one by one: a killed process resumes at the first missing.
+
+    `done` is called with the number of images of every part, and of all where nothing is missing.
+    """
+    use_cached_digest(images, store)
+    missing: dict[str, list[str]] = {}
+    for name, outputs in wanted.items():
+        if _storable(extractors[name]):
+            stored = store.read(images.digest, geometry, extractors[name], outputs)
+            if lacking := [output for output in outputs if output not in stored]:
+                missing[name] = lacking
+    if not missing:
         done(len(images))
-        return held[output]
-    beside = Store(_parts(store, images, extractor, output, geometry))
-    arrays, modes, sizes = [], Counter[str](), Counter[tuple[int, int]]()
-    for first in range(0, len(images), PART):
-        part = Part(images, range(first, min(first + PART, len(images))))
-        found = extract(part, {extractor.name: [output]}, {extractor.name: extractor}, geometry, batch, store=beside)
-        arrays.append(found.features[f"{extractor.name}.{output}"])
-        modes += found.modes
-        sizes += found.sizes
+    else:
+        _extract_parts(images, missing, extractors, geometry, store, batch, workers, refused, done)
+    readable = {name: outputs for name, outputs in wanted.items() if name not in (refused or {})}
+    return extract(images, readable, extractors, geometry, batch, workers, store, refused=refused)
+
+
+def _extract_parts(
+    images: Images,
+    missing: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
+    geometry: Geometry,
+    store: Store,
+    batch: int,
+    workers: int,
+    refused: dict[str, str] | None,
+    done: Callable[[int], object],
+) -> None:
+    """The missing outputs into the store, through a store of parts beside it."""
+    beside = Store(_parts_folder(store, images, missing, extractors, geometry))
+    parts: dict[str, dict[str, list[np.ndarray]]] = {}
+    modes, sizes = Counter[str](), Counter[tuple[int, int]]()
+    for first in range(0, len(images), PART_SIZE):
+        part = Subset(images, range(first, min(first + PART_SIZE, len(images))))
+        readable = {name: outputs for name, outputs in missing.items() if name not in (refused or {})}
+        extracted = extract(part, readable, extractors, geometry, batch, workers, beside, refused=refused)
+        for key, array in extracted.features.items():
+            name, _, output = key.rpartition(".")
+            parts.setdefault(name, {}).setdefault(output, []).append(array)
+        modes += extracted.modes
+        sizes += extracted.sizes
         done(len(part))
-    whole = np.concatenate(arrays)
-    store.write(images.digest, geometry, extractor, {output: whole})
-    store.write_seen(images.digest, modes, sizes)
+    for name, arrays in parts.items():
+        if name not in (refused or {}):
+            whole = {output: np.concatenate(pieces) for output, pieces in arrays.items()}
+            store.write(images.digest, geometry, extractors[name], whole)
+    store.write_modes_and_sizes(images.digest, modes, sizes)
     shutil.rmtree(beside.folder)
-    return whole
 
 
-def remember(images: Images, store: Store) -> None:
+def _storable(extractor: Extractor) -> bool:
+    """A pair is more than its image, and a network that is trained here has no sha256 that names it."""
+    return not (extractor.pairs or extractor.trained_here)
+
+
+def use_cached_digest(images: Images, store: Store) -> None:
     """The images' digest as it was while their files had this size and time: hashing val2014 reads six gigabytes."""
     key = _stamp(images)
     if key is None:
@@ -292,6 +329,13 @@ def _stamp(images: Images) -> str | None:
     return total.hexdigest()[:16]
 
 
-def _parts(store: Store, images: Images, extractor: Extractor, output: str, geometry: Geometry) -> Path:
-    key = "\n".join([images.digest, geometry.identity, extractor.family, output])
+def _parts_folder(
+    store: Store,
+    images: Images,
+    missing: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
+    geometry: Geometry,
+) -> Path:
+    features = [line for name, outputs in missing.items() for line in (extractors[name].family, *outputs)]
+    key = "\n".join([images.digest, geometry.identity, *features])
     return store.folder / f"parts-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

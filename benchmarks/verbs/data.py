@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.machine.needs import Needed
+    from benchmarks.machine.needs import DataNeed
     from benchmarks.suite.config import Suite
 
 HELP = "list the data of a suite: present or missing, licence, where it is looked for; --prepare its references"
@@ -39,7 +39,7 @@ def run(args: argparse.Namespace) -> int:
     suite = _suite(args.name)
     if args.prepare and suite is None:
         raise Fault("--prepare computes a suite's references: name a suite")
-    listed = needs.of_suite(suite) if suite else needs.named(args.name) if args.name else needs.of_all()
+    listed = needs.data_of_suite(suite) if suite else needs.data_named(args.name) if args.name else needs.data_of_project()
     for need in listed:
         _print(need)
     lacking = [need for need in listed if need.missing]
@@ -61,7 +61,7 @@ def _suite(name: str | None) -> Suite | None:
     return load_suite(name)
 
 
-def _print(need: Needed) -> None:
+def _print(need: DataNeed) -> None:
     from benchmarks import assets
 
     if not need.files:

@@ -34,9 +34,9 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.images.geometry import Geometry
     from benchmarks.images.reading import open_images
     from benchmarks.metrics.frechet import moments
-    from benchmarks.metrics.statistics import described, write_statistics
+    from benchmarks.metrics.statistics import statistics_header, write_statistics
     from benchmarks.scoring.requests import split
-    from benchmarks.scoring.score import Settings, check_device, open_extractor
+    from benchmarks.scoring.score import ScoreSettings, check_device, open_extractor
     from benchmarks.suite import components
     from sid.discovery import UnknownName
 
@@ -51,13 +51,13 @@ def run(args: argparse.Namespace) -> int:
     if output not in outputs:
         raise UnknownName(f"output of {name}", output, outputs)
     weights = {name: args.weights} if args.weights else {}
-    settings = Settings(device=args.device, random_weights=args.random_weights, weights=weights)
+    settings = ScoreSettings(device=args.device, random_weights=args.random_weights, weights=weights)
     extractor = open_extractor(name, settings)
     geometry = Geometry(args.crop, args.side, args.filter)
     found = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
     for said in found.warnings():
         print(f"! {said}")
-    made = described(images, extractor, output, geometry)
+    made = statistics_header(images, extractor, output, geometry)
     write_statistics(args.output, moments(found.features[args.features], args.ddof), made)
     print(f"{args.output}: {len(images):,} images, {made['family']}")
     return 0
