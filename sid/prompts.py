@@ -24,7 +24,7 @@ SHARD = 1024  # captions in one file: what a killed run loses at most
 DTYPES = ("float16", "bfloat16", "float32")
 
 
-class Encoder(Protocol):
+class PromptEncoder(Protocol):
     """What encodes prompts; `sid.teachers.latent.text.TextEncoder` is one."""
 
     digest: str  # of its weights and vocabulary
@@ -37,17 +37,6 @@ class Encoder(Protocol):
 
 def caption_key(caption: str) -> str:
     return hashlib.sha256(caption.encode()).hexdigest()[:16]
-
-
-def read_prompts(file: Path) -> list[str]:
-    """One prompt a line; a Fault for a file without any."""
-    try:
-        prompts = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"{file} can't be read as a list of prompts: {error}") from None
-    if not prompts:
-        raise Fault(f"{file} holds no prompt (expected one a line)")
-    return prompts
 
 
 class PromptCache:
@@ -124,7 +113,7 @@ class PromptConditions:
 
 
 def cache_prompts(
-    encoder: Encoder,
+    encoder: PromptEncoder,
     prompts: Sequence[str],
     root: Path,
     dtype: str = "float16",
@@ -141,7 +130,7 @@ def cache_prompts(
 
 def write_cache(
     folder: Path,
-    encoder: Encoder,
+    encoder: PromptEncoder,
     prompts: Sequence[str],
     dtype: str = "float16",
     time_ids: Sequence[int] | None = None,
@@ -186,7 +175,7 @@ def write_cache(
     return PromptCache(folder)
 
 
-def _encoded(encoder: Encoder, captions: Sequence[str], dtype: str, batch: int) -> dict[str, Tensor]:
+def _encoded(encoder: PromptEncoder, captions: Sequence[str], dtype: str, batch: int) -> dict[str, Tensor]:
     parts = [encoder.encode(captions[first : first + batch]) for first in range(0, len(captions), batch)]
     kept = {}
     for name in parts[0]:

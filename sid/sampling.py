@@ -21,7 +21,7 @@ from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.guidance import guided
-from sid.teacher import SAMPLERS
+from sid.teacher import SAMPLERS, family_of
 
 Sampler = Callable[[Draws, Condition, tuple[int, ...], Tensor], Tensor]
 
@@ -109,9 +109,7 @@ def from_teacher(
         z = draws.normal("z0", shape, like)
         if name == "heun":
             return heun(denoiser, z, condition, steps, kappa, churn, fresh)
-        from sid.teachers.latent.samplers import scheduled
-
-        return scheduled(denoiser, z, condition, steps, kappa, name)
+        return family_of(denoiser.family).sample(denoiser, z, condition, steps, kappa, name)
 
     return sample
 

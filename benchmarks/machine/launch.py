@@ -113,11 +113,11 @@ def leaving_cleanly() -> Iterator[None]:
     """OMP_NUM_THREADS is obeyed; a run that was asked to stop leaves with its signal's status, without a traceback."""
     import torch
 
-    from sid.loop.lock import Stopped
+    from sid.loop.lock import TrainingStopped
 
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
         yield
-    except Stopped as stopped:
+    except TrainingStopped as stopped:
         raise SystemExit(stopped.code) from None

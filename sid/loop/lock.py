@@ -18,7 +18,7 @@ from sid.fault import Fault
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-class Stopped(Exception):
+class TrainingStopped(Exception):
     """Training was asked to stop, saved its state and left."""
 
     def __init__(self, reason: str, code: int):
@@ -62,12 +62,12 @@ class Watch:
         self.parent = os.getppid() if os.environ.get("SIDBENCH_WATCH_PARENT") else None
         self.signal: int | None = None
 
-    def reason(self) -> Stopped | None:
+    def reason(self) -> TrainingStopped | None:
         """Why to stop, or None."""
         if self.signal is not None:
-            return Stopped(f"stopped by {signal.Signals(self.signal).name}", 128 + self.signal)
+            return TrainingStopped(f"stopped by {signal.Signals(self.signal).name}", 128 + self.signal)
         if self.parent is not None and os.getppid() != self.parent:
-            return Stopped("stopped: the process that started this one is gone", 1)
+            return TrainingStopped("stopped: the process that started this one is gone", 1)
         return None
 
     def _note(self, number: int, frame: FrameType | None) -> None:

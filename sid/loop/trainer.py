@@ -19,7 +19,7 @@ from sid.draws import Draws, sent
 from sid.fault import Fault, report
 from sid.generator import Generator
 from sid.loop import ema, update
-from sid.loop.lock import Stopped, Watch, locked, watched
+from sid.loop.lock import TrainingStopped, Watch, locked, watched
 from sid.loop.log import Log, Meter
 from sid.loop.settings import LOOP_VERSION, Data, LoopSettings
 from sid.loop.state import TrainState
@@ -78,7 +78,7 @@ class Execution:
             is a row of the curve.
         engine: Processes, precision and memory. The defaults change no number.
         quiet: Shows no progress.
-        everywhere: Ranks above 0 return the result too, instead of leaving by `Stopped` with status 0.
+        everywhere: Ranks above 0 return the result too, instead of leaving by `TrainingStopped` with status 0.
     """
 
     folder: Path
@@ -92,7 +92,7 @@ def train(training: Training, execution: Execution) -> Trained:
     """Trains to the end of the budget, or goes on from the folder's last state. To resume, call it again.
 
     Started by torchrun, every process calls this. Rank 0 writes the files and messages and returns the result; the
-    others leave by `Stopped`, unless `execution.everywhere` is set.
+    others leave by `TrainingStopped`, unless `execution.everywhere` is set.
     """
     engine = Engine.here(execution.engine)
     engine.share(training.settings.batch)  # refused before anything is made
@@ -108,7 +108,7 @@ def train(training: Training, execution: Execution) -> Trained:
         run.train(watch, execution.observers, execution.quiet)
         trained = run.result()
         if not (engine.first or execution.everywhere):
-            raise Stopped("done: the first process goes on with the result", 0)
+            raise TrainingStopped("done: the first process goes on with the result", 0)
         return trained
 
 
@@ -210,13 +210,13 @@ class _Run:
                 saved = time.monotonic()
                 pause = max(settings.save_seconds, BETWEEN * (saved - now)) if settings.save_seconds else 0.0
             if stop:
-                self._leave(reason or Stopped("another process stopped", 1))
+                self._leave(reason or TrainingStopped("another process stopped", 1))
         agreement.close()
         self.state.save()
         self.state.finish()
         meter.close()
 
-    def _leave(self, reason: Stopped) -> None:
+    def _leave(self, reason: TrainingStopped) -> None:
         self.state.finish()
         if self.engine.first:
             report(f"{reason}; the state is saved, the same command goes on from it")

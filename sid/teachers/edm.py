@@ -46,7 +46,7 @@ MODELS = ("SongUNet", "DhariwalUNet")
 MODEL_OF_WRAPPER = {"EDMPrecond": "DhariwalUNet", "iDDPMPrecond": "DhariwalUNet"}  # else SongUNet: as published
 
 
-class Edm(Teacher):
+class EdmTeacher(Teacher):
     name = "edm"
     version = 1
     paper = (
@@ -60,10 +60,10 @@ class Edm(Teacher):
 
     def build(self, settings: dict[str, Any]) -> Denoiser:
         from sid.denoiser import Denoiser
-        from sid.noise import Edm as EdmProcess
+        from sid.noise import Edm
 
         wrap, network_settings = split(settings)
-        process = EdmProcess(sigma_data=wrap["sigma_data"])
+        process = Edm(sigma_data=wrap["sigma_data"])
         network = _wrapped(_model(wrap, network_settings), wrap)
         prediction = "edm" if wrap["wrapper"] == "EDMPrecond" else "x0"
         return Denoiser(network, process, prediction, self.name, dict(settings))

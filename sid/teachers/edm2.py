@@ -32,7 +32,7 @@ class Edm2(Teacher):
 
     def build(self, settings: dict[str, Any]) -> Denoiser:
         from sid.denoiser import Denoiser
-        from sid.noise import Edm as EdmProcess
+        from sid.noise import Edm
         from sid.teachers.edm_networks.edm2 import Edm2Network, Edm2Settings
 
         known = {field.name for field in fields(Edm2Settings)}
@@ -48,7 +48,7 @@ class Edm2(Teacher):
         }
         network_settings = Edm2Settings(**{key: value for key, value in given.items() if key in known})
         network = Edm2Network(network_settings, wrap["logvar_channels"], bool(wrap["use_fp16"]))
-        return Denoiser(network, EdmProcess(sigma_data=wrap["sigma_data"]), "edm", self.name, dict(settings))
+        return Denoiser(network, Edm(sigma_data=wrap["sigma_data"]), "edm", self.name, dict(settings))
 
     def load(self, folder: Path) -> Denoiser:
         import torch

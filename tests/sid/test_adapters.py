@@ -90,10 +90,11 @@ def test_it_does_not_begin_from_another_generator(tmp_path: Path) -> None:
 
 
 def test_a_network_without_a_layer_that_takes_them_is_told(tmp_path: Path) -> None:
-    from sid.teachers.edm import Edm
+    from sid.teachers.edm import EdmTeacher
 
-    told = {"img_resolution": 8, "img_channels": 1, "model_channels": 8, "channel_mult": [1], "num_blocks": 1}
-    teacher = Edm().build({**told, "model_type": "SongUNet", "attn_resolutions": []}).eval().requires_grad_(False)
+    network = {"img_resolution": 8, "img_channels": 1, "model_channels": 8, "channel_mult": [1], "num_blocks": 1}
+    teacher = EdmTeacher().build({**network, "model_type": "SongUNet", "attn_resolutions": []})
+    teacher.eval().requires_grad_(False)
     options = Sid().options("toy", "digits")
     with pytest.raises(Fault, match="no layer of a network of the family edm takes them"):
         data = Data(Unconditional(), (1, 8, 8))

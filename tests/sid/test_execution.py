@@ -211,7 +211,7 @@ def test_blocks_of_every_family_are_found() -> None:
     def names(root: nn.Module) -> set[str]:
         return {type(block).__name__ for block in sharding.blocks(root)}
 
-    assert names(toy.teacher()) == {"Block"}
+    assert names(toy.teacher()) == {"MlpBlock"}
     assert names(unet()) == {"UNetBlock"}
     adapted = toy.teacher()
     before = len(sharding.blocks(adapted))

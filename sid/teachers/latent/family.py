@@ -12,9 +12,11 @@ from sid.teacher import Teacher
 from sid.teachers.latent import folder as folders
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from sid.condition import Condition
     from sid.denoiser import Denoiser
+    from sid.generator import Generator
     from sid.teachers.latent.decoder import Decoder
     from sid.teachers.latent.text import TextEncoder
 
@@ -32,6 +34,7 @@ class LatentTeacher(Teacher):
 
     text = True
     features = True
+    library = "diffusers"
     pipelines: ClassVar[tuple[str, ...]]  # class names of model_index.json, the first is the one exported
     part: ClassVar[str]  # "unet" | "transformer"
     network_class: ClassVar[str]
@@ -101,6 +104,32 @@ class LatentTeacher(Teacher):
 
         found = self.check(folder)
         return Decoder.open(folders.check_component(found, "vae", "an AutoencoderKL"))
+
+    def sample(
+        self, denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, kappa: float, sampler: str
+    ) -> Tensor:
+        from sid.teachers.latent.samplers import scheduled
+
+        return scheduled(denoiser, z, condition, steps, kappa, sampler)
+
+    def write_student(
+        self,
+        generator: Generator,
+        folder: Path,
+        title: str,
+        facts: dict[str, Any],
+        source: Path | str | None,
+        half: bool,
+    ) -> str:
+        from sid.teachers.latent.pipeline import snippet, write_pipeline
+
+        place = source if source is not None else (generator.denoiser.settings or {}).get("source")
+        if place is None:
+            raise Fault(
+                "the teacher's pipeline folder is needed: its autoencoder and text encoders go with the student "
+                "(a teacher that was trained on the spot, as the miniature's, has none)"
+            )
+        return snippet(write_pipeline(generator, self, Path(place), folder, half), title)
 
     def time_ids(self, height: int, width: int) -> list[int] | None:
         """What the network is told of the picture's size in pixels; None where it is told nothing."""

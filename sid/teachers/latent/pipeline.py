@@ -6,22 +6,24 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.lora import merged_state
 from sid.teachers.latent import folder as folders
-from sid.teachers.latent.family import LatentTeacher
 from sid.teachers.latent.networks import SigmaInput
 from sid.teachers.latent.schedule import completed
+
+if TYPE_CHECKING:
+    from sid.teachers.latent.family import LatentTeacher
 
 # What a published scheduler may say of the levels between its steps; with it none takes `timesteps`.
 OTHER_STEPS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "final_sigmas_type")
 
 
 @dataclass(frozen=True)
-class Call:
+class PipelineCall:
     """How plain diffusers is asked for the student's image."""
 
     scheduler: str
@@ -31,7 +33,7 @@ class Call:
     shape: tuple[int, ...] = field(default=())
 
 
-def call_of(generator: Generator, family: LatentTeacher) -> Call:
+def call_of(generator: Generator, family: LatentTeacher) -> PipelineCall:
     """The scheduler, its config and the arguments that equal the chain."""
     chain, process = generator.chain, generator.denoiser.process
     network = network_of(generator)
@@ -52,19 +54,19 @@ def call_of(generator: Generator, family: LatentTeacher) -> Call:
     if chain.renoise == "fresh" and (chain.steps > 1 or chain.unit_input):
         # LCM's scheduler starts from unit noise and renoises x0 afresh, as these chains do.
         config |= {"clip_sample": False, "thresholding": False}
-        return Call("LCMScheduler", config, arguments, entered, shape)
+        return PipelineCall("LCMScheduler", config, arguments, entered, shape)
     # Euler's first sigma times z, scaled to the model's input, is sigma_t z: the chain's entrance. Leading spacing, the
     # published default, multiplies by sqrt(sigma^2 + 1) instead, which is another input.
     scale = None if not chain.unit_input else 1 / float(sigma[0])
-    return Call("EulerDiscreteScheduler", config, arguments, scale, shape)
+    return PipelineCall("EulerDiscreteScheduler", config, arguments, scale, shape)
 
 
-def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...]) -> Call:
+def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...]) -> PipelineCall:
     chain = generator.chain
     arguments["sigmas"] = [float(time) for time in generator.times]
     config = {"shift": 1.0, "stochastic_sampling": chain.renoise == "fresh" and chain.steps > 1}
     scale = 1.0 if chain.unit_input else float(generator.times[0])
-    return Call("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape)
+    return PipelineCall("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape)
 
 
 def _times(generator: Generator) -> Any:
@@ -84,7 +86,7 @@ def network_of(generator: Generator) -> Any:
     return getattr(adapter, "unet", None) or adapter.transformer
 
 
-def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, folder: Path, half: bool) -> Call:
+def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, folder: Path, half: bool) -> PipelineCall:
     """The teacher's pipeline with the student's network and scheduler, into an empty folder."""
     import diffusers
     import torch
@@ -115,7 +117,7 @@ def _plain(network: Any) -> Any:
     return blank
 
 
-def snippet(call: Call, place: str) -> str:
+def snippet(call: PipelineCall, place: str) -> str:
     """Lines that anybody with diffusers can run."""
     arguments = [f"    {name}={value!r}," for name, value in call.arguments.items()]
     if call.noise_scale is None:
