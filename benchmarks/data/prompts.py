@@ -127,7 +127,7 @@ def digest(prompts: list[str]) -> str:
 
 
 def read_lines(path: Path) -> list[str]:
-    """The prompts of a text file (one a line), of a JSON or pickled list (no code is executed), or of a folder of styles."""
+    """The prompts of a text file (one a line), a JSON or pickled list (no code in it runs), or a folder of styles."""
     if path.is_dir():
         lacking = [style for style in STYLES if not (path / f"{style}.json").is_file()]
         if lacking:

@@ -86,7 +86,7 @@ def test_the_influence_of_an_image_is_the_derivative_by_its_weight(rank):
     def distance(weights):
         mean = weights @ images
         centred = images - mean
-        moments = frechet.Moments(mean, (centred * weights[:, None]).T @ centred, frechet.UNKNOWN)
+        moments = frechet.Moments(mean, (centred * weights[:, None]).T @ centred, frechet.UNKNOWN_COUNT)
         return frechet.distance(moments, reference).value
 
     found = frechet.influence(images, frechet.moments(images, ddof=0), reference)
