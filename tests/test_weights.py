@@ -9,7 +9,7 @@ import yaml
 from benchmarks import assets
 from benchmarks.assets import Weight
 from benchmarks.cli import main
-from benchmarks.machine.needs import read_by, weights_of
+from benchmarks.machine.needs import weights_of, weights_of_column
 from benchmarks.scoring.protocol import read
 from sid.fault import Fault
 
@@ -167,7 +167,7 @@ def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_
     told = capsys.readouterr().out
     assert "sac+logos+ava1-l14-linearMSE: missing" in told and "ava+logos-l14" not in told
     (column,) = [one for one in read("sdxl-10k").metrics.values() if one.metric == "aesthetic"]
-    assert [weight.name for weight in read_by(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
+    assert [weight.name for weight in weights_of_column(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
     assert main(["weights", "smoke"]) == 0
     assert "doctor" not in capsys.readouterr().out
 

@@ -7,6 +7,7 @@ srun ... torchrun --nnodes=2 ...                     several nodes, inside a SLU
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import os
@@ -30,6 +31,22 @@ DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2): kept over an exec
 SAVING = 600  # seconds that a signal leaves for the iteration's end and the state
 PATIENT_SINCE = (2, 13)  # the oldest torch of which torchrun is known to take --shutdown-timeout; 2.11's doesn't
 PORTS = range(20_000, 30_000)  # where the nodes of a SLURM job meet: by its number, so that two jobs don't
+
+
+@contextlib.contextmanager
+def started(job: Job, verb: str, target: str, args: argparse.Namespace) -> Iterator[str]:
+    """The body runs in each process that does the job, and is given the command line that makes the job's files again.
+
+    Args:
+        job: what is made; its inputs must exist.
+        verb: `run` or `prepare`.
+        target: the job's name on the command line.
+        args: `results`, `suite`, `quiet` and `gpus`.
+    """
+    require(job)
+    enter(job, args.gpus, ["--results", args.results, verb, args.suite, target, *["--quiet"] * args.quiet])
+    with leaving_cleanly():
+        yield f"sidbench {verb} {args.suite} {target}"
 
 
 def enter(job: Job, given: int | None, words: Sequence[str]) -> None:

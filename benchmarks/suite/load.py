@@ -1,4 +1,4 @@
-"""Reading a suite or a protocol by its name or file; every fault of it is reported at once."""
+"""Reading a suite by its name or file; every fault of it is reported at once."""
 
 from __future__ import annotations
 

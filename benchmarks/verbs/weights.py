@@ -66,10 +66,10 @@ def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
 
 def _models(names: list[str]) -> Iterator[str]:
     """Points from a suite's metrics to its published teachers and generators, which other verbs list."""
-    from benchmarks.machine.doctor import published
-    from benchmarks.machine.needs import is_suite
+    from benchmarks.machine.needs import is_suite, models_of
+    from benchmarks.suite.load import load_suite
 
     for name in names:
-        if is_suite(name) and (models := published(name)):
+        if is_suite(name) and (models := models_of(load_suite(name))):
             count = f"{len(models)} published teachers and generators"
             yield f"{name} also reads {count}: `sidbench plan {name}` names the missing ones, `doctor` counts them"
