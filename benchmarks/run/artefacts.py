@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from benchmarks.data.open import open_dataset
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.suite import components
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Data
+from sid.loop.settings import Data
 from sid.method import TeacherFacts
 from sid.prompts import PromptCache, PromptConditions
 from sid.teachers.edm import fill
@@ -157,7 +157,7 @@ def decoder_of(origin: Origin) -> Decoder | None:
     if origin.source is None or origin.resolution is None:
         return None
     family: Any = components.teachers()[origin.family]
-    return family.decoder(origin.place).to(here())
+    return family.decoder(origin.place).to(default_device())
 
 
 def real_images(origin: Origin, prompts: Path | None = None) -> Callable[[Draws], tuple[torch.Tensor, Condition]]:

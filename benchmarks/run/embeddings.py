@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.open import open_dataset
 from benchmarks.data.prompts import prompt_list
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.suite import components
 from sid import prompts
 from sid.fault import Fault
@@ -26,7 +26,7 @@ def encoder_of(family: str, source: str | None, world: str | None) -> Any:
     if source is None:
         return WordEncoder(open_dataset(world or "").vocabulary)
     teacher: Any = components.teachers()[family]
-    return teacher.text_encoder(source).to(here())
+    return teacher.text_encoder(source).to(default_device())
 
 
 def cache(folder: Path, params: Mapping[str, Any], asked: PromptSource) -> PromptCache:
@@ -50,7 +50,7 @@ def embedded(origin: Origin, file: Path | None, out: Path) -> Path | None:
     encoder = encoder_of(origin.family, origin.source, origin.data)
     family: Any = components.teachers()[origin.family]
     told = family.time_ids(origin.resolution, origin.resolution) if origin.source and origin.resolution else None
-    return prompts.cache_prompts(encoder, prompt_lists.lines_of(file), out / "prompts", "float32", told).folder
+    return prompts.cache_prompts(encoder, prompt_lists.read_lines(file), out / "prompts", "float32", told).folder
 
 
 class Captions:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.data import prompts
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
 from benchmarks.suite import components
 from benchmarks.suite.released import Released, locate_file
@@ -252,10 +252,12 @@ def data_and_decoder(
         return (ClassLabels(torch.arange(classes)) if classes else Unconditional()), shape, None, None
     if protocol.prompts is None:
         raise Fault(f"{described.name} reads text, and the protocol {protocol.name} has no prompts")
-    decoder = family.decoder(opened.source).to(here())
+    decoder = family.decoder(opened.source).to(default_device())
     listed = prompts.prompt_list(protocol.prompts)
     told = family.time_ids(described.resolution, described.resolution)
-    cache = cache_prompts(family.text_encoder(opened.source).to(here()), listed, state / "prompts", "bfloat16", told)
+    cache = cache_prompts(
+        family.text_encoder(opened.source).to(default_device()), listed, state / "prompts", "bfloat16", told
+    )
     conditions = PromptConditions(cache, "index")
     shape = decoder.sample_shape(described.resolution)
     return conditions, shape, decoder, embeddings.Captions(listed, conditions)

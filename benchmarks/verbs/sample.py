@@ -1,4 +1,4 @@
-"""Images from a generator or a teacher, one seed a sample index."""
+"""Images from a generator or a teacher; the noise of an image depends on the seed and its index alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     conditions = data.conditions if prompts is None else PromptConditions(PromptCache(prompts), "index")
     indices = range(args.first, args.first + args.count)
     decode = artefacts.decoder_of(origin)
-    made = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
-    writing.write(args.out, made, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
-    print(f"{args.out}: {len(made)} images")
+    images = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
+    writing.write(args.out, images, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
+    print(f"{args.out}: {len(images)} images")
     return 0
