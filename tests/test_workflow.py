@@ -18,37 +18,44 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 
-# Python imports this module at its start: a `sidbench` line of a rule becomes a stand-in.
+# Python imports this module at its start: a `sidbench` line of a rule becomes a stand-in. An exception would be
+# swallowed there and the real job run, so any failure ends the process.
 STAND_IN = """
-import os, sys
+import os, sys, traceback
+
+def stand_in(verb, results, job_id):
+    import time
+    from pathlib import Path
+    from benchmarks.suite.plan import load_plan
+    plan = load_plan(os.environ["SUITE_FILE"], results)
+    if verb in ("table", "report"):
+        job = plan.of(verb)[0]
+    elif verb == "run":
+        job = plan.find("run", *job_id)
+    else:
+        job = plan.find(*job_id[0].split("/"))
+    wrong = [path for path in job.inputs if not Path(path).exists()]
+    if os.environ["OMP_NUM_THREADS"] != "1" or "hugetlb" not in os.environ.get("GLIBC_TUNABLES", ""):
+        wrong.append("environment")
+    assert not wrong, wrong
+    if os.environ.get("SLOW") == job.id:
+        Path("started").touch()
+        time.sleep(60)
+    for path in job.outputs:
+        Path(path).write_text(job.digest)
+
 words = sys.orig_argv[1:]
 if os.environ.get("BUMP"):
     import importlib
     module, name = os.environ["BUMP"].split(":")
     getattr(importlib.import_module(module), name).version += 1
 if words[:3] == ["-m", "benchmarks", "--results"] and words[4] in ("run", "prepare", "table", "report"):
-    import time
-    from pathlib import Path
-    from benchmarks.plan import load_plan
-    verb, results = words[4], words[3]
-    plan = load_plan(os.environ["SUITE_FILE"], results)
-    if verb in ("table", "report"):
-        job = plan.of(verb)[0]
-    elif verb == "run":
-        job = plan.find("run", words[6])
-    else:
-        job = plan.find(*words[6].split("/"))
-    wrong = [path for path in job.inputs if not Path(path).exists()]
-    if os.environ["OMP_NUM_THREADS"] != "1" or "hugetlb" not in os.environ.get("GLIBC_TUNABLES", ""):
-        wrong.append("environment")
-    if wrong:  # an exception would be swallowed here, and the real job run
-        print("stand-in:", wrong, file=sys.stderr, flush=True)
+    try:
+        stand_in(words[4], words[3], words[6:7])
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
         os._exit(1)
-    if os.environ.get("SLOW") == job.id:
-        Path("started").touch()
-        time.sleep(60)
-    for path in job.outputs:
-        Path(path).write_text(job.digest)
     os._exit(0)
 """
 
