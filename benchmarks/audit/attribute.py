@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from benchmarks.audit.recipe import ALTERNATIVES, Bench, Recipe
+from benchmarks.audit.peer_recipe import ALTERNATIVES, Bench, PeerRecipe
 
 TOLERANCE = 1e-4  # of the value: float32 networks and square roots of singular products agree so far
 NEGLIGIBLE = 1e-7  # of the value: contributions below are not told
 
 
 @dataclass
-class Row:
+class AuditRow:
     """One implementation's value and what explains it."""
 
     implementation: str
@@ -25,7 +25,7 @@ class Row:
     label: str = ""  # "synthetic features", "random weights, seed 0": said on every line
 
 
-def attribute(name: str, value: float, recipe: Recipe, bench: Bench, baseline: Recipe, label: str) -> Row:
+def attribute(name: str, value: float, recipe: PeerRecipe, bench: Bench, baseline: PeerRecipe, label: str) -> AuditRow:
     """The deviation of a peer whose recipe is known, taken apart."""
     start = bench.value(baseline)
     causes = {}
@@ -38,7 +38,7 @@ def attribute(name: str, value: float, recipe: Recipe, bench: Bench, baseline: R
         known = known.changed(factor, getattr(recipe, factor))
     predicted = bench.value(known)
     residue = value - predicted
-    row = Row(name, value, value - start, causes, predicted - start - sum(causes.values()), residue, label=label)
+    row = AuditRow(name, value, value - start, causes, predicted - start - sum(causes.values()), residue, label=label)
     if abs(residue) > TOLERANCE * scale(value, start):
         row.verdict, row.note = "unexplained", closest(residue, known, bench)
     elif abs(value - start) > TOLERANCE * scale(value, start):
@@ -47,7 +47,7 @@ def attribute(name: str, value: float, recipe: Recipe, bench: Bench, baseline: R
     return row
 
 
-def closest(residue: float, recipe: Recipe, bench: Bench) -> str:
+def closest(residue: float, recipe: PeerRecipe, bench: Bench) -> str:
     """The one further change that comes nearest to an unexplained residue: a hint, not a proof."""
     start = bench.value(recipe)
     changes = {cause: bench.outcome(changed) for cause, changed in _changes(bench, recipe)}
@@ -58,20 +58,20 @@ def closest(residue: float, recipe: Recipe, bench: Bench) -> str:
     return f"no single further change explains the residue {residue:+.4g}"
 
 
-def sensitivity(bench: Bench, baseline: Recipe, label: str) -> list[Row]:
+def sensitivity(bench: Bench, baseline: PeerRecipe, label: str) -> list[AuditRow]:
     """Every factor's every other value, alone; a few images do not allow all of them."""
     start = bench.value(baseline)
     rows = []
     for cause, changed in _changes(bench, baseline):
         found = bench.outcome(changed)
         if isinstance(found, str):
-            rows.append(Row(cause, None, verdict="unavailable", note=found, label=label))
+            rows.append(AuditRow(cause, None, verdict="unavailable", note=found, label=label))
         else:
-            rows.append(Row(cause, found, found - start, verdict="", label=label))
+            rows.append(AuditRow(cause, found, found - start, verdict="", label=label))
     return rows
 
 
-def _changes(bench: Bench, recipe: Recipe) -> list[tuple[str, Recipe]]:
+def _changes(bench: Bench, recipe: PeerRecipe) -> list[tuple[str, PeerRecipe]]:
     """The recipe with one factor changed, for every other value of every factor."""
     return [
         (f"{factor}: {value}", recipe.changed(factor, value))

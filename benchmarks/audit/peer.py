@@ -14,13 +14,13 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.audit.recipe import Recipe
+from benchmarks.audit.peer_recipe import PeerRecipe
 from sid.discovery import Component, discover
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-OURS = Recipe()
+OURS = PeerRecipe()
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,11 @@ class Given:
 
 
 @dataclass(frozen=True)
-class Call:
+class PeerCall:
     """One way into a peer, with the recipe that its documentation or code promises."""
 
     run: Callable[..., Any]
-    recipe: Recipe = OURS
+    recipe: PeerRecipe = OURS
     compatible: Mapping[str, Any] | None = None  # options of our metric that follow the peer's own rule
     twin: Callable[..., Any] | None = None  # or this project's arithmetic on the peer's own random draws
     note: str = ""  # what of it is not the peer's own, on its row
@@ -51,27 +51,27 @@ class Peer(Component):
     def version_of(self) -> str:
         return version(self.package)
 
-    def distances(self) -> dict[str, Call]:
+    def distances(self) -> dict[str, PeerCall]:
         """(features, reference) -> Frechet distance."""
         return {}
 
-    def kernels(self, subset: int) -> dict[str, Call]:
+    def kernels(self, subset: int) -> dict[str, PeerCall]:
         """(features, reference) -> KID with subsets of that size."""
         return {}
 
-    def scores(self) -> dict[str, Call]:
+    def scores(self) -> dict[str, PeerCall]:
         """logits -> Inception Score."""
         return {}
 
-    def neighbours(self) -> dict[str, Call]:
+    def neighbours(self) -> dict[str, PeerCall]:
         """(features, reference) -> (precision, recall) with k = 3."""
         return {}
 
-    def resizes(self) -> dict[str, Call]:
+    def resizes(self) -> dict[str, PeerCall]:
         """uint8 [N, 3, H, W] -> grey levels [N, 3, 299, 299]."""
         return {}
 
-    def networks(self, given: Given) -> dict[str, Call]:
+    def networks(self, given: Given) -> dict[str, PeerCall]:
         """folder of images -> features [N, tap]."""
         return {}
 

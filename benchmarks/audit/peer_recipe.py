@@ -19,7 +19,7 @@ EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Recipe:
+class PeerRecipe:
     """One way to a Frechet distance; the defaults are this project's `fid`."""
 
     resize: str = "tensorflow"  # a function of benchmarks.features.networks.resize, or "clean without antialias"
@@ -32,11 +32,11 @@ class Recipe:
     samples: str = "all"  # "half"
     reference: str = "same resize"  # or the resize that the reference statistics were made with
 
-    def differences(self, other: Recipe) -> list[str]:
+    def differences(self, other: PeerRecipe) -> list[str]:
         """The factors in which the other one differs."""
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
 
-    def changed(self, factor: str, value: Any) -> Recipe:
+    def changed(self, factor: str, value: Any) -> PeerRecipe:
         return replace(self, **{factor: value})
 
 
@@ -59,14 +59,14 @@ class Bench:
     def __init__(self, network: Any, images: list[np.ndarray], reference: list[np.ndarray], tap: str = "pool3"):
         self.network, self.sets, self.tap = network, (images, reference), tap
         self._features: dict[tuple, np.ndarray] = {}
-        self._values: dict[Recipe, float] = {}
+        self._values: dict[PeerRecipe, float] = {}
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
         """What can be changed here: without images nothing that concerns pixels."""
         return tuple(ALTERNATIVES)
 
-    def value(self, recipe: Recipe) -> float:
+    def value(self, recipe: PeerRecipe) -> float:
         """The Frechet distance by that recipe."""
         if recipe not in self._values:
             first = self.features(0, recipe)
@@ -79,14 +79,14 @@ class Bench:
             self._values[recipe] = distance(first, second, recipe)
         return self._values[recipe]
 
-    def outcome(self, recipe: Recipe) -> float | str:
+    def outcome(self, recipe: PeerRecipe) -> float | str:
         """The same, or why these images have none by that recipe."""
         try:
             return self.value(recipe)
         except Fault as fault:
             return " ".join(fault.sentences)
 
-    def features(self, index: int, recipe: Recipe) -> np.ndarray:
+    def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
         """Of set 0 (images) or 1 (reference)."""
         key = (index, recipe.resize, recipe.normalisation, recipe.rounding)
         if key not in self._features:
@@ -105,11 +105,11 @@ class FeatureBench(Bench):
     def factors(self) -> tuple[str, ...]:
         return ("ddof", "precision", "root", "eps", "samples")
 
-    def features(self, index: int, recipe: Recipe) -> np.ndarray:
+    def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
         return self.given[index]
 
 
-def pixels_to_features(network: Any, images: list[np.ndarray], recipe: Recipe, tap: str) -> np.ndarray:
+def pixels_to_features(network: Any, images: list[np.ndarray], recipe: PeerRecipe, tap: str) -> np.ndarray:
     """uint8 images [3, H, W] through resize, rounding, normalisation and the network."""
     import torch
 
@@ -124,7 +124,7 @@ def pixels_to_features(network: Any, images: list[np.ndarray], recipe: Recipe, t
     return np.concatenate(parts)
 
 
-def resized(images: Tensor, recipe: Recipe) -> Tensor:
+def resized(images: Tensor, recipe: PeerRecipe) -> Tensor:
     """299 x 299 in grey levels."""
     from torch.nn import functional as F
 
@@ -139,7 +139,7 @@ def resized(images: Tensor, recipe: Recipe) -> Tensor:
     return pixels.round().clamp(0, 255) if recipe.rounding == "after resize" else pixels
 
 
-def distance(images: np.ndarray, reference: np.ndarray, recipe: Recipe) -> float:
+def distance(images: np.ndarray, reference: np.ndarray, recipe: PeerRecipe) -> float:
     """The arithmetic part of a recipe."""
     if recipe.root == "symmetric" and not recipe.eps and recipe.precision == "float64":
         sides = [frechet.moments(part, recipe.ddof) for part in (images, reference)]
@@ -170,5 +170,5 @@ def _covariance_term(first: np.ndarray, second: np.ndarray, root: str) -> float:
     if root == "eigvals":
         return traces - 2 * float(np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum())
     zero = np.zeros(len(first))
-    sides = [frechet.Moments(zero, part.astype(np.float64), frechet.UNKNOWN) for part in (first, second)]
+    sides = [frechet.Moments(zero, part.astype(np.float64), frechet.UNKNOWN_COUNT) for part in (first, second)]
     return frechet.distance(*sides).value

@@ -6,14 +6,14 @@ import csv
 import io
 from pathlib import Path
 
-from benchmarks.audit.attribute import Row
-from benchmarks.audit.run import Table
+from benchmarks.audit.attribute import AuditRow
+from benchmarks.audit.run import AuditTable
 from sid import atomic
 
 COLUMNS = ("implementation", "value", "deviation", "causes", "joint effect", "residue", "verdict", "note", "on")
 
 
-def cells(row: Row) -> tuple[str, ...]:
+def cells(row: AuditRow) -> tuple[str, ...]:
     """A row as it is printed."""
     causes = ", ".join(f"{cause} {part:+.3g}" for cause, part in row.causes.items())
     together = f"{row.together:+.2g}" if row.together and len(row.causes) > 1 else ""
@@ -24,7 +24,7 @@ def cells(row: Row) -> tuple[str, ...]:
     return (row.implementation, number[0], number[1], causes, together, number[2], row.verdict, row.note, row.label)
 
 
-def text(tables: list[Table]) -> str:
+def text(tables: list[AuditTable]) -> str:
     """For a terminal: what is said of a row stands under it."""
     lines = []
     for table in tables:
@@ -40,7 +40,7 @@ def text(tables: list[Table]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def markdown(tables: list[Table]) -> str:
+def markdown(tables: list[AuditTable]) -> str:
     parts = ["# Audit of metric implementations", ""]
     for table in tables:
         parts += [f"## {table.title}", "", f"Unit: {table.unit}", ""]
@@ -50,7 +50,7 @@ def markdown(tables: list[Table]) -> str:
     return "\n".join(parts)
 
 
-def comma_separated(tables: list[Table]) -> str:
+def comma_separated(tables: list[AuditTable]) -> str:
     """One table: the title is a column."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
@@ -59,14 +59,14 @@ def comma_separated(tables: list[Table]) -> str:
     return buffer.getvalue()
 
 
-def html(tables: list[Table]) -> str:
+def html(tables: list[AuditTable]) -> str:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(loader=PackageLoader("benchmarks.audit", "."), autoescape=select_autoescape(("j2",)))
     return environment.get_template("page.html.j2").render(tables=tables, columns=COLUMNS, cells=cells)
 
 
-def write(tables: list[Table], folder: Path) -> list[Path]:
+def write(tables: list[AuditTable], folder: Path) -> list[Path]:
     """audit.md, audit.csv, audit.html."""
     made = {"md": markdown(tables), "csv": comma_separated(tables), "html": html(tables)}
     for extension, content in made.items():

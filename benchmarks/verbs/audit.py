@@ -96,20 +96,20 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
 
 def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
     """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
-    from benchmarks.images.reading import Part, open_images, refuse_damaged
+    from benchmarks.images.reading import Subset, open_images, refuse_undecodable
 
     if samples is not None and samples < 4:
         raise Fault(f"--samples must be at least 4 (got {samples})")
     sets = [open_images(path) for path in (images, reference) if path is not None]
     if samples is not None:
         sets = [one.first(samples) for one in sets]
-    refuse_damaged(*sets)  # now, and all of them: the audit takes minutes
+    refuse_undecodable(*sets)  # now, and all of them: the audit takes minutes
     first = sets[0]
     if reference is None:
         if len(first) < 4:
             raise Fault(f"{images} holds {len(first)} images: two halves need at least 4")
         half = len(first) // 2
-        halves = Part(first, range(half)), Part(first, range(half, len(first)))
+        halves = Subset(first, range(half)), Subset(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
     second = sets[1]
     one = images if images.is_dir() and samples is None else _copied(first, folder / "images")
