@@ -30,7 +30,7 @@ def test_the_shipped_rows_are_sound() -> None:
     assert published()["cifar10-uncond", "sid-1.2", "fid"].value == 1.923
     assert published()["sd15-coco", "sid-lsg-sd15-1.5", "fid"] is published()["sd15-coco", "sid-lsg-1.5-long", "fid"]
     assert {row.entry for row in lines("sdxl-10k")} >= {"sdxl-turbo-4step", "sida2-zero-cfg-4"}
-    # what a reader can't look up again is no source
+    # a source must be something that a reader can look up
     assert not [row for row in rows if "find_string" in row.words or "read_file" in row.words]
 
 
@@ -87,7 +87,7 @@ def test_rows_begin_from_what_is_common(tmp_path: Path) -> None:
         (["entry: b, metric: fid"], "rows.0.task: is missing"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, rows: list[str], told: str) -> None:
+def test_what_is_wrong_is_reported(tmp_path: Path, rows: list[str], told: str) -> None:
     written(tmp_path, *rows)
     with pytest.raises(Fault) as fault:
         every(tmp_path)

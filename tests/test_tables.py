@@ -202,7 +202,57 @@ def test_markdown_cells_stay_cells(home: Path) -> None:
     text = typeset.as_markdown("T", rows_of(home))
     assert "<script>" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.READER) + 1}
+    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.SHOWN) + 1}
+
+
+RULE = "minimum of 3 trials"
+
+
+def noted(home: Path) -> list[table_rows.Row]:
+    """A tree in which some runs note something, and one has the value of another paper's rule."""
+    note = "noise is drawn by <b>sample index</b>"
+    for file in (home / "runs" / "digits-cond").glob("*/*/record.json"):
+        notes = [note] if file.parts[-3] != "sim" else [note, "pictures of 8 pixels | as published"]
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"notes": notes[: 1 + (file.parts[-2] == "2")]}))
+    for file in (home / "runs" / "digits-cond" / "sid-1.2").glob("*/scores.json"):
+        scores = json.loads(file.read_text())
+        scores["metrics"]["fd"]["details"] = {
+            "trials": [2.5, 2.4, 2.3],
+            "rule": "mean",
+            "edm_minimum": 2.2,
+            "part": 1.0,
+        }
+        file.write_text(json.dumps(scores))
+    layout = tree.layout()
+    tasks = tuple(dataclasses.replace(task, alternatives={"edm_minimum": RULE}) for task in layout.tasks)
+    return table_rows.build(dataclasses.replace(layout, tasks=tasks), runs.merge([home]), {}, tree.reference())
+
+
+def test_notes_and_other_papers_rules_stand_under_their_table_and_not_in_the_csv(home: Path, tmp_path: Path) -> None:
+    before = rows_of(tree.write(tmp_path / "plain"))
+    assert not any(row.notes for row in before) and "Notes" not in typeset.as_markdown("t", before)
+    rows = noted(home)
+    assert typeset.as_csv(rows) == typeset.as_csv(before)
+    group = [row for row in rows if (row.task.name, row.column.name) == ("digits-cond", "fd")]
+    assert table_rows.table_notes(group) == [
+        "noise is drawn by <b>sample index</b>",  # of all rows, so without their labels
+        f"SiD, alpha 1.2: 2.20 by edm_minimum ({RULE})",
+        "SIM: pictures of 8 pixels | as published (seed 2)",
+    ]
+    text = typeset.as_markdown("t", rows)
+    assert "- noise is drawn by &lt;b&gt;sample index&lt;/b&gt;\n" in text
+    assert f"- SiD, alpha 1.2: 2.20 by edm\\_minimum ({RULE})\n" in text
+    assert text.count("\nNotes:\n") == 2, "one for each table of the task whose runs note something"
+    assert "Notes" not in typeset.as_latex("t", rows)
+
+
+def test_a_suite_reports_the_rules_that_its_protocol_names() -> None:
+    from benchmarks.suite.load import load_suite
+    from benchmarks.suite.plan import Plan
+    from benchmarks.tables.layout import layout_of
+
+    tasks = {task.name: task.alternatives for task in layout_of(Plan(load_suite("cifar10"))).tasks}
+    assert tasks["cifar10-uncond"] == {"edm-minimum-of-three": RULE, "one-trial": "the first trial"}
 
 
 def test_a_published_number_goes_before_the_reference(home: Path) -> None:

@@ -25,7 +25,7 @@ AXE = "axe-core@4.14.1"
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = full.write(tmp_path_factory.mktemp("results"))
-    return page.write(full.layout(), full.rows(home), home / "report", full.beside(home))
+    return page.write(full.layout(), full.rows(home), home / "report", full.extras(home))
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_rows_are_found_by_their_words(tab: chromium.Page, written: Path) -> Non
     tab.ask("Input.insertText", text="sid-lsg 4.5")
     shown = '[...document.querySelectorAll("table.verdicts tbody > tr")].filter((row) => row.checkVisibility()).length'
     assert tab.run(shown) == 2  # one a metric
-    assert tab.run('document.querySelector("#found").textContent').startswith("2 of ")
+    assert tab.run('document.querySelector("#matches").textContent').startswith("2 of ")
     assert (
         tab.run('[...document.querySelectorAll("table.verdicts")].filter((one) => one.checkVisibility()).length') == 2
     )
