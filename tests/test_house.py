@@ -14,6 +14,7 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from benchmarks.speed.gpu import packages
 from benchmarks.suite import files, schema
 from benchmarks.suite.strict import numbers
 
@@ -73,10 +74,14 @@ def test_conda_installs_the_same_python_and_the_same_lock() -> None:
     assert {entry.split("=")[0] for entry in plain} == {"python", "pip"}, "everything else is locked by pip"
 
 
-def test_the_makefile_accepts_the_same_pythons() -> None:
-    lowest, highest = re.findall(r"(\d+)\.(\d+)", PROJECT["requires-python"])
+def test_every_place_accepts_the_same_pythons() -> None:
+    accepted = SpecifierSet(PROJECT["requires-python"])
+    pythons = [(3, minor) for minor in range(8, 20) if accepted.contains(f"3.{minor}.0")]
+    assert pythons == list(packages.PYTHONS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert f"({', '.join(lowest)}) <= sys.version_info < ({', '.join(highest)})" in makefile
+    (bounds,) = re.findall(r"\((\d+), (\d+)\) <= sys.version_info < \((\d+), (\d+)\)", makefile)
+    lowest, highest = tuple(map(int, bounds[:2])), tuple(map(int, bounds[2:]))
+    assert pythons == [(3, minor) for minor in range(8, 20) if lowest <= (3, minor) < highest]
 
 
 def test_a_file_is_one_thought() -> None:
