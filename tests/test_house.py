@@ -23,12 +23,7 @@ PACKAGES = ("sid", "baselines", "benchmarks")
 LINES = 450
 FOLDERS = "sid|baselines|benchmarks|workflow|tests|docs|profiles|results/reference"
 MADE_BY_EXAMPLES = {"baselines/my_method.py"}  # which `sidbench new` writes
-# Class names that stand in more than one file, and why.
-SHARED_NAMES = {
-    "Options": "the contract of a method: its settings",
-    "Block": "a network's residual block, of three architectures",
-    "Conv": "a network's convolution, of two architectures",
-}
+CONTRACTS = {"Options"}  # class names that many files may define: a method's settings
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", flags=re.MULTILINE)
@@ -102,7 +97,7 @@ def test_no_class_name_stands_twice() -> None:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                 places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
-    twice = {name: files for name, files in places.items() if len(files) > 1 and name not in SHARED_NAMES}
+    twice = {name: files for name, files in places.items() if len(files) > 1 and name not in CONTRACTS}
     assert not twice, twice
 
 

@@ -103,7 +103,7 @@ def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     array, dtype, encode = Name("numpy", "ndarray"), Name("numpy", "dtype"), Name("_codecs", "encode")
     makers = {Name(module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")}
 
-    class Batch(Policy):
+    class ArrayPolicy(Policy):
         """Admits the names of an array of bytes, and no other."""
 
         def admit(self, name: Name) -> None:
@@ -115,7 +115,7 @@ def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
                 return str(arguments[0]).encode("latin1")
             return Shell(array if name in makers else name, arguments)
 
-    table = read(io.BytesIO(content), Batch())
+    table = read(io.BytesIO(content), ArrayPolicy())
     if not isinstance(table, dict):
         raise Fault("it is no CIFAR-10 batch: it holds no table")
     table = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in table.items()}
