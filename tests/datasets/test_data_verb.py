@@ -49,20 +49,21 @@ def suite(reference: str = "coco2014", split: str = "val", own: bool = False) ->
 
 def test_a_suites_needs(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("benchmarks.verbs.data._suite", lambda name: suite())
-    found = {need.name: need for need in needs.data_of_suite(suite())}
-    assert found["coco2014"].readers == ["fid of p", "again of p"] and found["coco2014"].splits == ["val"]
-    assert found["cifar10"].readers == ["teacher t"]
-    assert found["coco2014-30k"].kind == "prompts" and len(needs.references(suite())) == 1
+    by_name = {need.name: need for need in needs.data_of_suite(suite())}
+    assert by_name["coco2014"].readers == ["fid of p", "again of p"] and by_name["coco2014"].splits == ["val"]
+    assert by_name["cifar10"].readers == ["teacher t"]
+    assert by_name["coco2014-30k"].kind == "prompts" and len(needs.references(suite())) == 1
     assert main(["data", "any"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     assert (
-        "3 of 3 missing" in said and f"looked in {home}/a/coco2014, {home}/a, {home}/b/coco2014, {home}/b, data" in said
+        "3 of 3 missing" in printed
+        and f"looked in {home}/a/coco2014, {home}/a, {home}/b/coco2014, {home}/b, data" in printed
     )
     (home / "b" / "cifar10").mkdir(parents=True)
     path, _, _ = made.cifar(home / "b" / "cifar10" / "cifar-10-python.tar.gz")
     assert main(["data", "any"]) == 0
-    said = capsys.readouterr().out
-    assert "2 of 3 missing" in said and f"found     {path}, {path.stat().st_size:,} bytes" in said
+    printed = capsys.readouterr().out
+    assert "2 of 3 missing" in printed and f"found     {path}, {path.stat().st_size:,} bytes" in printed
 
 
 def test_a_split_asks_for_its_own_files(home: Path) -> None:
@@ -93,11 +94,11 @@ def test_every_fault_at_once(home: Path, monkeypatch: pytest.MonkeyPatch, capsys
     whole, _, _ = made.cifar(home / "c.tar.gz", each=20)
     (home / "b" / "cifar-10-python.tar.gz").write_bytes(whole.read_bytes()[:-2000])
     assert main(["data", "any", "--verify"]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert len(told) == 3
+    messages = capsys.readouterr().err.splitlines()
+    assert len(messages) == 3
     for part in ("is truncated", "of another year", "holds 2 prompts, coco2014-30k has 30,000"):
-        assert any(part in sentence for sentence in told)
-    assert needs.data_faults(suite()) == [line.removeprefix("sidbench: ") for line in told]
+        assert any(part in sentence for sentence in messages)
+    assert needs.data_faults(suite()) == [line.removeprefix("sidbench: ") for line in messages]
 
 
 def test_a_reference_is_made_ready_once_and_goes_on(
@@ -126,12 +127,12 @@ def test_a_reference_is_made_ready_once_and_goes_on(
     assert Colours.seen == 8
     assert not list(Path("r/_shared/features").glob("parts-*"))
 
-    kept = list(Path("r/_shared/features").glob("digest-*.json"))
+    digests = list(Path("r/_shared/features").glob("digest-*.json"))
     changed = home / "a" / "val2014" / "COCO_val2014_000000000010.jpg"
     changed.write_bytes(made.png(99, 20, 24, "jpeg"))
     assert main(["--results", "r", "data", "any", "--prepare"]) == 0
     assert Colours.seen == 16  # other images: what was remembered of the old ones is of no use
-    assert len(list(Path("r/_shared/features").glob("digest-*.json"))) == len(kept) + 1 == 2
+    assert len(list(Path("r/_shared/features").glob("digest-*.json"))) == len(digests) + 1 == 2
 
     file = max(Path("r/_shared/statistics").iterdir(), key=lambda path: path.stat().st_mtime_ns)
     header, _ = read_header_and_arrays(file)
@@ -160,16 +161,16 @@ def test_what_cannot_be_made_ready_is_told(
 
 def test_everything_and_one_thing_can_be_listed(home: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(["data"]) == 0
-    said = capsys.readouterr().out
+    printed = capsys.readouterr().out
     for name in ("cifar10: missing", "digits: nothing to fetch", "coco2014-30k: missing", "hpsv2: missing"):
-        assert name in said
+        assert name in printed
     np.save("own.npy", np.zeros((2, 4, 4, 3), np.uint8))
     for name in ("mini", "aesthetic", "./own.npy", "ffhq64"):
         assert main(["data", name]) == 0
     assert main(["data", "cifar100"]) == 2
     assert main(["data", "ffhq64", "--prepare"]) == 2
-    said = capsys.readouterr().err
-    assert "did you mean 'cifar10'" in said and "name a suite" in said
+    printed = capsys.readouterr().err
+    assert "did you mean 'cifar10'" in printed and "name a suite" in printed
 
 
 def test_pictures_without_captions_are_told_before_anything_runs(home: Path) -> None:
@@ -178,14 +179,14 @@ def test_pictures_without_captions_are_told_before_anything_runs(home: Path) -> 
     for number in range(4):
         (folder / f"{number}.png").write_bytes(made.png(number))
     (folder / "0.txt").write_text("a caption")
-    told = suite()
-    told.tasks["k"].real = SimpleNamespace(pairs="data/pictures")
-    (need,) = (need for need in needs.data_of_suite(told) if need.name == "data/pictures")
+    with_pairs = suite()
+    with_pairs.tasks["k"].real = SimpleNamespace(pairs="data/pictures")
+    (need,) = (need for need in needs.data_of_suite(with_pairs) if need.name == "data/pictures")
     assert not need.missing, "it lies in a data folder, where its name is looked for"
     (sentence,) = need.verify()
     assert "3 of 4 images have no caption" in sentence
-    told.tasks["k"].real = SimpleNamespace(pairs="data/nothing")
-    assert any("data/nothing lacks real images with captions" in sentence for sentence in needs.data_faults(told))
+    with_pairs.tasks["k"].real = SimpleNamespace(pairs="data/nothing")
+    assert any("data/nothing lacks real images with captions" in sentence for sentence in needs.data_faults(with_pairs))
 
 
 def test_a_wrong_annotation_does_not_hide_the_list_of_captions(home: Path) -> None:
@@ -193,6 +194,6 @@ def test_a_wrong_annotation_does_not_hide_the_list_of_captions(home: Path) -> No
     (home / "a" / "prompts" / "captions.txt").write_text("\n".join(f"caption {n}" for n in range(30_000)))
     (home / "a" / "coco2014" / "annotations").mkdir(parents=True)
     (home / "a" / "coco2014" / "annotations" / "captions_val2014.json").write_text("{}")
-    told = needs.data_faults(suite())
-    assert any("captions.txt" in sentence and "stripped" in sentence for sentence in told), told
-    assert len(told) == len(set(told))
+    faults = needs.data_faults(suite())
+    assert any("captions.txt" in sentence and "stripped" in sentence for sentence in faults), faults
+    assert len(faults) == len(set(faults))

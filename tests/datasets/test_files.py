@@ -49,7 +49,7 @@ def test_the_cifar_folder_and_the_edm_zip(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (b"\x80\x02cos\nsystem\nU\x04echo\x85R.", "it names os.system, which no CIFAR-10 batch needs"),
         (b"\x80\x02cbuiltins\neval\nU\x011\x85R.", "it names builtins.eval"),
@@ -61,9 +61,9 @@ def test_the_cifar_folder_and_the_edm_zip(home: Path) -> None:
         (made.batch(np.zeros((1, 3, 32, 32), np.uint8), [1])[:-99], "truncated"),
     ],
 )
-def test_nothing_in_a_batch_runs_and_what_is_wrong_is_said(home: Path, content: bytes, told: str) -> None:
+def test_nothing_in_a_batch_runs_and_what_is_wrong_is_said(home: Path, content: bytes, reason: str) -> None:
     path = made.tar(home / "cifar-10-python.tar.gz", {f"c/data_batch_{n}": content for n in range(1, 6)}, "w:gz")
-    with pytest.raises(Fault, match=told) as fault:
+    with pytest.raises(Fault, match=reason) as fault:
         datasets()["cifar10"].images("train")
     assert str(path) in str(fault.value)
 
@@ -124,18 +124,18 @@ def test_labels_and_sizes_are_checked(home: Path) -> None:
 def test_hugging_faces_parquet_of_cifar(home: Path) -> None:
     folder = home / "cifar10" / "plain_text"
     pixels, labels = made.parquet(folder, "train", 2)
-    held, _ = made.parquet(folder, "test", 1)
+    images, _ = made.parquet(folder, "test", 1)
     cifar = datasets()["cifar10"]
     assert np.array_equal(cifar.images("train"), pixels) and cifar.labels("train").tolist() == labels
-    assert np.array_equal(cifar.images("heldout"), held)
+    assert np.array_equal(cifar.images("heldout"), images)
     assert np.array_equal(open_dataset(f"cifar10@{folder}").images("train"), pixels), "given by its path too"
 
 
 def test_damaged_parquet_is_one_sentence(home: Path) -> None:
     def refused(folder: Path, words: str) -> None:
-        with pytest.raises(Fault, match=words) as told:
+        with pytest.raises(Fault, match=words) as raised:
             open_dataset(f"cifar10@{folder}").images("train")
-        assert len(told.value.sentences) == 1 and "\n" not in told.value.sentences[0]
+        assert len(raised.value.sentences) == 1 and "\n" not in raised.value.sentences[0]
 
     def folder(name: str) -> Path:
         return home / name / "plain_text"
@@ -180,13 +180,25 @@ def test_an_annotation_of_another_year_or_kind(home: Path) -> None:
     file = home / "annotations/captions_val2017.json"
     with pytest.raises(Fault, match=r"is of another year or split: it lists COCO_val2017_000000000010.jpg"):
         read_annotation(file)
-    told = json.loads(file.read_text())
+    annotation = json.loads(file.read_text())
     for name, content, sentence in [
-        ("a.json", json.dumps(told)[:-9], "no valid JSON: it is truncated"),
+        ("a.json", json.dumps(annotation)[:-9], "no valid JSON: it is truncated"),
         ("b.json", json.dumps({"images": []}), "no readable images and annotations"),
-        ("c.json", json.dumps({**told, "annotations": [{"id": 1, "image_id": 10}]}), "annotations without captions"),
-        ("d.json", json.dumps({**told, "images": told["images"][1:]}), "of image 10, which it does not list"),
-        ("e.json", json.dumps({**told, "annotations": told["annotations"][:3]}), "3 images have no caption"),
+        (
+            "c.json",
+            json.dumps({**annotation, "annotations": [{"id": 1, "image_id": 10}]}),
+            "annotations without captions",
+        ),
+        (
+            "d.json",
+            json.dumps({**annotation, "images": annotation["images"][1:]}),
+            "of image 10, which it does not list",
+        ),
+        (
+            "e.json",
+            json.dumps({**annotation, "annotations": annotation["annotations"][:3]}),
+            "3 images have no caption",
+        ),
     ]:
         (home / name).write_text(content)
         with pytest.raises(Fault, match=sentence):

@@ -45,7 +45,7 @@ def test_a_folder_with_a_text_beside_each_image(folder: Path) -> None:
 
 def test_captions_in_one_file(folder: Path) -> None:
     table = {f"{seed}.png": caption for seed, caption in enumerate(SAID)}
-    for told in (
+    for content in (
         table,
         [{"file_name": name, "caption": caption} for name, caption in table.items()],
         {
@@ -53,11 +53,11 @@ def test_captions_in_one_file(folder: Path) -> None:
             "annotations": [{"id": seed, "image_id": seed, "caption": SAID[seed]} for seed in range(3)],
         },
     ):
-        (folder / "captions.json").write_text(json.dumps(told))
+        (folder / "captions.json").write_text(json.dumps(content))
         assert open_pairs(folder).captions == SAID
-    for wrong, told in (("[", "no valid JSON"), ("[1]", "must be a table"), ('{"0.png": 1}', "must be a table")):
+    for wrong, reason in (("[", "no valid JSON"), ("[1]", "must be a table"), ('{"0.png": 1}', "must be a table")):
         (folder / "captions.json").write_text(wrong)
-        with pytest.raises(Fault, match=told):
+        with pytest.raises(Fault, match=reason):
             open_pairs(folder)
     (folder / "captions.json").write_text('{"0.png": "x"}')
     with pytest.raises(Fault, match=r"2 of 3 images have no caption in captions.json, the first is 1.png"):
@@ -79,7 +79,7 @@ def test_webdataset_tars(folder: Path, tmp_path: Path) -> None:
     assert len(open_pairs(shards / "1.tar").captions) == 1
     broken = tmp_path / "broken.tar"
     broken.write_bytes((shards / "0.tar").read_bytes()[:1600])
-    for path, told in [
+    for path, reason in [
         (broken, "is truncated or no plain tar"),
         (
             made.tar(tmp_path / "x.tar", {"a.png": pictures[0], "b.txt": b"b"}),
@@ -90,7 +90,7 @@ def test_webdataset_tars(folder: Path, tmp_path: Path) -> None:
         (tmp_path / "nowhere", "does not exist"),
         (folder / "0.png", "holds no pairs"),
     ]:
-        with pytest.raises(Fault, match=told):
+        with pytest.raises(Fault, match=reason):
             open_pairs(path)
 
 
@@ -128,7 +128,7 @@ def test_latents_are_encoded_once_and_go_on_where_they_stopped(
         LatentCache(cache.folder)
     again = write_latents(tmp_path / "cache", encoder, "tiny", images, 16, "float32")
     assert encoder.seen == 1 and torch.equal(again.latents([0, 1, 2]), cache.latents([0, 1, 2]))
-    with pytest.raises(Fault, match="'int8' .expected .*float16"):
+    with pytest.raises(Fault, match=r"'int8' .expected .*float16"):
         write_latents(tmp_path / "other", encoder, "tiny", images, 16, "int8")
 
 

@@ -65,8 +65,8 @@ def test_its_published_variants_are_options_it_takes(metric):
 def test_an_option_that_is_mistyped_or_of_another_type_is_told(metric):
     for option in metric.options():
         assert "did you mean" in " ".join(metric.faults({f"{option}x": 1}))
-        (told,) = metric.faults({option: [1, 2]})
-        assert f"{metric.name}.{option} must be" in told
+        (fault,) = metric.faults({option: [1, 2]})
+        assert f"{metric.name}.{option} must be" in fault
         with pytest.raises(Fault, match="must be"):
             request(metric.name, {option: [1, 2]})
     default = {option: metric.option(option, {}) for option in metric.options()}
@@ -81,8 +81,8 @@ def test_truth_is_no_number():
 
 def files():
     """Every weight file of every metric and extractor, once."""
-    found = {weight for component in [*metrics().values(), *extractors().values()] for weight in component.weights}
-    return [pytest.param(weight, id=weight.name) for weight in sorted(found, key=lambda one: one.name)]
+    weights = {weight for component in [*metrics().values(), *extractors().values()] for weight in component.weights}
+    return [pytest.param(weight, id=weight.name) for weight in sorted(weights, key=lambda weight: weight.name)]
 
 
 @pytest.mark.parametrize("weight", files())
@@ -103,5 +103,5 @@ def test_two_files_never_share_a_name():
 @pytest.mark.parametrize("name", ["fid", "clip-score", "aesthetic", "hpsv2", "image-reward", "pickscore", "cmmd"])
 def test_a_metric_needs_files_of_its_own_or_of_its_extractors(name):
     metric = metrics()[name]
-    read = [extractors()[one] for one in request(name).extractors]
+    read = [extractors()[extractor] for extractor in request(name).extractors]
     assert [*metric.weights, *(weight for extractor in read for weight in extractor.weights)]
