@@ -18,22 +18,22 @@ FEATURES = frozenset({"features"})
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a denoiser says of a batch; the parts not asked for are None."""
+    """A denoiser's outputs for a batch; parts that were not wanted are None."""
 
     x0: Tensor | None = None
     features: Tensor | None = None
 
     @property
     def image(self) -> Tensor:
-        """x0, where it was asked for."""
-        assert self.x0 is not None, "x0 was not asked for"
+        """x0, which must have been wanted."""
+        assert self.x0 is not None, "x0 is not among the wanted outputs"
         return self.x0
 
 
 class _StopNan(torch.autograd.Function):
     """Identity whose backward zeroes the gradient rows of samples that hold a NaN.
 
-    A masked term still sends 0 * NaN backwards; here it ends, so that one bad sample costs its own gradient only.
+    A masked term still sends 0 * NaN backwards. It stops here, so that a bad sample loses its own gradient only.
     """
 
     @staticmethod
@@ -50,7 +50,7 @@ class Denoiser(nn.Module):
     """Network + process. Entered only through `forward`, which is what DDP, FSDP2 and compile hook.
 
     The network is called as `network(x, time, condition, want) -> (output, features)`, with `want` a subset of
-    {"x0", "features"}; {"features"} alone lets it stop early.
+    {"x0", "features"}; with {"features"} alone it may stop early.
     """
 
     def __init__(self, network: nn.Module, process: Process, prediction: str, family: str = "", settings: Any = None):
@@ -60,7 +60,7 @@ class Denoiser(nn.Module):
         if prediction == "edm" and not isinstance(process, Edm):
             raise ValueError("EDM preconditioning needs the EDM process")
         self.network, self.process, self.prediction = network, process, prediction
-        self.family, self.settings = family, settings  # how the family's `build` makes this network again
+        self.family, self.settings = family, settings  # what the family's `build` makes this network from
 
     def forward(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, want: Iterable[str] = X0
@@ -84,7 +84,7 @@ class Denoiser(nn.Module):
         return Prediction(x0=_StopNan.apply(x0) if x0.requires_grad else x0, features=features)
 
     def _dtype(self, x_t: Tensor) -> torch.dtype:
-        """What the network computes in: images are float32 at least, a network may hold bfloat16."""
+        """The network's dtype: images are float32 at least, weights may be bfloat16."""
         parameter = next(self.network.parameters(), None)
         return x_t.dtype if parameter is None else parameter.dtype
 
@@ -95,7 +95,7 @@ class Denoiser(nn.Module):
         return (sigma**2 + self.process.sigma_data**2).rsqrt(), sigma.log() / 4
 
     def _x0(self, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
-        """x0 from what the network says, in float32 at least."""
+        """x0 from the network's output, in float32 at least."""
         if self.prediction == "edm":
             assert isinstance(self.process, Edm)
             sigma, sigma_data = over(wide(t), x_t), self.process.sigma_data

@@ -1,6 +1,6 @@
-"""Students leave as others expect them: a diffusers pipeline folder, or described safetensors for pixel models.
+"""Exports students: a diffusers pipeline folder, or safetensors with generator.json for pixel models.
 
-Every folder carries a model card whose snippet makes our sampler's image from the same noise.
+Every folder has a model card whose snippet makes our sampler's image from the same noise.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ SHORT_LICENCES = {
 
 @dataclass(frozen=True)
 class Card:
-    """What is known of a student beside its weights."""
+    """The facts of a student for its model card."""
 
     method: str
     teacher: str  # a repository or a name

@@ -1,4 +1,4 @@
-"""Noise processes: x_t = a_t x_0 + sigma_t eps, and every conversion between x0, eps, v, flow and score.
+"""Noise processes: x_t = a_t x_0 + sigma_t eps, and the conversions between x0, eps, v and flow.
 
 `t` is the process's own time: sigma for EDM, the integer timestep for VP, t in [0, 1] for flow.
 All conversions run in float32 at least: near t = T a VP process divides by a_t = 0.07.

@@ -73,7 +73,7 @@ class Execution:
     """Where and how it is trained.
 
     Args:
-        folder: Holds the state and the log. A training whose state lies there goes on from it.
+        folder: Holds the state and the log. A training with a state there goes on from it.
         observers: Called with (images, averaged generator) at the image counts of `settings.observe`; what they return
             is a row of the curve.
         engine: Processes, precision and memory. The defaults change no number.
@@ -176,7 +176,7 @@ class _Run:
             module.register_forward_hook(count)
 
     def _begin_from(self, start: Generator) -> None:
-        """The generator and its average take a distilled generator's weights."""
+        """Loads a distilled generator's weights into the generator and its average."""
         if self.settings.student is not None:
             raise Fault("a student of adapters begins from the teacher, not from another generator")
         for name in ("generator", "ema"):
@@ -204,7 +204,7 @@ class _Run:
             meter.update(counters.images)
             reason = watch.reason()
             late = now - saved > pause
-            stop, due, busy = agreement.ask(reason is not None, late, self.state.busy)
+            stop, due, busy = agreement.any(reason is not None, late, self.state.busy)
             if stop or (due and not busy):
                 self.state.save()
                 saved = time.monotonic()

@@ -1,7 +1,7 @@
 """The EDM2 family: the magnitude-preserving network on the latents of an image autoencoder (Karras et al. 2023).
 
-Written from the paper. The names were compared with the publishers' source and the sizes with the paper's table; no
-published file was opened and no published output reproduced.
+Written from the paper. Names were compared with the publishers' source and sizes with the paper's table; no published
+file was opened and no published output reproduced.
 """
 
 from __future__ import annotations

@@ -53,8 +53,8 @@ def test_its_state_holds_adapters_alone_and_goes_on_bit_for_bit(tmp_path: Path) 
     # Without the bases of the student and of its average, and without the moments of the base.
     assert sizes[1] - sizes[0] > 3 * weights
     again = trained(tmp_path / "whole")
-    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
-        assert torch.equal(one, other)
+    for mine, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_it_is_saved_as_a_plain_network_that_makes_the_same_image(tmp_path: Path) -> None:

@@ -132,7 +132,7 @@ def test_two_steps_of_training_call_no_text_encoder(
     encoded = encoder.calls
     ran: list[bool] = []
     for _, part in family.encoders:
-        getattr(encoder.pipeline, part).register_forward_hook(lambda *told: ran.append(True))
+        getattr(encoder.pipeline, part).register_forward_hook(lambda *rows: ran.append(True))
     teacher = family.load(folder)
     shape = (teacher.settings["network"]["in_channels"], SIZE, SIZE)
     data = Data(PromptConditions(cache), shape)
@@ -153,8 +153,8 @@ def test_two_steps_of_training_call_no_text_encoder(
     after = trained.generator.denoiser.state_dict()
     assert any(not torch.equal(value, before[key]) for key, value in after.items()), "the student moved"
     assert all(torch.isfinite(value).all() for value in after.values())
-    told = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert told and all("nan" not in json.dumps(row).lower() for row in told)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert rows and all("nan" not in json.dumps(row).lower() for row in rows)
     if method == "sid-lsg" and name == "stable-diffusion":
         exported = save_pretrained(trained.generator, tmp_path / "student", Card("sid-lsg", "tiny"))
         assert (exported / "unet" / "config.json").is_file()

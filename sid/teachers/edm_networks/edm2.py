@@ -61,7 +61,7 @@ class MpFourier(nn.Module):
 
 
 class MpConv(nn.Module):
-    """Convolution, or a linear layer for kernel 0, by normalised weights; forced normalisation is training's choice."""
+    """A convolution with normalised weights, a linear layer for kernel 0; `forced` also rewrites them in training."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, forced: bool = False):
         super().__init__()
@@ -172,7 +172,7 @@ class Edm2UNet(nn.Module):
         self.emb_noise = MpConv(noise, embedding, 0, forced)
         self.emb_label = MpConv(settings.label_dim, embedding, 0, forced) if settings.label_dim else None
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-        channels, skips = settings.img_channels + 1, []  # one channel of ones stands for the missing biases
+        channels, skips = settings.img_channels + 1, []  # a channel of ones replaces biases
         for level, width in enumerate(widths):
             side = settings.img_resolution >> level
             if level == 0:

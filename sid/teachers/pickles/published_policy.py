@@ -1,6 +1,6 @@
-"""The names that published networks' pickles need, and what each of them stands for here.
+"""The names that published networks' pickles need, and what replaces each of them.
 
-The list is exact: a name that is not on it is refused by its name. None of the real functions or classes is imported.
+Any name that is not listed is refused. None of the real functions or classes is imported.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from sid.teachers.pickles.stored_tensors import read_storage, rebuilt
 
 PERSISTENT = Name("torch_utils.persistence", "_reconstruct_persistent_obj")
 MAPPINGS = {"collections.OrderedDict", "dnnlib.util.EasyDict", "diffusers.configuration_utils.FrozenDict"}
-# Classes of layers, which come as empty shells: the real class is never touched.
+# Classes of layers, which become shells: the real class is never imported.
 LAYER_MODULE = re.compile(r"(torch\.nn\.modules|diffusers)(\.\w+)*")
 LAYER_CLASS = re.compile(r"[A-Z]\w*")
 DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
@@ -26,7 +26,7 @@ ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")  # numpy 1 and 2
 
 
 class PublishedPolicy(Policy):
-    """The names that published networks need, each with our own few lines for what it would have returned."""
+    """Allows the names that published networks need, each replaced by a few lines of our own."""
 
     def __init__(self) -> None:
         self.functions: dict[str, Callable[..., Any]] = {
@@ -94,7 +94,7 @@ def _no_bytes(*arguments: Any) -> bytes:
 
 
 def _array(*_: Any) -> Shell:
-    """A numpy array (the encoders of latent models hold some); its type was looked at when it was named."""
+    """A numpy array (the encoders of latent models hold some); its dtype is checked by `_dtype`."""
     return Shell(Name("numpy", "ndarray"))
 
 
@@ -106,8 +106,8 @@ def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
 
 def _dtype(code: Any, *_: Any) -> Shell:
     if not isinstance(code, str) or not DTYPE.fullmatch(code):
-        said = f"of the type '{code}'" if isinstance(code, str) else "of an unreadable type"
-        raise Fault(f"it holds a numpy array {said}, which may hold objects; only numbers are read")
+        kind = f"of the type '{code}'" if isinstance(code, str) else "of an unreadable type"
+        raise Fault(f"it holds a numpy array {kind}, which may hold objects; only numbers are read")
     return Shell(Name("numpy", "dtype"), (code,))
 
 

@@ -70,10 +70,10 @@ def test_names_and_shapes_are_the_published_ones(name):
     layout = LAYOUTS[name]
     with torch.device("meta"):
         network = EdmTeacher().build(layout["settings"]).network
-    found = {key: list(value.shape) for key, value in network.state_dict().items()}
-    assert list(found.items()) == list(layout["entries"].items())  # in the published order, too
+    shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
+    assert list(shapes.items()) == list(layout["entries"].items())  # in the published order, too
     parameters = sum(value.numel() for value in network.parameters())
-    assert (parameters, len(found)) == COUNTS[name] == (layout["parameters"], len(layout["entries"]))
+    assert (parameters, len(shapes)) == COUNTS[name] == (layout["parameters"], len(layout["entries"]))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in OUTPUTS])

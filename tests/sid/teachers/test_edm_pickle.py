@@ -45,11 +45,11 @@ def test_published_layout_is_imported_bit_for_bit(tmp_path, protocol, dtype):
     content = {"ema": module_tree(arrays, "EDMPrecond", TINY), "dataset_kwargs": {"path": "cifar10.zip"}}
     path = write(tmp_path, pickled(content, protocol))
     record = import_file(path, tmp_path / "out")
-    found = load_file(tmp_path / "out" / "network.safetensors")
-    assert set(found) == set(arrays)
+    tensors = load_file(tmp_path / "out" / "network.safetensors")
+    assert set(tensors) == set(arrays)
     for name, array in arrays.items():
-        assert found[name].numpy().tobytes() == array.tobytes(), name
-        assert found[name].numpy().dtype == array.dtype and found[name].shape == array.shape
+        assert tensors[name].numpy().tobytes() == array.tobytes(), name
+        assert tensors[name].numpy().dtype == array.dtype and tensors[name].shape == array.shape
     assert record == json.loads((tmp_path / "out" / "teacher.json").read_text())
     assert record["class"] == "EDMPrecond" and record["source"]["key"] == "ema"
     assert record["settings"] == {**TINY, "wrapper": "EDMPrecond"}
