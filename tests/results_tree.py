@@ -59,15 +59,15 @@ def layout() -> Layout:
 
 def reference() -> dict[tuple[str, str, str], Target]:
     """Near the tree's values for most rows; off for one, close for one, absent for one."""
-    found = {}
+    targets = {}
     for task, (_, factor) in TASKS.items():
         for entry, _, _, _, final, _ in ENTRIES:
             shift = {"dmd": 1.8, "sim": 1.3}.get(entry, 1.02)
             for column in COLUMNS:
                 value = final * factor * shift * (1.3 if column.name == "fd-heldout" else 1.0)
                 if entry != "evil":
-                    found[task, entry, column.name] = Target(round(value, 2), 2)
-    return found
+                    targets[task, entry, column.name] = Target(round(value, 2), 2)
+    return targets
 
 
 def write(folder: Path) -> Path:

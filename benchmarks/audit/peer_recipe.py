@@ -1,4 +1,4 @@
-"""Everything by which two FIDs of the same images differ, as values that can be changed one at a time."""
+"""The factors by which two FIDs of the same images differ, each of which can be changed alone."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EPS = 1e-6
 
 @dataclass(frozen=True)
 class PeerRecipe:
-    """One way to a Frechet distance; the defaults are this project's `fid`."""
+    """The settings of a Frechet distance; the defaults are this project's `fid`."""
 
     resize: str = "tensorflow"  # a function of benchmarks.features.networks.resize, or "clean without antialias"
     normalisation: str = "(v-128)/128"
@@ -30,10 +30,10 @@ class PeerRecipe:
     root: str = "symmetric"  # "sqrtm" | "eigvals"
     eps: float = 0.0  # added to both diagonals
     samples: str = "all"  # "half"
-    reference: str = "same resize"  # or the resize that the reference statistics were made with
+    reference: str = "same resize"  # or the resize of the reference statistics
 
     def differences(self, other: PeerRecipe) -> list[str]:
-        """The factors in which the other one differs."""
+        """The factors in which another recipe differs."""
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
 
     def changed(self, factor: str, value: Any) -> PeerRecipe:
@@ -54,7 +54,7 @@ ALTERNATIVES: dict[str, tuple[Any, ...]] = {
 
 
 class Bench:
-    """Two image sets, or two feature sets, on which recipes are evaluated; features are kept by what decides them."""
+    """Two sets of images on which recipes are evaluated; features are cached by the factors that decide them."""
 
     def __init__(self, network: Any, images: list[np.ndarray], reference: list[np.ndarray], tap: str = "pool3"):
         self.network, self.sets, self.tap = network, (images, reference), tap
@@ -63,11 +63,11 @@ class Bench:
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
-        """What can be changed here: without images nothing that concerns pixels."""
+        """The factors that can be changed here."""
         return tuple(ALTERNATIVES)
 
     def value(self, recipe: PeerRecipe) -> float:
-        """The Frechet distance by that recipe."""
+        """The Frechet distance by a recipe."""
         if recipe not in self._values:
             first = self.features(0, recipe)
             made_with = recipe if recipe.reference == "same resize" else replace(recipe, resize=recipe.reference)
@@ -80,14 +80,14 @@ class Bench:
         return self._values[recipe]
 
     def outcome(self, recipe: PeerRecipe) -> float | str:
-        """The same, or why these images have none by that recipe."""
+        """The distance, or the reason why these images do not allow the recipe."""
         try:
             return self.value(recipe)
         except Fault as fault:
             return " ".join(fault.sentences)
 
     def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
-        """Of set 0 (images) or 1 (reference)."""
+        """The features of set 0 (images) or 1 (reference)."""
         key = (index, recipe.resize, recipe.normalisation, recipe.rounding)
         if key not in self._features:
             self._features[key] = pixels_to_features(self.network, self.sets[index], recipe, self.tap)
@@ -95,18 +95,18 @@ class Bench:
 
 
 class FeatureBench(Bench):
-    """Given features instead of images."""
+    """Two sets of given features, on which the factors of pixels cannot be changed."""
 
     def __init__(self, images: np.ndarray, reference: np.ndarray):
         super().__init__(None, [], [])
-        self.given = (images, reference)
+        self.given_features = (images, reference)
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
         return ("ddof", "precision", "root", "eps", "samples")
 
     def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
-        return self.given[index]
+        return self.given_features[index]
 
 
 def pixels_to_features(network: Any, images: list[np.ndarray], recipe: PeerRecipe, tap: str) -> np.ndarray:
@@ -119,13 +119,13 @@ def pixels_to_features(network: Any, images: list[np.ndarray], recipe: PeerRecip
             chunk = [resized(torch.from_numpy(image)[None], recipe) for image in images[first : first + 16]]
             pixels = torch.cat(chunk)
             pixels = (pixels - 128) / 128 if recipe.normalisation == "(v-128)/128" else pixels / 127.5 - 1
-            found = network(pixels.contiguous(memory_format=torch.channels_last), (tap,))[tap]
-            parts.append(found.float().numpy())
+            features = network(pixels.contiguous(memory_format=torch.channels_last), (tap,))[tap]
+            parts.append(features.float().numpy())
     return np.concatenate(parts)
 
 
 def resized(images: Tensor, recipe: PeerRecipe) -> Tensor:
-    """299 x 299 in grey levels."""
+    """Images resized to 299 x 299, in grey levels."""
     from torch.nn import functional as F
 
     from benchmarks.features.networks import resize
@@ -140,7 +140,7 @@ def resized(images: Tensor, recipe: PeerRecipe) -> Tensor:
 
 
 def distance(images: np.ndarray, reference: np.ndarray, recipe: PeerRecipe) -> float:
-    """The arithmetic part of a recipe."""
+    """The Frechet distance of two sets of features, by the arithmetic of a recipe."""
     if recipe.root == "symmetric" and not recipe.eps and recipe.precision == "float64":
         sides = [frechet.moments(part, recipe.ddof) for part in (images, reference)]
         return frechet.distance(*sides).value
@@ -159,13 +159,13 @@ def distance(images: np.ndarray, reference: np.ndarray, recipe: PeerRecipe) -> f
 
 
 def _covariance_term(first: np.ndarray, second: np.ndarray, root: str) -> float:
-    """tr (S1 + S2) - 2 tr (S1 S2)^(1/2) by the route of the name."""
+    """tr (S1 + S2) - 2 tr (S1 S2)^(1/2), with the square root computed as `root` says."""
     import scipy.linalg
 
     traces = float(np.trace(first) + np.trace(second))
     if root == "sqrtm":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # few images make a singular product: the peers go on too
+            warnings.simplefilter("ignore")  # few images make a singular product, which the peers accept too
             return traces - 2 * float(np.trace(scipy.linalg.sqrtm(first @ second)).real)
     if root == "eigvals":
         return traces - 2 * float(np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum())

@@ -1,4 +1,4 @@
-"""The audit: arithmetic, resizes and whole pipelines of every implementation at hand, on the same images."""
+"""The audit: arithmetic, resizes and whole pipelines of every installed implementation, on the same images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.audit.attribute import TOLERANCE, AuditRow, attribute, scale, sensitivity
-from benchmarks.audit.peer import Given, Outcome, Peer, PeerCall, guarded, peers
+from benchmarks.audit.peer import GivenNetwork, Outcome, Peer, PeerCall, guarded, peers
 from benchmarks.audit.peer_recipe import Bench, FeatureBench, PeerRecipe
 from benchmarks.suite import components
 
@@ -30,7 +30,7 @@ BASELINES = {
 
 @dataclass
 class AuditTable:
-    """Rows of one kind, with what the value means."""
+    """Rows whose values have the same unit."""
 
     title: str
     unit: str
@@ -39,7 +39,7 @@ class AuditTable:
 
 @dataclass
 class Subject:
-    """Two folders of the same kind of images, the network's tensors, and what must be said on every line."""
+    """Two folders of images, the network's tensors, and the labels of the rows."""
 
     images: Path
     reference: Path
@@ -51,7 +51,7 @@ class Subject:
 def audit(
     subject: Subject, baseline: str = "inception-tf", progress: Callable[[str], None] = lambda what: None
 ) -> list[AuditTable]:
-    """All tables; a broken peer is a row with its reason. `progress` is told what comes next, for it takes minutes."""
+    """All tables; a broken peer is a row with the reason. `progress` is called with the next step: all take minutes."""
     progress("arithmetic on synthetic features")
     tables = arithmetic()
     progress("resize kernels")
@@ -61,20 +61,20 @@ def audit(
 
 
 def calls(kind: Callable[[Peer], dict[str, PeerCall]], broken: list[AuditRow], label: str) -> dict[str, PeerCall]:
-    """ "<peer> <version> <call>" -> PeerCall, and a row for every peer that is absent or broken."""
-    found: dict[str, PeerCall] = {}
+    """The calls of all peers by "<peer> <version> <call>"; appends a row to `broken` for each peer without calls."""
+    available: dict[str, PeerCall] = {}
     for name, peer in peers().items():
         version = guarded(peer.version_of)
         outcome = version if version.broken else guarded(kind, peer)
         if outcome.broken:
             broken.append(_unavailable(name, outcome, label))
             continue
-        found |= {f"{name} {version.value} {call}": way for call, way in outcome.value.items()}
-    return found
+        available |= {f"{name} {version.value} {way}": call for way, call in outcome.value.items()}
+    return available
 
 
 def arithmetic(seed: int = 0) -> list[AuditTable]:
-    """Distances, KID, IS and precision/recall of the same synthetic features by every peer's public function."""
+    """Frechet distance, KID, IS, precision and recall of the same synthetic features by every peer's functions."""
     label = "synthetic features"
     rng = np.random.default_rng(seed)
     mixing = np.eye(FEATURE_DIMENSION) + 0.3 * rng.standard_normal((FEATURE_DIMENSION, FEATURE_DIMENSION))
@@ -88,7 +88,7 @@ def arithmetic(seed: int = 0) -> list[AuditTable]:
     )
     for name, call in calls(lambda peer: peer.distances(), first.rows, label).items():
         outcome = guarded(call.run, images, reference)
-        recipe = call.recipe.changed("precision", "float64")  # that of the features, which networks give in float32
+        recipe = call.recipe.changed("precision", "float64")  # the precision of these features; networks return float32
         first.rows.append(
             _unavailable(name, outcome, label)
             if outcome.broken
@@ -103,7 +103,15 @@ def arithmetic(seed: int = 0) -> list[AuditTable]:
 def _seeded(
     title: str, metric: str, kind: Callable[[Peer], dict[str, PeerCall]], given: tuple, label: str
 ) -> AuditTable:
-    """A metric with random draws: the peer's value against ours on the same draws, and against ours without any."""
+    """A metric with random draws: each peer against our value on its draws, and against ours on our own.
+
+    Args:
+        title: of the table.
+        metric: the name of our metric.
+        kind: the peers' calls of that metric.
+        given: features, and those of the reference if the metric has one, as our metric takes them.
+        label: of the rows.
+    """
     component = components.metrics()[metric]
     plain = component.compute(*given).value
     table = AuditTable(title, metric, [AuditRow(f"sidbench {metric}", plain, 0.0, residue=0.0, label=label)])
@@ -146,7 +154,7 @@ def _neighbours(images: np.ndarray, reference: np.ndarray, label: str) -> AuditT
 
 
 def resizes(subject: Subject) -> AuditTable:
-    """Every kernel's distance from the clean one, and every peer's from ours of its family, in grey levels."""
+    """The rms distance of every kernel from the clean one, and of each peer from our kernel, in grey levels."""
     import torch
 
     from benchmarks.audit.peer import image_batches
@@ -180,7 +188,7 @@ def resizes(subject: Subject) -> AuditTable:
 
 
 def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] = lambda what: None) -> list[AuditTable]:
-    """From image files to a distance: every peer with the same network, then every factor alone."""
+    """From image files to a distance: every peer with the same network, then every factor changed alone."""
     from benchmarks.features.networks.inception import Inception
     from benchmarks.images.reading import decode, open_images
 
@@ -203,25 +211,27 @@ def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] =
         attribute("sidbench fid, variant sid-metrics", bench.value(stylegan), stylegan, bench, start, label)
     )
     with tempfile.TemporaryDirectory() as folder:
-        given = Given(subject.state, _saved(subject.state, Path(folder)))
+        given = GivenNetwork(subject.state, _saved(subject.state, Path(folder)))
         for name, call in calls(lambda peer: peer.networks(given), table.rows, label).items():
             progress(name)
             outcome = guarded(_whole, call, name, subject)
             if outcome.broken:
                 table.rows.append(_unavailable(name, outcome, label))
                 continue
-            value, seen = outcome.value
+            value, counts = outcome.value
             row = attribute(name, value, call.recipe, bench, start, label)
             row.note = f"{row.note} {call.note}".strip()
-            if seen != (len(sets[0]), len(sets[1])):
-                row.note = f"it read {seen[0]} and {seen[1]} images of {len(sets[0])} and {len(sets[1])}. {row.note}"
+            if counts != (len(sets[0]), len(sets[1])):
+                row.note = (
+                    f"it read {counts[0]} and {counts[1]} images of {len(sets[0])} and {len(sets[1])}. {row.note}"
+                )
             table.rows.append(row)
     progress("one factor at a time")
     return [table, AuditTable(f"One factor at a time, from {baseline}", "distance", sensitivity(bench, start, label))]
 
 
 def _whole(call: PeerCall, name: str, subject: Subject) -> tuple[float, tuple[int, int]]:
-    """A peer's distance by its own function on its own features, and how many images it read."""
+    """A peer's distance by its own function on its own features, and the numbers of images it read."""
     first, second = call.run(subject.images), call.run(subject.reference)
     peer = peers()[name.split()[0]]
     (own,) = peer.distances().values()
@@ -229,7 +239,7 @@ def _whole(call: PeerCall, name: str, subject: Subject) -> tuple[float, tuple[in
 
 
 def _saved(state: dict[str, Tensor], folder: Path) -> Path:
-    """The tensors in a file that the peers can load."""
+    """Writes the tensors to a file that the peers can load."""
     import torch
 
     torch.save(state, folder / "network.pth")

@@ -14,7 +14,7 @@ COLUMNS = ("implementation", "value", "deviation", "causes", "joint effect", "re
 
 
 def cells(row: AuditRow) -> tuple[str, ...]:
-    """A row as it is printed."""
+    """A row's texts, as `COLUMNS`."""
     causes = ", ".join(f"{cause} {part:+.3g}" for cause, part in row.causes.items())
     together = f"{row.together:+.2g}" if row.together and len(row.causes) > 1 else ""
     number = [
@@ -25,7 +25,7 @@ def cells(row: AuditRow) -> tuple[str, ...]:
 
 
 def text(tables: list[AuditTable]) -> str:
-    """For a terminal: what is said of a row stands under it."""
+    """For a terminal: a row's causes and note stand on the line below it."""
     lines = []
     for table in tables:
         lines += ["", f"{table.title} [{table.unit}]"]
@@ -33,10 +33,10 @@ def text(tables: list[AuditTable]) -> str:
         for row in table.rows:
             name, value, deviation, causes, together, residue, verdict, note, label = cells(row)
             lines.append(f"  {name:<{width}}  {value:>13}  {deviation:>10}  {verdict:<11}  [{label}]")
-            told = [causes and f"causes: {causes}", together and f"jointly {together}"]
-            told += [residue and causes and f"residue {residue}", note]
-            if any(told):
-                lines.append(f"  {'':<{width}}  {'; '.join(part for part in told if part)}")
+            remarks = [causes and f"causes: {causes}", together and f"jointly {together}"]
+            remarks += [residue and causes and f"residue {residue}", note]
+            if any(remarks):
+                lines.append(f"  {'':<{width}}  {'; '.join(remark for remark in remarks if remark)}")
     return "\n".join(lines) + "\n"
 
 
@@ -51,7 +51,7 @@ def markdown(tables: list[AuditTable]) -> str:
 
 
 def comma_separated(tables: list[AuditTable]) -> str:
-    """One table: the title is a column."""
+    """All tables in one, with the title as the first column."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("table", *COLUMNS))
@@ -67,7 +67,7 @@ def html(tables: list[AuditTable]) -> str:
 
 
 def write(tables: list[AuditTable], folder: Path) -> list[Path]:
-    """audit.md, audit.csv, audit.html."""
+    """Writes audit.md, audit.csv and audit.html; returns their paths."""
     made = {"md": markdown(tables), "csv": comma_separated(tables), "html": html(tables)}
     for extension, content in made.items():
         atomic.write_text(folder / f"audit.{extension}", content)

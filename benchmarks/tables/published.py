@@ -41,7 +41,7 @@ class Published(Strict):
     role: Literal["cell", "line", "again"] = Field(
         "cell",
         description="cell: a suite's cell of that name is compared with it; line: no entry of ours stands for it, "
-        "it is shown beside the table; again: the number of a cell in another place, kept for the record",
+        "it is shown beside the table; again: the number of a cell in another place, for the record",
     )
     task: Name
     entry: Name = Field(description="of a suite; a line has a name of its own")

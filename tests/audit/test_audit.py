@@ -1,4 +1,4 @@
-"""The audit finds causes, tells broken peers and goes on, and never forgets what its numbers were made from."""
+"""The audit attributes causes, reports broken peers and goes on, and labels every number with its data and weights."""
 
 import csv
 import io
@@ -86,12 +86,12 @@ class Absent(peer.Peer):
     name, package = "absent", "no-such-package-here"
 
 
-def test_broken_and_absent_peers_are_told_with_the_reason_and_the_audit_goes_on(monkeypatch):
+def test_broken_and_absent_peers_are_reported_with_the_reason_and_the_audit_goes_on(monkeypatch):
     monkeypatch.setattr(run, "peers", lambda: {"broken": Broken(), "absent": Absent()})
     tables = run.arithmetic()
-    told = {row.implementation.split()[0]: row for row in tables[0].rows if row.verdict == "unavailable"}
-    assert "AttributeError: module 'scipy' has no attribute 'gone'" in told["broken"].note
-    assert told["absent"].note == "not installed: no-such-package-here"
+    broken = {row.implementation.split()[0]: row for row in tables[0].rows if row.verdict == "unavailable"}
+    assert "AttributeError: module 'scipy' has no attribute 'gone'" in broken["broken"].note
+    assert broken["absent"].note == "not installed: no-such-package-here"
     assert any("apply_chunking" in row.note for row in tables[1].rows)
     assert tables[0].rows[0].value is not None
 
@@ -153,9 +153,9 @@ def test_the_whole_audit_explains_every_implementation(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(verb, "SYNTHETIC", 6)
     assert main(["--results", str(tmp_path), "audit", "--random-weights", "3"]) == 0
-    told = capsys.readouterr().out
-    assert "unexplained" not in told
-    whole = [line for line in told.splitlines() if "random weights, seed 3" in line]
+    printed = capsys.readouterr().out
+    assert "unexplained" not in printed
+    whole = [line for line in printed.splitlines() if "random weights, seed 3" in line]
     assert len(whole) > 20
-    assert sum("in the place of NVIDIA's TorchScript file" in line for line in told.splitlines()) >= 2
+    assert sum("in the place of NVIDIA's TorchScript file" in line for line in printed.splitlines()) >= 2
     assert all((tmp_path / "audit" / f"audit.{kind}").stat().st_size > 3000 for kind in ("md", "csv", "html"))

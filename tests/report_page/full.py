@@ -51,11 +51,11 @@ def write(folder: Path) -> Path:
     for entry, label, kind, _, _, fid, clip in SWEEP:
         for seed in tree.SEEDS:
             run = tree.write_run(home, TASK, entry, label, kind, 1, seed, fid)
-            told = json.loads((run / "scores.json").read_text())
-            told["metrics"] = {"fid": {"value": fid * (1 + 0.02 * (seed - 1))}, "clip": {"value": clip + 1e-3 * seed}}
+            scores = json.loads((run / "scores.json").read_text())
+            scores["metrics"] = {"fid": {"value": fid * (1 + 0.02 * (seed - 1))}, "clip": {"value": clip + 1e-3 * seed}}
             if entry == "dmd2":
-                told["metrics"]["fid"] |= {"random_weights": True, "warnings": ["random weights, seed 0"]}
-            (run / "scores.json").write_text(json.dumps(told))
+                scores["metrics"]["fid"] |= {"random_weights": True, "warnings": ["random weights, seed 0"]}
+            (run / "scores.json").write_text(json.dumps(scores))
             photographs(run, seed)
     compared = [
         AuditRow("inception-tf", 12.5, 0.0, verdict="ok", label="made images"),
@@ -93,10 +93,10 @@ def printed(entry: str, metric: str, value: float, decimals: int, role: str = "c
 
 def rows(home: Path) -> list[table_rows.Row]:
     cells = (("lsg-1.5", 8.71, 0.302), ("lsg-4.5", 16.59, 0.317), ("dmd2", 9.9, 0.310))
-    told = [
+    numbers = [
         printed(entry, name, value, 3) for entry, fid, clip in cells for name, value in (("fid", fid), ("clip", clip))
     ]
-    published = {(TASK, one.entry, one.metric): one for one in told}
+    published = {(TASK, number.entry, number.metric): number for number in numbers}
     return table_rows.build(layout(), runs.merge([home]), published, tree.reference())
 
 

@@ -43,8 +43,8 @@ def drawn(home: Path, rows: list[table_rows.Row]) -> fronts.TaskFront:
 
 
 def test_families_are_ordered_along_their_series(drawn: fronts.TaskFront) -> None:
-    told = {family.name: (family.kind, [point.at for point in family.points]) for family in drawn.families}
-    assert told == {
+    kinds = {family.name: (family.kind, [point.at for point in family.points]) for family in drawn.families}
+    assert kinds == {
         "teacher, 50 steps": ("teacher", [1.5, 3.0, 7.5]),
         "SiD-LSG": ("series", [1.5, 2.0, 4.5]),
         "DMD2 <script>alert(2)</script>": ("series", [None]),
@@ -117,14 +117,14 @@ def test_the_page_writes_the_front_as_files_too(home: Path, rows: list[table_row
 
 def test_a_protocol_names_two_of_its_columns() -> None:
     columns = {name: {"metric": "frechet", "features": "a.b"} for name in ("fid", "clip")}
-    told = {"name": "p", "samples": 1, "metrics": columns}
-    plain = Protocol.model_validate(told)
-    front = Protocol.model_validate({**told, "front": {"x": "clip", "y": "fid"}})
+    settings = {"name": "p", "samples": 1, "metrics": columns}
+    plain = Protocol.model_validate(settings)
+    front = Protocol.model_validate({**settings, "front": {"x": "clip", "y": "fid"}})
     assert plain.front is None and scored(plain) == scored(front)  # it decides no score
     with pytest.raises(ValidationError, match="unknown column 'clipp'; did you mean 'clip'"):
-        Protocol.model_validate({**told, "front": {"x": "clipp", "y": "fid"}})
+        Protocol.model_validate({**settings, "front": {"x": "clipp", "y": "fid"}})
     with pytest.raises(ValidationError, match="two columns"):
-        Protocol.model_validate({**told, "front": {"x": "fid", "y": "fid"}})
+        Protocol.model_validate({**settings, "front": {"x": "fid", "y": "fid"}})
 
 
 def test_published_values_are_lines_of_the_training_figure(home: Path) -> None:
@@ -152,8 +152,8 @@ def test_the_teachers_guidance_is_its_place_and_released_generators_are_componen
     suite = load_suite("smoke")
     name = sorted(released())[0]
     taught = {"label": "t", "control": "teacher", "steps": 2, "kappa": 3.0, "series": "teacher"}
-    told = {"teacher": Entry.model_validate(taught), "theirs": Entry.model_validate({"released": name})}
-    layout = layout_of(Plan(suite.model_copy(update={"entries": told})))
+    entries = {"teacher": Entry.model_validate(taught), "theirs": Entry.model_validate({"released": name})}
+    layout = layout_of(Plan(suite.model_copy(update={"entries": entries})))
     assert [(line.series, line.at) for line in layout.tasks[0].lines] == [("teacher", 3.0), ("", None)]
     (part,) = [part for part in layout.components if part.kind == "released"]
     assert (part.name, part.version) == (name, None) and part.verified in page.LEVELS
@@ -190,9 +190,9 @@ def test_the_audit_of_a_suite_goes_before_that_of_all(home: Path, tmp_path: Path
 
 def test_a_score_that_is_no_number_is_no_point(home: Path, tmp_path: Path) -> None:
     file = full.write(tmp_path) / "runs" / full.TASK / "lsg-2" / "1" / "scores.json"
-    told = json.loads(file.read_text())
-    told["metrics"]["fid"]["value"] = math.nan
-    file.write_text(json.dumps(told))
+    scores = json.loads(file.read_text())
+    scores["metrics"]["fid"]["value"] = math.nan
+    file.write_text(json.dumps(scores))
     found = fronts.front(full.layout().tasks[-1], full.rows(tmp_path / "mini"))
     assert found is not None
     point = next(point for family in found.families for point in family.points if point.at == 2.0)

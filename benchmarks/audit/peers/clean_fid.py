@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Given, Peer, PeerCall
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall
 from benchmarks.audit.peer_recipe import PeerRecipe
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ MODES = {
     "legacy_tensorflow": PeerRecipe(precision="float32 mean", root="sqrtm"),
     "legacy_pytorch": PeerRecipe(resize="bilinear", normalisation="v/127.5-1", precision="float32 mean", root="sqrtm"),
 }
-TWIN = "Its loader and arithmetic; in the place of NVIDIA's TorchScript file stands our network with the same weights."
+TWIN = "Its loader and arithmetic; our network with the same weights stands in the place of NVIDIA's TorchScript file."
 
 
 class CleanFid(Peer):
@@ -54,14 +54,14 @@ class CleanFid(Peer):
             resize = build_resizer(mode)
 
             def run(images: Tensor) -> Tensor:
-                found = [resize(image.permute(1, 2, 0).numpy()) for image in images]
-                return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+                resized = [resize(image.permute(1, 2, 0).numpy()) for image in images]
+                return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
             return run
 
         return {f"build_resizer {mode}": PeerCall(with_mode(mode), MODES[mode]) for mode in ("clean", "legacy_pytorch")}
 
-    def networks(self, given: Given) -> dict[str, PeerCall]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import torch
         from cleanfid.fid import get_folder_features
 

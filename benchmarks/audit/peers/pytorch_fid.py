@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Given, Peer, PeerCall, image_batches
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
 from benchmarks.audit.peer_recipe import PeerRecipe
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ class PytorchFid(Peer):
 
         return {"calculate_frechet_distance": PeerCall(run, PeerRecipe(root="sqrtm"))}
 
-    def networks(self, given: Given) -> dict[str, PeerCall]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import numpy as np
         import torch
 

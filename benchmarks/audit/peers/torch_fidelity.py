@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Given, Peer, PeerCall, image_batches
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
 from benchmarks.audit.peer_recipe import PeerRecipe
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class TorchFidelity(Peer):
 
         def run(images: np.ndarray, reference: np.ndarray) -> float:
             sides = [torch.from_numpy(part) for part in (images, reference)]
-            found = kid_features_to_metric(*sides, kid_subset_size=subset, kid_subsets=100, verbose=False)
-            return found["kernel_inception_distance_mean"]
+            scores = kid_features_to_metric(*sides, kid_subset_size=subset, kid_subsets=100, verbose=False)
+            return scores["kernel_inception_distance_mean"]
 
         return {"kid_features_to_metric": PeerCall(run, compatible={"seed": 2020})}
 
@@ -57,10 +57,10 @@ class TorchFidelity(Peer):
 
         def run(images: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
             sides = [torch.from_numpy(part) for part in (images, reference)]
-            found = prc_features_to_metric(
+            scores = prc_features_to_metric(
                 *sides, prc_neighborhood=3, prc_batch_size=1000, save_cpu_ram=False, verbose=False
             )
-            return found["precision"], found["recall"]
+            return scores["precision"], scores["recall"]
 
         return {"prc_features_to_metric": PeerCall(run)}
 
@@ -72,7 +72,7 @@ class TorchFidelity(Peer):
 
         return {"interpolate_bilinear_2d_like_tensorflow1x": PeerCall(run, RECIPE)}
 
-    def networks(self, given: Given) -> dict[str, PeerCall]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import numpy as np
         import torch
 

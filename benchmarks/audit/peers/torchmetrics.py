@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Given, Peer, PeerCall, image_batches
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
 from benchmarks.audit.peer_recipe import PeerRecipe
 from benchmarks.metrics import mmd
 from benchmarks.metrics.inception_score import one_split
@@ -83,7 +83,7 @@ class Torchmetrics(Peer):
 
         return {"InceptionScore": PeerCall(run, twin=twin)}
 
-    def networks(self, given: Given) -> dict[str, PeerCall]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import numpy as np
         import torch
         from torchmetrics.image.fid import NoTrainInceptionV3
@@ -106,7 +106,7 @@ class Torchmetrics(Peer):
 
 
 def _identity(width: int) -> Any:
-    """A network that hands features through; the metric asks it for their number."""
+    """A network that returns its input; the metric reads its number of features."""
     import torch
 
     class Identity(torch.nn.Module):
