@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.assets import sha256
 from benchmarks.features.store import Store
 from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
@@ -25,7 +26,7 @@ from benchmarks.run.artefacts import (
     real_images,
     teacher_pairs,
 )
-from benchmarks.run.record import rates, recipe, sha256, write_record
+from benchmarks.run.record import rates, recipe, write_record
 from benchmarks.run.samples import SampleSource, sample_shards, score_dataset, score_source
 from benchmarks.scoring.protocol import scorer_of
 from benchmarks.scoring.score import FeatureSet, ScoreSettings
@@ -160,7 +161,7 @@ def _source(
     if "captions" not in params:
         return SampleSource(sampler, data.conditions, data.sample_shape, steps, decode=decode)
     assert protocol.prompts is not None
-    captions = embeddings.captions(Path(params["captions"]), protocol.prompts)
+    captions = embeddings.captions_of(Path(params["captions"]), protocol.prompts)
     return SampleSource(sampler, captions.conditions, data.sample_shape, steps, captions, decode)
 
 
