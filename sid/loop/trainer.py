@@ -23,7 +23,7 @@ from sid.loop.lock import Stopped, Watch, held, watched
 from sid.loop.log import Log, Meter
 from sid.loop.recipe import LOOP_VERSION, Data, Recipe
 from sid.loop.state import TrainState
-from sid.method import Batch, Ema, Method, Player, Progress
+from sid.method import Batch, Ema, Method, Player, Progress, deciding
 from sid.nets import kept, materialise
 from sid.parallel import execution
 from sid.parallel.engine import Agreement, Engine
@@ -125,7 +125,8 @@ class _Run:
             "method": method.name,
             "version": method.version,
             "loop": LOOP_VERSION,
-            "options": asdict(options),
+            "options": deciding(options),
+            **method.parts(options),
             "recipe": asdict(recipe),
             "identity": identity,
             **({"engine": decisive} if (decisive := engine.settings.decisive()) else {}),
