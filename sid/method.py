@@ -100,9 +100,10 @@ class Player:
 
 @dataclass(frozen=True)
 class Copy:
-    """A trainable network that starts as the teacher."""
+    """A trainable network that starts as the teacher. `dropout` is its layers' share; None: the teacher's own."""
 
     of: str = "teacher"
+    dropout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -127,6 +128,7 @@ class Lora:
 
     rank: int = 64
     alpha: float = 108.0
+    layers: tuple[str, ...] = ()  # names of the layers that are adapted, as to_q; empty: all
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ class Student:
     """A trainable copy of the teacher's network, used as a one- or few-step generator."""
 
     chain: Any  # sid.generator.Chain
+    dropout: float | None = None  # of its layers; None: the teacher's own
 
 
 Net = Copy | Ema | Head | Lora | Student
@@ -226,6 +229,11 @@ def positive(options: Any, *names: str) -> list[str]:
         if not (math.isfinite(value) and value > 0):
             faults.append(f"{name} must be above 0 (got {value})")
     return faults
+
+
+def dropout_faults(share: float | None) -> list[str]:
+    """Why students and critics can't drop out this share of their activations."""
+    return [] if share is None or 0 <= share < 1 else [f"dropout must be in [0, 1) (got {share})"]
 
 
 def augment_faults(p: float, teacher: TeacherFacts) -> list[str]:

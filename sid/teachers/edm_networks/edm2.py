@@ -115,7 +115,7 @@ class Block(nn.Module):
         attention: bool = False,
     ):
         super().__init__()
-        self.flavour, self.settings, self.resample = flavour, settings, resample
+        self.flavour, self.settings, self.resample, self.dropout = flavour, settings, resample, settings.dropout
         self.heads = outputs // settings.channels_per_head if attention else 0
         forced = settings.force_normalization
         self.emb_gain = nn.Parameter(torch.zeros([]))
@@ -136,7 +136,7 @@ class Block(nn.Module):
         y = self.conv_res0(mp_silu(x))
         scale = self.emb_linear(embedding, gain=self.emb_gain) + 1
         y = mp_silu(y * scale[:, :, None, None].to(y.dtype))
-        y = self.conv_res1(F.dropout(y, self.settings.dropout, self.training))
+        y = self.conv_res1(F.dropout(y, self.dropout, self.training))
         if self.flavour == "dec":
             x = self._skip(x)
         x = mp_sum(x, y, self.settings.res_balance)
