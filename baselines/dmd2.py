@@ -60,8 +60,22 @@ class Dmd2(Method):
     Options = Dmd2Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "imagenet64": {"t_init": 80.0, "dropout": 0.0},
-        "sd15": {"t_init": 999.0, "kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
-        "sdxl": {"steps": 4, "t_init": 999.0, "kappa": 8.0, "lr": 5e-7, "lr_generator": 5e-7, "gan_generator": 5e-3},
+        "sd15-coco": {
+            "t_init": 999.0,
+            "kappa": 1.75,
+            "ratio": 10,
+            "lr": 1e-5,
+            "lr_generator": 1e-5,
+            "gan_generator": 1e-3,
+        },
+        "sdxl-10k": {
+            "steps": 4,
+            "t_init": 999.0,
+            "kappa": 8.0,
+            "lr": 5e-7,
+            "lr_generator": 5e-7,
+            "gan_generator": 5e-3,
+        },
         "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": 2.5, **SMALL},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": 625.0, **SMALL},
     }
