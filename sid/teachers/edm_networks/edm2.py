@@ -224,14 +224,15 @@ class Edm2UNet(nn.Module):
 
 
 class Edm2Network(nn.Module):
-    """`unet` under the denoiser's call, with the published head for the log variance of the loss beside it."""
+    """`unet` under the denoiser's call, with the published head for the log variance beside it; 0 channels: none."""
 
     def __init__(self, settings: Edm2Settings, logvar_channels: int = 128, half: bool = False):
         super().__init__()
         self.classes, self.half_precision = settings.label_dim, half
         self.unet = Edm2UNet(settings)
-        self.logvar_fourier = MpFourier(logvar_channels)
-        self.logvar_linear = MpConv(logvar_channels, 1, 0, settings.force_normalization)
+        if logvar_channels:
+            self.logvar_fourier = MpFourier(logvar_channels)
+            self.logvar_linear = MpConv(logvar_channels, 1, 0, settings.force_normalization)
 
     def forward(
         self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]
