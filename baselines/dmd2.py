@@ -133,8 +133,9 @@ class Dmd2(Method):
             """softplus(l_fake) + softplus(-l_real), at independent times and noises."""
             assert batch.real is not None
             fake = losses.logistic_fake(_logit(nets, batch, x, "fake", options.discrete))
-            real = _logit(nets, batch, batch.real, "real", options.discrete, batch.real_condition)
-            return {"gan": fake + losses.logistic_real(real)}
+            logit = _logit(nets, batch, batch.real, "real", options.discrete, batch.real_condition)
+            real = losses.logistic_real(logit)
+            return {"gan": fake + real}
 
         def adam(rate: float) -> Optimiser:
             rest: dict[str, Any] = {

@@ -134,10 +134,11 @@ def critic_loss(options: VsdSettings) -> Any:
         x, process = shared_image(nets, batch), nets["teacher"].process
         if batch.draws.integer("drop", 0, 999_999) < 1_000_000 * options.drop_batch:
             batch.condition = batch.condition.unconditional()
-        terms = denoising_loss(nets, batch, x, law=process.training_law())
+        law = process.training_law()
+        terms = denoising_loss(nets, batch, x, law=law)
         term = terms.terms["critic"]
         if options.critic_weight == "a2":
-            a, _ = process.coefficients(batch.draws.time("t", process.training_law(), x))
+            a, _ = process.coefficients(batch.draws.time("t", law, x))
             term = losses.weighted(a**2, term)
         scale = 1 / x[0].numel() if options.mean else 1.0
         return Terms({"critic": term}, {"critic": scale}, terms.health)

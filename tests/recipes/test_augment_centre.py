@@ -8,7 +8,8 @@ import torch
 
 from benchmarks.suite.components import methods
 from benchmarks.suite.plan import load_plan
-from sid.augment import SYM6, Changes, apply
+from sid.augment import SYM6, Changes, apply, draw
+from sid.draws import Draws
 from sid.method import AUGMENT_VERSION
 
 CENTRE = 5  # of 12 taps: pixel i lies at 2 i + 5 of the upsampled image
@@ -73,6 +74,15 @@ def test_the_warp_is_the_sum_over_its_taps(values):
     expected = reference(image, matrix[0].numpy(), offset[0].numpy())
     result = apply(torch.from_numpy(image)[None, None], one)[0, 0].numpy()
     np.testing.assert_allclose(result, expected, atol=1e-9)
+
+
+def test_every_change_has_numbers_of_its_own() -> None:
+    """Scale, stretch and both shifts are independent normals, in every pair."""
+    changes = draw(Draws(0, 0, range(4096)), 1.0)
+    numbers = torch.stack([changes.scale, changes.anisotropy, *changes.shift.unbind(1), changes.angle])
+    correlation = torch.corrcoef(numbers) - torch.eye(5)
+    assert correlation.abs().max() < 0.06  # four deviations of a correlation of 4096 independent pairs
+    assert numbers[:4].std(1).sub(1).abs().max() < 0.05
 
 
 def test_a_bump_of_the_augmentation_renames_only_the_rows_that_use_it(monkeypatch):

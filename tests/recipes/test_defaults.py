@@ -50,6 +50,12 @@ def test_defaults_reach_the_papers_rows(suite: str, task: str, entry: str) -> No
     assert {name: getattr(options, name) for name in expected} == expected
 
 
+def test_ffhqs_beta1_reaches_the_generator_alone() -> None:
+    method, options = methods()["sid"], options_of(load_suite("edm64"), "ffhq64", "sid-1.2")
+    betas = {player.name: player.optimiser.betas for player in method.players(options)}
+    assert betas == {"critic": (0.0, 0.999), "generator": (0.9, 0.999)}
+
+
 # suite, task, entry -> batch, images, images of a round
 LENGTHS = {
     ("cifar10", "cifar10-uncond", "dmd"): (392, 392 * 300_000, None),

@@ -170,6 +170,29 @@ def test_the_first_gradient_is_zero_with_a_guided_critic_alone() -> None:
     assert first_gradient(VSD.options("sd21-coco", "", {"critic_kappa": 1.0})) > 1e-6
 
 
+def test_the_critic_of_its_own_images_sees_every_step() -> None:
+    """Without sharing, too: the squared eps error at a step drawn from all 1000, no end of the schedule left out."""
+    options = VSD.options("shapes")
+    nets = materialise(VSD.build(options), teacher(), 0)
+    for net in nets.values():
+        net.double()
+    draws, like = Draws(0, 0, range(512), "critic"), torch.empty(0, dtype=torch.float64)
+    condition = toy.data().conditions.draw(draws)
+    batch = Batch(draws, condition, Progress(), toy.SHAPE, like, size=512)
+    term = VSD.players(options)[0].loss(nets, batch).terms["critic"]
+    weights, labels = dict(teacher().network.state_dict()), condition.labels
+    assert labels is not None
+    t, first = (1000 * draws.uniform("t")).floor().long(), torch.full((512,), 625)
+    assert t.min() < 20 and t.max() > 979
+    z, eps = (draws.normal(name, toy.SHAPE, like) for name in ("z0", "eps"))
+    noisy = (1 - ABAR[625]).sqrt() * z
+    x = (noisy - (1 - ABAR[625]).sqrt() * predicted(weights, noisy, first, labels)) / ABAR[625].sqrt()
+    abar = ABAR[t][:, None, None, None]
+    x_t = abar.sqrt() * x + (1 - abar).sqrt() * eps
+    expected = ((predicted(weights, x_t, t, labels) - eps) ** 2).flatten(1).sum(1)
+    torch.testing.assert_close(term, expected, rtol=1e-9, atol=1e-9)
+
+
 @pytest.mark.parametrize("task", ["digits", "shapes"])
 def test_the_miniatures_are_what_they_were(task: str) -> None:
     """None of the newer options stands in their digests."""
