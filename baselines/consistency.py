@@ -38,7 +38,7 @@ class Consistency(Method):
     Options = ConsistencySettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"t_init": 80.0},
-        "sd15": {"t_init": 999.0, "kappa": 7.5, "lr_generator": 1e-6},
+        "sd15-coco": {"t_init": 999.0, "kappa": 7.5, "lr_generator": 1e-6},
         "digits": {"lr_generator": 2e-3, "t_init": 80.0, "intervals": 18, "c": 0.1},
         "shapes": {"lr_generator": 1e-3, "t_init": 999.0, "intervals": 25, "c": 0.1, "kappa": 1.5},
     }

@@ -7,7 +7,21 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.chain import Chain
-from sid.method import Batch, Copy, Head, Method, Net, Optimiser, Player, Progress, Student, TeacherFacts, Terms
+from sid.method import (
+    Batch,
+    Copy,
+    Head,
+    Method,
+    Net,
+    Optimiser,
+    Player,
+    Progress,
+    Student,
+    TeacherFacts,
+    Terms,
+    dropout_faults,
+    newer,
+)
 from sid.method import positive as above_zero
 from sid.passes import Passes, Turn, Turns, denoising, earlier_steps, matching
 
@@ -31,10 +45,12 @@ class Dmd2Settings:
     warmup: int = 500
     clip_norm: float | None = 10.0
     eps: float = 1e-8
+    dropout: float | None = newer(None, before=None)  # of generator and critic; None: the teacher's own
+    discrete: bool = newer(True, before=False)  # times on the levels of a grid of 1000 (EDM); False: between them too
 
 
 # The miniatures: Adam as the other methods have it.
-SMALL: dict[str, Any] = {"beta1": 0.0, "weight_decay": 0.0, "warmup": 0, "unit_input": False}
+SMALL: dict[str, Any] = {"beta1": 0.0, "weight_decay": 0.0, "warmup": 0, "unit_input": False, "discrete": False}
 
 
 class Dmd2(Method):
@@ -43,9 +59,23 @@ class Dmd2(Method):
     paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
     Options = Dmd2Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "imagenet64": {"t_init": 80.0},
-        "sd15": {"t_init": 999.0, "kappa": 1.75, "ratio": 10, "lr": 1e-5, "lr_generator": 1e-5, "gan_generator": 1e-3},
-        "sdxl": {"steps": 4, "t_init": 999.0, "kappa": 8.0, "lr": 5e-7, "lr_generator": 5e-7, "gan_generator": 5e-3},
+        "imagenet64": {"t_init": 80.0, "dropout": 0.0},
+        "sd15-coco": {
+            "t_init": 999.0,
+            "kappa": 1.75,
+            "ratio": 10,
+            "lr": 1e-5,
+            "lr_generator": 1e-5,
+            "gan_generator": 1e-3,
+        },
+        "sdxl-10k": {
+            "steps": 4,
+            "t_init": 999.0,
+            "kappa": 8.0,
+            "lr": 5e-7,
+            "lr_generator": 5e-7,
+            "gan_generator": 5e-3,
+        },
         "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": 2.5, **SMALL},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": 625.0, **SMALL},
     }
@@ -59,12 +89,18 @@ class Dmd2(Method):
             faults.append("the GAN term needs real images: give them, or set gan_generator and gan_critic to 0")
         if _adversarial(options) and not teacher.features:
             faults.append(f"the GAN term needs encoder features, and {teacher.name} offers none")
+        faults += dropout_faults(options.dropout)
+        if options.kappa < 1:
+            faults.append(f"kappa must be at least 1 (got {options.kappa}): the published code ignores a smaller one")
         if options.kappa != 1 and not teacher.guidance:
             faults.append(f"kappa {options.kappa} needs an unconditional branch, and {teacher.name} has none")
         return faults
 
     def build(self, options: Dmd2Settings) -> dict[str, Net]:
-        nets: dict[str, Net] = {"critic": Copy(), "generator": Student(_chain(options))}
+        nets: dict[str, Net] = {
+            "critic": Copy(dropout=options.dropout),
+            "generator": Student(_chain(options), options.dropout),
+        }
         return nets | ({"head": Head(classifier)} if _adversarial(options) else {})
 
     def passes(self, options: Dmd2Settings) -> Turns:
@@ -85,19 +121,20 @@ class Dmd2(Method):
 
         def generator_loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
             """Matching, and the head's opinion of the noised image: softplus(-l)."""
-            terms = matching_terms(nets, batch, options.kappa)
+            terms = matching_terms(nets, batch, options.kappa, options.discrete)
             if not _adversarial(options):
                 return terms
             assert terms.image is not None
-            fake = _logit(nets, batch, terms.image, "fake")
+            fake = _logit(nets, batch, terms.image, "fake", options.discrete)
             both = {**terms.terms, "gan": losses.logistic_real(fake)}
             return Terms(both, {"gan": options.gan_generator}, terms.health)
 
         def gan_terms(nets: Mapping[str, Any], batch: Batch, x: Tensor) -> dict[str, Tensor]:
             """softplus(l_fake) + softplus(-l_real), at independent times and noises."""
             assert batch.real is not None
-            fake = losses.logistic_fake(_logit(nets, batch, x, "fake"))
-            real = losses.logistic_real(_logit(nets, batch, batch.real, "real", batch.real_condition))
+            fake = losses.logistic_fake(_logit(nets, batch, x, "fake", options.discrete))
+            logit = _logit(nets, batch, batch.real, "real", options.discrete, batch.real_condition)
+            real = losses.logistic_real(logit)
             return {"gan": fake + real}
 
         def adam(rate: float) -> Optimiser:
@@ -115,9 +152,9 @@ class Dmd2(Method):
             "generator", ("generator",), generator_loss, adam(options.lr_generator), ("generator",), plays
         )
         if not _adversarial(options):
-            return (generator, shared_critic(adam(options.lr)))
+            return (generator, shared_critic(adam(options.lr), discrete=options.discrete))
         weights = {"gan": options.gan_critic}
-        return (generator, shared_critic(adam(options.lr), gan_terms, weights, ("critic", "head")))
+        return (generator, shared_critic(adam(options.lr), gan_terms, weights, ("critic", "head"), options.discrete))
 
 
 def _adversarial(options: Dmd2Settings) -> bool:
@@ -128,11 +165,14 @@ def _chain(options: Dmd2Settings) -> Chain:
     return Chain(options.steps, options.t_init, unit_input=options.unit_input)
 
 
-def _logit(nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, condition: Any = None) -> Tensor:
+def _logit(
+    nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, discrete: bool, condition: Any = None
+) -> Tensor:
     """The head on the critic's features of a noised image: an encoder-only pass."""
+    from baselines.distribution_matching import law_of
     from sid.players import noised
 
-    at = noised(nets, batch, x, nets["teacher"].process.uniform_law(0, 999), stream)
+    at = noised(nets, batch, x, law_of(nets, 0, 999, discrete), stream)
     features = nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features
     return nets["head"](features)
 

@@ -142,8 +142,9 @@ def _warp(images: Tensor, changes: Changes) -> Tensor:
     """One affine warp: reflect, upsample by 2, sample bilinearly at pixel centres, downsample.
 
     The margin is always the widest that reflection allows: what an image becomes then depends on no other image
-    of its batch, and no value has to come back from the device. In the upsampled image a pixel i lies at 2 i + 5.5,
-    the middle of its 12 taps; up- and downsampling are adjoint, so the identity gives the image back.
+    of its batch, and no value has to come back from the device. In the upsampled image a pixel i lies at 2 i + 5, as
+    the published augmentation has it; the centroid of its 12 taps is 2 i + 5.098. Up- and downsampling are adjoint,
+    so the identity gives the image back.
     """
     height, width = images.shape[2:]
     margin_y, margin_x = height - 1, width - 1
@@ -152,13 +153,15 @@ def _warp(images: Tensor, changes: Changes) -> Tensor:
 
     matrix, offset = changes.sources(height, width)
     xs, ys = (
-        torch.arange(2 * (size - 1) + TAPS, device=images.device, dtype=images.dtype) - (2 * (size - 1) + TAPS - 1) / 2
+        torch.arange(2 * (size - 1) + TAPS, device=images.device, dtype=images.dtype) - (2 * (size - 1) + TAPS - 2) / 2
         for size in (width, height)
     )
     points = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), dim=-1)
     sources = points @ matrix.to(images.dtype)[:, None].mT + 2 * offset.to(images.dtype)[:, None, None]
     half = constant((upsampled.shape[3] - 1, upsampled.shape[2] - 1), images.device) / 2
-    sampled = F.grid_sample(upsampled, sources / half, mode="bilinear", padding_mode="zeros", align_corners=True)
+    sampled = F.grid_sample(
+        upsampled, (sources - 0.5) / half, mode="bilinear", padding_mode="zeros", align_corners=True
+    )
     return _resample(_resample(sampled, 3, up=False), 2, up=False)
 
 

@@ -44,12 +44,17 @@ class Adapted(nn.Module):
         return out + self.scale * self.up(self.down(x)) if self.on else out
 
 
-def adapt(denoiser: Denoiser, rank: int, alpha: float, on: bool = False) -> None:
-    """Puts an adapter on every linear and every ungrouped convolutional layer of the network, in place."""
+def adapt(denoiser: Denoiser, rank: int, alpha: float, on: bool = False, layers: Sequence[str] = ()) -> None:
+    """Puts an adapter on every linear and every ungrouped convolutional layer of the network, in place.
+
+    With `layers`, on those alone whose own name is among them.
+    """
     for parent in list(denoiser.modules()):
         if isinstance(parent, Adapted):
             continue
         for name, child in list(parent.named_children()):
+            if layers and name not in layers:
+                continue
             if isinstance(child, nn.Linear) or (isinstance(child, nn.Conv2d) and child.groups == 1):
                 adapted = Adapted(child, min(rank, *child.weight.shape[:2]), alpha)
                 adapted.on = on

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, dataclass, field, fields
+from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import Component, UnknownName
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
     from sid.condition import Condition
     from sid.draws import Draws
+
+
+AUGMENT_VERSION = 2  # of the non-leaking augmentation in sid/augment.py
 
 
 @dataclass(frozen=True)
@@ -97,9 +100,10 @@ class Player:
 
 @dataclass(frozen=True)
 class Copy:
-    """A trainable network that starts as the teacher."""
+    """A trainable network that starts as the teacher. `dropout` is its layers' share; None: the teacher's own."""
 
     of: str = "teacher"
+    dropout: float | None = None
 
 
 @dataclass(frozen=True)
@@ -124,6 +128,7 @@ class Lora:
 
     rank: int = 64
     alpha: float = 108.0
+    layers: tuple[str, ...] = ()  # names of the layers that are adapted, as to_q; empty: all
 
 
 @dataclass(frozen=True)
@@ -131,6 +136,7 @@ class Student:
     """A trainable copy of the teacher's network, used as a one- or few-step generator."""
 
     chain: Any  # sid.chain.Chain
+    dropout: float | None = None  # of its layers; None: the teacher's own
 
 
 Net = Copy | Ema | Head | Lora | Student
@@ -190,6 +196,10 @@ class Method(Component, ABC):
         """What each player's updates cost, for a plan; empty where the method declares nothing."""
         return {}
 
+    def parts(self, options: Any) -> dict[str, int]:
+        """Versions of what several methods share and only some options bring in; a bump re-runs those rows alone."""
+        return {"augment": AUGMENT_VERSION} if getattr(options, "augment", 0) else {}
+
     @abstractmethod
     def build(self, options: Any) -> dict[str, Net]:
         """The networks beside the teacher. One of them is called "generator"."""
@@ -197,6 +207,18 @@ class Method(Component, ABC):
     @abstractmethod
     def players(self, options: Any) -> tuple[Player, ...]:
         """The players, in playing order."""
+
+
+def newer(default: Any, before: Any) -> Any:
+    """A field for an option that came later: it stands in no digest where its value is what was done `before`."""
+    return field(default=default, metadata={"before": before})
+
+
+def deciding(options: Any) -> dict[str, Any]:
+    """The options that decide a result: a `newer` one at its old value is absent, so that its coming renames none."""
+    values = asdict(options)
+    before = {entry.name: entry.metadata["before"] for entry in fields(options) if "before" in entry.metadata}
+    return {name: value for name, value in values.items() if name not in before or value != before[name]}
 
 
 def positive(options: Any, *names: str) -> list[str]:
@@ -207,6 +229,11 @@ def positive(options: Any, *names: str) -> list[str]:
         if not (math.isfinite(value) and value > 0):
             faults.append(f"{name} must be above 0 (got {value})")
     return faults
+
+
+def dropout_faults(share: float | None) -> list[str]:
+    """Why students and critics can't drop out this share of their activations."""
+    return [] if share is None or 0 <= share < 1 else [f"dropout must be in [0, 1) (got {share})"]
 
 
 def augment_faults(p: float, teacher: TeacherFacts) -> list[str]:

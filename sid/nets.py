@@ -36,9 +36,9 @@ def materialise(
     built: dict[str, nn.Module] = {"teacher": teacher.eval().requires_grad_(False)}
     for name, net in nets.items():
         if isinstance(net, Copy):
-            built[name] = copy.deepcopy(teacher).eval()
+            built[name] = dropping(copy.deepcopy(teacher), net.dropout).eval()
         elif isinstance(net, Student):
-            built[name] = Generator(copy.deepcopy(teacher), net.chain).eval()
+            built[name] = Generator(dropping(copy.deepcopy(teacher), net.dropout), net.chain).eval()
             if student is not None:
                 _seeded(seed, name, lambda net=built[name]: adapt(net.denoiser, student.rank, student.alpha, on=True))
                 _refuse_bare(name, cast(Generator, built[name]).denoiser)
@@ -48,8 +48,8 @@ def materialise(
             features = probe(teacher)
             built[name] = _seeded(seed, name, lambda net=net, f=features: net.make(f.shape[1], f.shape[-1])).eval()
         elif isinstance(net, Lora):
-            _seeded(seed, name, lambda net=net: adapt(teacher, net.rank, net.alpha))
-            _refuse_bare(name, teacher)
+            _seeded(seed, name, lambda net=net: adapt(teacher, net.rank, net.alpha, layers=net.layers))
+            _refuse_bare(name, teacher, net.layers)
             built["teacher"], built[name] = View(teacher, on=False).eval(), View(teacher, on=True).eval()
     for name, net in nets.items():
         if isinstance(net, Ema):
@@ -57,10 +57,31 @@ def materialise(
     return built
 
 
-def _refuse_bare(name: str, denoiser: Denoiser) -> None:
+def dropping(denoiser: Denoiser, share: float | None) -> Denoiser:
+    """The denoiser, whose layers drop out this share of their activations in training; None leaves them as they are."""
+    if share is None:
+        return denoiser
+    changed = 0
+    for module in denoiser.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = share
+        elif isinstance(getattr(module, "dropout", None), float):
+            setattr(module, "dropout", share)  # noqa: B010 - a share, not a module
+        else:
+            continue
+        changed += 1
+    if not changed and share:
+        raise Fault(
+            f"dropout {share} is asked for, and no layer of a network of the family {denoiser.family} drops out"
+        )
+    return denoiser
+
+
+def _refuse_bare(name: str, denoiser: Denoiser, layers: tuple[str, ...] = ()) -> None:
     """A Fault where no layer took an adapter: the EDM networks have layers of their own, not torch's."""
     if not adapter_parameters(denoiser):
-        raise Fault(f"the {name} is adapters, and no layer of a network of the family {denoiser.family} takes them")
+        which = f"layer called {' or '.join(layers)}" if layers else "layer"
+        raise Fault(f"the {name} is adapters, and no {which} of a network of the family {denoiser.family} takes them")
 
 
 def _seeded(seed: int, name: str, make: Callable):

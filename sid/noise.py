@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sid.laws import KarrasUniform, LogitNormal, LogNormal, TimeLaw, Uniform, UniformStep
+from sid.laws import KarrasStep, KarrasUniform, LogitNormal, LogNormal, TimeLaw, Uniform, UniformStep
 
 
 def wide(x: Tensor) -> Tensor:
@@ -55,7 +55,11 @@ class Process(ABC):
 
     @abstractmethod
     def uniform_law(self, low: float, high: float) -> TimeLaw:
-        """Uniform in the process's own index, from `low` to `high` of 1000 (DMD2's law)."""
+        """Uniform in the process's own index, from `low` to `high` of 1000."""
+
+    def step_law(self, low: int, high: int) -> TimeLaw:
+        """The same on the steps {low, ..., high} of 1000 alone (DMD's and DMD2's law on EDM teachers)."""
+        return self.uniform_law(low, high)
 
     @abstractmethod
     def trajectory(self, steps: int) -> list[float]:
@@ -131,6 +135,9 @@ class Edm(Process):
 
     def uniform_law(self, low: float, high: float) -> TimeLaw:
         return KarrasUniform(high, self.sigma_min, self.sigma_max, self.rho, low)
+
+    def step_law(self, low: int, high: int) -> TimeLaw:
+        return KarrasStep(low, high, self.sigma_min, self.sigma_max, self.rho)
 
     def trajectory(self, steps: int) -> list[float]:
         """The rho = 7 grid (Karras et al. 2022, eq. 5)."""

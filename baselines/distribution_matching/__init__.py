@@ -10,11 +10,18 @@ from torch import Tensor
 
 from sid import losses
 from sid.guidance import guided
+from sid.laws import TimeLaw
 from sid.method import Batch, Optimiser, Player, Terms
 from sid.players import Nets, chain_step, denoising_loss, generate, health, noised
 
 
-def matching_terms(nets: Nets, batch: Batch, kappa: float) -> Terms:
+def law_of(nets: Nets, low: int, high: int, discrete: bool) -> TimeLaw:
+    """Times from `low` to `high` of 1000: the published grid's levels, or anywhere between."""
+    process = nets["teacher"].process
+    return process.step_law(low, high) if discrete else process.uniform_law(low, high)
+
+
+def matching_terms(nets: Nets, batch: Batch, kappa: float, discrete: bool = False) -> Terms:
     """The mean over pixels of (x - sg[x - g])^2 / 2 with g = (critic - teacher) / mean |x - teacher|.
 
     The generator's image stays in `shared`, detached, for the critic of the same iteration. t is uniform in the middle
@@ -23,7 +30,7 @@ def matching_terms(nets: Nets, batch: Batch, kappa: float) -> Terms:
     """
     x = generate(nets, batch, chain_step(nets, batch))
     batch.shared["x"], batch.shared["condition"] = x.detach(), batch.condition
-    at = noised(nets, batch, x.detach(), nets["teacher"].process.uniform_law(20, 980))
+    at = noised(nets, batch, x.detach(), law_of(nets, 20, 980, discrete))
     with torch.no_grad():
         teacher = guided(nets["teacher"], at.x_t, at.t, batch.condition, kappa).image
         critic = nets["critic"](at.x_t, at.t, batch.condition).image
@@ -49,12 +56,13 @@ def shared_critic(
     extra: Callable[[Mapping[str, Any], Batch, Tensor], dict[str, Tensor]] | None = None,
     weights: dict[str, float] | None = None,
     trains: tuple[str, ...] = ("critic",),
+    discrete: bool = False,
 ) -> Player:
     """The critic on the same detached images, at a time uniform in the process's index; `extra` adds terms."""
 
     def loss(nets: Nets, batch: Batch) -> Terms:
         x = shared_image(nets, batch)
-        terms = denoising_loss(nets, batch, x, law=nets["teacher"].process.uniform_law(0, 999))
+        terms = denoising_loss(nets, batch, x, law=law_of(nets, 0, 999, discrete))
         scaled = {"critic": terms.terms["critic"] / x[0].numel()}
         return Terms(scaled | (extra(nets, batch, x) if extra else {}), weights or {}, terms.health)
 

@@ -32,6 +32,7 @@ from benchmarks.suite.released import describe
 from sid import pretrain
 from sid.discovery import UnknownName
 from sid.loop.settings import LOOP_VERSION
+from sid.method import deciding
 
 TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
 REPORT_VERSION = 2
@@ -263,11 +264,12 @@ class Plan:
         if entry.method:
             budget = self.suite.budget(task, name)
             recipe = recipe_of(budget, seed, entry.stop_players)
-            section |= {"method": entry.method, "options": asdict(options), "recipe": decisive(recipe)}
+            section |= {"method": entry.method, "options": deciding(options), "recipe": decisive(recipe)}
             if changed := budget.executed.decisive():
                 section["engine"] = changed
             rest["engine"] = asdict(budget.executed)
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
+            versions |= components.methods()[entry.method].parts(options)
             rest["recipe"] = asdict(recipe)
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:

@@ -39,7 +39,9 @@ def run(args: argparse.Namespace) -> int:
     suite = _suite(args.name)
     if args.prepare and suite is None:
         raise Fault("--prepare computes a suite's references: name a suite")
-    listed = needs.data_of_suite(suite) if suite else needs.data_named(args.name) if args.name else needs.data_of_project()
+    listed = (
+        needs.data_of_suite(suite) if suite else needs.data_named(args.name) if args.name else needs.data_of_project()
+    )
     for need in listed:
         _print(need)
     lacking = [need for need in listed if need.missing]

@@ -23,7 +23,7 @@ from sid.loop.lock import TrainingStopped, Watch, locked, watched
 from sid.loop.log import Log, Meter
 from sid.loop.settings import LOOP_VERSION, Data, LoopSettings
 from sid.loop.state import TrainState
-from sid.method import Batch, Ema, Method, Player, Progress
+from sid.method import Batch, Ema, Method, Player, Progress, deciding
 from sid.nets import materialise, stored
 from sid.parallel import execution
 from sid.parallel.engine import Agreement, Engine
@@ -144,7 +144,8 @@ class _Run:
             "method": method.name,
             "version": method.version,
             "loop": LOOP_VERSION,
-            "options": asdict(options),
+            "options": deciding(options),
+            **method.parts(options),
             "recipe": asdict(settings),
             "identity": training.identity,
             **({"engine": decisive} if (decisive := engine.settings.decisive()) else {}),

@@ -6,7 +6,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from sid.chain import Chain
-from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, augment_faults, positive
+from sid.method import (
+    Copy,
+    Method,
+    Net,
+    Optimiser,
+    Player,
+    Student,
+    TeacherFacts,
+    augment_faults,
+    dropout_faults,
+    newer,
+    positive,
+)
 from sid.passes import Turns
 from sid.score_identity import ScoreIdentity
 
@@ -22,6 +34,7 @@ class SidSettings:
     loss_scale: float = 100.0  # matters through Adam's eps and fp16 range only
     augment: float = 0.0  # non-leaking augmentation of the critic's images, for networks that take its labels
     eps: float = 1e-8
+    dropout: float | None = newer(None, before=None)  # of generator and critic; None: the teacher's own
 
 
 class Sid(Method):
@@ -30,10 +43,10 @@ class Sid(Method):
     paper = "Zhou et al., Score identity Distillation, arXiv 2404.04057"
     Options = SidSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "cifar10": {"augment": 0.12},
-        "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
-        "ffhq64": {"beta1_generator": 0.9, "augment": 0.15},
-        "afhqv2": {"alpha": 1.0, "lr": 5e-6, "lr_generator": 5e-6, "augment": 0.15},
+        "cifar10": {"augment": 0.12, "dropout": 0.13},
+        "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6, "dropout": 0.1},
+        "ffhq64": {"beta1_generator": 0.9, "augment": 0.15, "dropout": 0.05},
+        "afhqv2-64": {"alpha": 1.0, "lr": 5e-6, "lr_generator": 5e-6, "augment": 0.15, "dropout": 0.05},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4},
     }
@@ -41,10 +54,13 @@ class Sid(Method):
     def faults(self, options: SidSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += Chain(t_init=options.t_init).faults(teacher.process)
-        return faults + augment_faults(options.augment, teacher)
+        return faults + augment_faults(options.augment, teacher) + dropout_faults(options.dropout)
 
     def build(self, options: SidSettings) -> dict[str, Net]:
-        return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+        return {
+            "critic": Copy(dropout=options.dropout),
+            "generator": Student(Chain(t_init=options.t_init), options.dropout),
+        }
 
     def passes(self, options: SidSettings) -> Turns:
         return _objective(options).passes()

@@ -43,8 +43,8 @@ class SidFewStep(Method):
     paper = "Zhou et al., Few-Step Diffusion via Score identity Distillation, arXiv 2505.12674"
     Options = FewStepSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "sd15": {},
-        "sdxl": {},
+        "sd15-coco": {},
+        "sdxl-10k": {},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4},
         "shapes": {
             "lr": 2e-4,

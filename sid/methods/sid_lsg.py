@@ -32,8 +32,8 @@ class SidLsg(Method):
     paper = "Zhou et al., Guided Score identity Distillation, arXiv 2406.01561"
     Options = SidLsgSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "sd15": {},
-        "sd21-base": {},
+        "sd15-coco": {},
+        "sd21-coco": {},
         "digits": {"lr": 5e-4, "lr_generator": 5e-4, "loss_scale": 100.0},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "loss_scale": 100.0},
     }

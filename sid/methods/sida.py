@@ -7,7 +7,19 @@ from typing import Any, ClassVar
 
 from sid.adversarial import Adversarial
 from sid.chain import Chain
-from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, augment_faults, positive
+from sid.method import (
+    Copy,
+    Method,
+    Net,
+    Optimiser,
+    Player,
+    Student,
+    TeacherFacts,
+    augment_faults,
+    dropout_faults,
+    newer,
+    positive,
+)
 from sid.passes import Turns
 from sid.score_identity import ScoreIdentity
 
@@ -28,6 +40,7 @@ class SidaSettings:
     loss_scale: float = 100.0
     augment: float = 0.0  # non-leaking augmentation of the critic's images, for networks that take its labels
     eps: float = 1e-8
+    dropout: float | None = newer(None, before=None)  # of generator and critic; None: the teacher's own
 
 
 class Sida(Method):
@@ -38,8 +51,10 @@ class Sida(Method):
     split_matters = "its cross-entropies are means over the micro-batch, multiplied by per-sample weights"
     Options = SidaSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "cifar10": {"augment": 0.12},
-        "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6},
+        "cifar10": {"augment": 0.12, "dropout": 0.13},
+        "imagenet64": {"lr": 4e-6, "lr_generator": 4e-6, "dropout": 0.1},
+        "ffhq64": {"augment": 0.15, "dropout": 0.05},
+        "afhqv2-64": {"lr": 5e-6, "lr_generator": 5e-6, "augment": 0.15, "dropout": 0.05},
         "digits": {"lr": 2e-3, "lr_generator": 2e-3, "generator_from": 2_000, "adversarial_from": 20_000},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "generator_from": 1_000, "adversarial_from": 2_000},
     }
@@ -47,11 +62,14 @@ class Sida(Method):
     def faults(self, options: SidaSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += Chain(t_init=options.t_init).faults(teacher.process)
-        faults += augment_faults(options.augment, teacher)
+        faults += augment_faults(options.augment, teacher) + dropout_faults(options.dropout)
         return faults + _adversarial(options).faults(teacher.features, teacher.real)
 
     def build(self, options: SidaSettings) -> dict[str, Net]:
-        return {"critic": Copy(), "generator": Student(Chain(t_init=options.t_init))}
+        return {
+            "critic": Copy(dropout=options.dropout),
+            "generator": Student(Chain(t_init=options.t_init), options.dropout),
+        }
 
     def passes(self, options: SidaSettings) -> Turns:
         return _objective(options).passes()

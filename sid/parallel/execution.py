@@ -65,6 +65,7 @@ def prepare(nets: Mapping[str, nn.Module], engine: Engine, dtype: torch.dtype) -
     torch.backends.cudnn.allow_tf32 = False
     if half:
         _store_in_half(nets["teacher"])
+    _cast_inside(nets, settings.precision == "fp16")
     done: set[nn.Module] = set()
     for name, modules in sharding.roots(nets).items():
         for root in modules:
@@ -76,6 +77,24 @@ def prepare(nets: Mapping[str, nn.Module], engine: Engine, dtype: torch.dtype) -
                     _apply_settings(root, engine)
                 if engine.sharded:
                     sharding.shard(root, engine, half and name != "ema")
+
+
+def _cast_inside(nets: Mapping[str, nn.Module], half: bool) -> None:
+    """Whether the networks of the EDM families compute in float16 on CUDA: the engine's word, not the weight file's.
+
+    The settings say the same from then on: a generator is written, and sampled again, as its average was scored.
+    """
+    parts = {part: name for name, net in nets.items() for part in net.modules() if isinstance(part, Denoiser)}
+    for denoiser, name in parts.items():
+        if hasattr(denoiser.network, "half_precision"):
+            cast = half and name != "ema"
+            setattr(denoiser.network, "half_precision", cast)  # noqa: B010 - a word, not a module
+            if denoiser.settings and denoiser.settings.get("use_fp16", False) is not cast:
+                denoiser.settings = {**denoiser.settings, "use_fp16": cast}
+        elif half:
+            raise Fault(
+                f"engine precision fp16 is the EDM families' own cast, and {denoiser.family} has none: take bf16"
+            )
 
 
 def _store_in_half(teacher: nn.Module) -> None:

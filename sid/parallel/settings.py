@@ -9,7 +9,7 @@ import os
 from dataclasses import asdict, dataclass
 
 STRATEGIES = ("auto", "single", "ddp", "fsdp2")
-PRECISIONS = ("fp32", "bf16")
+PRECISIONS = ("fp32", "bf16", "fp16")
 # A state may be resumed with other values of these: sums in another order, or bit for bit the same training.
 UNDECISIVE = ("strategy", "checkpointing", "split_backward")
 
@@ -23,9 +23,11 @@ class EngineSettings:
     networks fit on one device and fsdp2 where they don't; one process is always `single`."""
 
     precision: str = "fp32"
-    """fp32 | bf16. bf16: networks run under autocast, the frozen teacher is stored in bfloat16; trained weights,
-    optimisers, averages, losses and x0 conversions stay in float32. Costs three digits of a network's output, which
-    weighs most in the difference of two near-equal networks (teacher - critic)."""
+    """fp32 | bf16 | fp16. fp32: also where a published file asks for float16 inside its network. fp16: EDM's and EDM2's
+    own cast of activations inside the network, on CUDA alone; weights, losses and x0 stay in float32, and the SiD
+    papers set Adam's eps to 1e-6 with it. bf16: networks run under autocast, the frozen teacher is stored in bfloat16;
+    trained weights, optimisers, averages, losses and x0 conversions stay in float32. Either costs three digits in what
+    a network says, which a difference of two near-equal networks (teacher - critic) feels most."""
 
     compile: bool = False
     """torch.compile with static shapes. Costs rounding: fused kernels sum in another order; the first steps take

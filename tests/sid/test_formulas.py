@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from baselines import vsd
 from benchmarks.suite.components import methods
 from sid.loop.update import total_loss
 from sid.method import Batch, Player, Terms
@@ -38,6 +39,8 @@ ASSUMED: dict[str, Any] = {
     "gan_generator": 3e-3,
     "gan_critic": 1e-2,
     "augment": 0.0,
+    "dropout": None,
+    "discrete": False,
 }
 
 
@@ -64,7 +67,7 @@ def score_identity(alpha: float) -> dict[str, Formula]:
 
 
 SIM = {"distance": "pseudo-huber", "loss_scale": 1.0}
-VSD = {"kappa": 1.0, "weight": "one", "rank": 4, "lora_alpha": 4.0}
+VSD = {**vsd.SMALL, "kappa": 1.0, "rank": 4, "lora_alpha": 4.0}
 CASES: dict[str, tuple[str, dict[str, Any], dict[str, Formula]]] = {
     **{f"sid at {alpha}": ("sid", {"alpha": alpha}, score_identity(alpha)) for alpha in (0.5, 1.0, 1.2)},
     "sida": (

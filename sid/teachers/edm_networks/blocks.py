@@ -173,7 +173,7 @@ class UNetBlock(nn.Module):
         attention: bool = False,
     ):
         super().__init__()
-        self.style = style
+        self.style, self.dropout = style, style.dropout
         self.heads = (1 if style.head_channels is None else outputs // style.head_channels) if attention else 0
         self.norm0 = GroupNorm(inputs, style.eps)
         self.conv0 = Conv(inputs, outputs, 3, style.init, resample, style.resample_filter)
@@ -197,7 +197,7 @@ class UNetBlock(nn.Module):
             h = F.silu(torch.addcmul(shift, self.norm1(h), scale + 1))
         else:
             h = F.silu(self.norm1(h + affine))
-        h = self.conv1(F.dropout(h, self.style.dropout, self.training))
+        h = self.conv1(F.dropout(h, self.dropout, self.training))
         h = (h + (x if self.skip is None else self.skip(x))) * self.style.skip_scale
         if self.heads:
             h = (self.proj(self._attend(self.qkv(self.norm2(h)))) + h) * self.style.skip_scale

@@ -115,7 +115,7 @@ class Edm2Block(nn.Module):
         attention: bool = False,
     ):
         super().__init__()
-        self.flavour, self.settings, self.resample = flavour, settings, resample
+        self.flavour, self.settings, self.resample, self.dropout = flavour, settings, resample, settings.dropout
         self.heads = outputs // settings.channels_per_head if attention else 0
         forced = settings.force_normalization
         self.emb_gain = nn.Parameter(torch.zeros([]))
@@ -136,7 +136,7 @@ class Edm2Block(nn.Module):
         y = self.conv_res0(mp_silu(x))
         scale = self.emb_linear(embedding, gain=self.emb_gain) + 1
         y = mp_silu(y * scale[:, :, None, None].to(y.dtype))
-        y = self.conv_res1(F.dropout(y, self.settings.dropout, self.training))
+        y = self.conv_res1(F.dropout(y, self.dropout, self.training))
         if self.flavour == "dec":
             x = self._skip(x)
         x = mp_sum(x, y, self.settings.res_balance)
@@ -226,14 +226,15 @@ class Edm2UNet(nn.Module):
 
 
 class Edm2Network(nn.Module):
-    """`unet` under the denoiser's call, with the published head for the log variance of the loss beside it."""
+    """`unet` under the denoiser's call, with the published head for the log variance beside it; 0 channels: none."""
 
     def __init__(self, settings: Edm2Settings, logvar_channels: int = 128, half: bool = False):
         super().__init__()
         self.classes, self.half_precision = settings.label_dim, half
         self.unet = Edm2UNet(settings)
-        self.logvar_fourier = MpFourier(logvar_channels)
-        self.logvar_linear = MpConv(logvar_channels, 1, 0, settings.force_normalization)
+        if logvar_channels:
+            self.logvar_fourier = MpFourier(logvar_channels)
+            self.logvar_linear = MpConv(logvar_channels, 1, 0, settings.force_normalization)
 
     def forward(
         self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]

@@ -32,7 +32,13 @@ FAMILIES = {
     "iDDPMPrecond": "edm",
     "Precond": "edm2",
     "UNet2DConditionModel": "unet-2d-condition",  # SiD-LSG's files: a diffusers U-Net
+    # SiDA's: the same networks, which can also stop after their encoder; a generator has no head for the log variance.
+    "EDMPrecond_EncoderDecoder": "edm",
+    "EDM_2_Precond_EncoderDecoder": "edm2",
+    "EDM_2_Precond_Generator": "edm2",
 }
+ENCODER_DECODER = "_EncoderDecoder"  # how SiDA calls what EDM calls without it
+IDLE_SETTINGS = {"use_gan"}  # init arguments that change no weight and no answer
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
 KEYS = ("ema", "G_ema", "G", "net")  # in this order, the network that is taken when none is named
 TENSOR_NAME = re.compile(r"[\w-]{1,200}", re.ASCII)
@@ -215,8 +221,14 @@ def import_file(path: Path, folder: Path, key: str | None = None) -> dict[str, A
 
 def settings_of(network: PublishedPickle) -> dict[str, Any]:
     """The settings from which the family builds the network: the init arguments, and the wrapper of an EDM network."""
-    wrapper = {"wrapper": network.class_name} if FAMILIES[network.class_name] == "edm" else {}
-    return {**network.settings, **wrapper}
+    family, settings = FAMILIES[network.class_name], dict(network.settings)
+    if family == "edm":
+        settings["wrapper"] = network.class_name.removesuffix(ENCODER_DECODER)
+        if isinstance(settings.get("model_type"), str):
+            settings["model_type"] = settings["model_type"].removesuffix(ENCODER_DECODER)
+    elif network.class_name == "EDM_2_Precond_Generator":
+        settings["logvar_channels"] = 0
+    return {key: value for key, value in settings.items() if family != "edm2" or key not in IDLE_SETTINGS}
 
 
 def digest_of(path: Path) -> str:
