@@ -106,7 +106,7 @@ def test_a_signal_saves_and_leaves_in_a_sentence(teacher, tmp_path, number):
 
 def test_a_kill_costs_seconds_and_changes_no_byte(teacher, tmp_path):
     """kill -9 of the process group in the middle of training, then the same command."""
-    more = ["--images", "200000", "--save-seconds", "0.5"]
+    more = ["--images", "50000", "--save-seconds", "0.5"]
     assert train(teacher, tmp_path / "whole", *more) == 0
     command = [sys.executable, "-m", "benchmarks", "train", "sid", "--teacher", str(teacher), *more]
     command += ["--out", str(tmp_path / "cut")]

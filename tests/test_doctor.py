@@ -37,11 +37,11 @@ def test_packages_against_the_lock(tmp_path: Path) -> None:
         "b==3.0 ; python_version >= '3.12' \\\n    --hash=sha256:1\nwindows==1.0 ; sys_platform == 'win32'\n"
     )
 
-    def installed(**held: str):
+    def installed(**present: str):
         def look(name: str) -> str:
-            if name not in held:
+            if name not in present:
                 raise PackageNotFoundError(name)
-            return held[name]
+            return present[name]
 
         return look
 

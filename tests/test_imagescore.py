@@ -89,9 +89,9 @@ def test_captions_must_pair_up():
 def test_sizes_that_differ_and_duplicates_are_told():
     larger = made(64, 24, 24, seed=1)
     doubled = np.concatenate([IMAGES, IMAGES[:30]])
-    told = scored(["fid"], images=doubled, reference=larger).warnings
-    assert any("images are 16 x 16, the reference 24 x 24" in line for line in told)
-    assert "images: 30 of 90 (0.33) repeat another one byte for byte" in told
+    warnings = scored(["fid"], images=doubled, reference=larger).warnings
+    assert any("images are 16 x 16, the reference 24 x 24" in line for line in warnings)
+    assert "images: 30 of 90 (0.33) repeat another one byte for byte" in warnings
 
 
 def test_few_images_are_warned_of_and_one_is_refused():
@@ -126,8 +126,8 @@ def test_a_foreign_npz_must_be_declared(tmp_path):
     np.savez(path, mu=means.mean(0), sigma=np.cov(means.T))
     with pytest.raises(Fault, match="declare it with --reference-family"):
         scored(["fid"], reference=path)
-    told = scored(["fid"], reference=path, settings=ScoreSettings(family="inception-tf"))
-    assert told.scores["fid"].value == pytest.approx(scored(["fid"]).scores["fid"].value, rel=1e-4)
+    declared = scored(["fid"], reference=path, settings=ScoreSettings(family="inception-tf"))
+    assert declared.scores["fid"].value == pytest.approx(scored(["fid"]).scores["fid"].value, rel=1e-4)
     other = scored(["fid"], reference=path, settings=ScoreSettings(family="inception-clean"))
     assert "holds inception-clean.pool3" in other.unavailable["fid"]
 
@@ -170,8 +170,8 @@ def test_a_variant_brings_the_network_and_the_template_it_was_published_with(tow
     }
     result = score(Array(IMAGES), wanted, None, CAPTIONS)
     assert set(Tower.read) == {("clip-vit-b-32", ""), ("clip-vit-h-14-hps-2.0", ""), ("clip-vit-h-14-pick", "")}
-    told = result.scores["clip-score"].details
-    assert (told["model"], told["template"], told["scale"]) == ("clip-vit-b-32", "", 100.0)
+    details = result.scores["clip-score"].details
+    assert (details["model"], details["template"], details["scale"]) == ("clip-vit-b-32", "", 100.0)
     other = score(Array(IMAGES), {"clip-score": request("clip-score", {"template": "A dog "})}, None, CAPTIONS)
     assert other.scores["clip-score"].value != result.scores["clip-score"].value / 100
 
@@ -189,7 +189,7 @@ def test_other_features_can_be_named_for_a_metric():
 
 
 @pytest.mark.parametrize(
-    ("metric", "reads", "told"),
+    ("metric", "reads", "message"),
     [
         ("fid", "inception-ft", "unknown extractor 'inception-ft'; did you mean 'inception-tf'"),
         ("fid", "inception-tf.pool4", "did you mean 'pool3'"),
@@ -198,8 +198,8 @@ def test_other_features_can_be_named_for_a_metric():
         ("clip-score", "inception-clean", "unknown output of inception-clean 'image'"),
     ],
 )
-def test_features_that_do_not_fit_are_refused(metric, reads, told):
-    with pytest.raises(Fault, match=re.escape(told)):
+def test_features_that_do_not_fit_are_refused(metric, reads, message):
+    with pytest.raises(Fault, match=re.escape(message)):
         request(metric, reads=reads)
 
 
@@ -217,8 +217,12 @@ def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_store
     seen = Colours.seen
     again = score(open_images(mixed), {"fid": request("fid")}, Array(REFERENCE), settings=settings)
     assert Colours.seen == seen and again.warnings == first.warnings
-    for told in ("converted to RGB from L", "images of 2 sizes are mixed", "and 1 other size, the reference 16 x 16"):
-        assert any(told in line for line in first.warnings), told
+    for message in (
+        "converted to RGB from L",
+        "images of 2 sizes are mixed",
+        "and 1 other size, the reference 16 x 16",
+    ):
+        assert any(message in line for line in first.warnings), message
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{", '{"modes": {"RGB": "x"}, "sizes": [3]}'])
@@ -258,7 +262,7 @@ def test_a_network_that_can_not_read_the_images_costs_its_own_metrics_only(monke
     where = "reference: " if small == "reference" else ""
     assert result.unavailable == {"patch-fid": f"{where}an image of 16 x 16 has no patch of 20 x 20"}
     plain = scored(["fid", "kid"], *sides)
-    assert {name: one.value for name, one in plain.scores.items()} == {
-        name: one.value for name, one in result.scores.items()
+    assert {name: score.value for name, score in plain.scores.items()} == {
+        name: score.value for name, score in result.scores.items()
     }
     assert set(scored(["fid", "patch-fid"], large, large).scores) == {"fid", "patch-fid"}

@@ -73,22 +73,22 @@ def test_a_suite_is_planned_without_its_data_and_told_what_is_missing(
     elsewhere: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["plan", suite("cifar10"), "--jobs"]) == 0
-    said = capsys.readouterr().out
-    assert "run " in said and said.count("missing: ") == 3
-    assert "cifar10 lacks the images" in said and "hpsv2 lacks" in said
+    output = capsys.readouterr().out
+    assert "run " in output and output.count("missing: ") == 3
+    assert "cifar10 lacks the images" in output and "hpsv2 lacks" in output
 
 
 def test_no_job_starts_where_data_is_missing(elsewhere: Path) -> None:
     words = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), "--cores", "1"]
 
     def call(*flags: str) -> subprocess.CompletedProcess[str]:
-        told = [*words, *flags, "--config", f"suite={suite('cifar10')}"]
-        return subprocess.run(told, capture_output=True, text=True, timeout=60)
+        command = [*words, *flags, "--config", f"suite={suite('cifar10')}"]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60)
 
     assert call("-n").returncode == 0
     done = call()
-    said = done.stdout + done.stderr
-    assert done.returncode != 0 and "cifar10 lacks" in said and "hpsv2 lacks" in said
+    output = done.stdout + done.stderr
+    assert done.returncode != 0 and "cifar10 lacks" in output and "hpsv2 lacks" in output
     assert not Path("results/_shared/teacher").exists() or not list(Path("results/_shared/teacher").iterdir())
 
 
@@ -108,8 +108,8 @@ def test_a_short_list_of_prompts_starts_again_and_a_long_one_is_cut(elsewhere: P
     for count, expected in ((2, ["one", "two"]), (3, ["one", "two", "three"]), (7, ["one", "two", "three"])):
         listed = prompts.prompt_list(Prompts(file="list.txt", count=count))
         assert listed == expected
-    said = embeddings.Captions(listed, Unconditional()).of(range(2, 5))
-    assert said == ["three", "one", "two"]
+    captions = embeddings.Captions(listed, Unconditional()).of(range(2, 5))
+    assert captions == ["three", "one", "two"]
     with pytest.raises(Fault, match="3 prompts, prompts has 7: 4 are missing"):
         prompts.prompt_list(Prompts(file="list.txt", count=7, sha256="0" * 64))
 

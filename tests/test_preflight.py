@@ -1,4 +1,4 @@
-"""Before a suite is made: missing weights are told, and runs that lacked them are found once they have come."""
+"""Before a suite is made: missing weights are reported, and runs that lacked them are found once they have come."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ pytestmark = pytest.mark.usefixtures("bare")
 def written() -> str:
     """The smoke suite with a column of Inception."""
     own = {"extends": "digits", "samples": 32, "metrics": {"fid": COLUMN}}
-    told = {"name": "own", "title": "t", "extends": "smoke", "protocols": {"short": own}}
-    Path("own.yaml").write_text(yaml.safe_dump({**told, "tasks": {"digits-cond": {"protocol": "short"}}}))
+    content = {"name": "own", "title": "t", "extends": "smoke", "protocols": {"short": own}}
+    Path("own.yaml").write_text(yaml.safe_dump({**content, "tasks": {"digits-cond": {"protocol": "short"}}}))
     return "own.yaml"
 
 
-def test_missing_weights_are_told_with_their_columns(capsys: pytest.CaptureFixture) -> None:
+def test_missing_weights_are_reported_with_their_columns(capsys: pytest.CaptureFixture) -> None:
     (sentence,) = needs.unavailable(load_suite(written()))
     assert "inception-2015-12-05: without them fid of short will be unavailable" in sentence
     assert main(["plan", "own.yaml"]) == 0
@@ -98,8 +98,8 @@ def test_only_what_a_row_reads_is_demanded() -> None:
 def test_every_shipped_suite_can_be_asked_about(suite: str, verb: str, capsys: pytest.CaptureFixture) -> None:
     """Nothing lies here: that is a list of what is missing, and no fault."""
     status = main([verb, suite])
-    told = capsys.readouterr()
-    assert not told.err and told.out
-    assert status == 0 or (verb == "doctor" and "broken" in told.out)
+    output = capsys.readouterr()
+    assert not output.err and output.out
+    assert status == 0 or (verb == "doctor" and "broken" in output.out)
     if verb == "data" and suite in ("sd15", "sdxl", "paper"):
-        assert "laion-aesthetic-5.5: missing" in told.out and "NAME.txt beside NAME.jpg" in told.out
+        assert "laion-aesthetic-5.5: missing" in output.out and "NAME.txt beside NAME.jpg" in output.out

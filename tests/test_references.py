@@ -36,7 +36,7 @@ def changed(array: np.ndarray, place: tuple[int, ...], value: float) -> np.ndarr
 
 
 @pytest.mark.parametrize(
-    ("mean", "covariance", "told"),
+    ("mean", "covariance", "message"),
     [
         (changed(MU, (3,), np.nan), SIGMA, "the mean has NaN or infinity"),
         (MU, changed(SIGMA, (3, 4), np.nan), "the covariance has NaN or infinity"),
@@ -48,10 +48,10 @@ def changed(array: np.ndarray, place: tuple[int, ...], value: float) -> np.ndarr
     ],
 )
 def test_statistics_that_are_no_moments_are_refused(
-    tmp_path: Path, mean: np.ndarray, covariance: np.ndarray, told: str
+    tmp_path: Path, mean: np.ndarray, covariance: np.ndarray, message: str
 ) -> None:
     np.savez(tmp_path / "theirs.npz", mu=mean, sigma=covariance)
-    with pytest.raises(Fault, match=told):
+    with pytest.raises(Fault, match=message):
         scored(tmp_path / "theirs.npz", "fid")
 
 
@@ -69,8 +69,8 @@ def test_garbage_as_a_reference_is_a_sentence(
     path = str(folder(tmp_path / "images", IMAGES))
     command = ["--results", str(tmp_path), "score", path, "--reference", str(tmp_path / "reference.npz")]
     assert main(command) == 2
-    said = capsys.readouterr().err
-    assert "reference.npz can't be read: it is damaged, or no file of arrays" in said and "pickle" not in said
+    output = capsys.readouterr().err
+    assert "reference.npz can't be read: it is damaged, or no file of arrays" in output and "pickle" not in output
 
 
 def test_a_batch_with_its_statistics_serves_distances_and_neighbours(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from benchmarks.run.released import open_released
 from benchmarks.suite.components import teachers
-from benchmarks.suite.released import FOLDER, Released, describe, released
+from benchmarks.suite.released import RELEASED_DIR, Released, describe, released
 from sid.condition import Condition
 from sid.discovery import UnknownName
 from sid.fault import Fault
@@ -66,17 +66,17 @@ def ask(pipeline: Any, scheduler: Any, times: list[float], latents: torch.Tensor
     pipeline.scheduler = scheduler
     random = torch.Generator().manual_seed(0)
     torch.randn(latents.shape, generator=random)
-    told = {"guidance_scale": 0.0 if seed is None else 1.0, "output_type": "latent", "generator": random}
-    return pipeline(PROMPT, timesteps=[int(time) for time in times], latents=latents.clone(), **told).images
+    options = {"guidance_scale": 0.0 if seed is None else 1.0, "output_type": "latent", "generator": random}
+    return pipeline(PROMPT, timesteps=[int(time) for time in times], latents=latents.clone(), **options).images
 
 
 def test_the_shipped_descriptions_are_whole() -> None:
-    found = released()
+    shipped = released()
     for start in ("sid-cifar10", "sid-lsg", "dmd2", "sim-dit", "sdxl-turbo", "sdxl-lightning", "hyper-sd"):
-        assert any(name.startswith(start) for name in found), start
+        assert any(name.startswith(start) for name in shipped), start
     for start in ("lcm-dream", "lcm-lora", "instaflow", "pcm", "sd-turbo"):
-        assert any(name.startswith(start) for name in found), start
-    for described in found.values():
+        assert any(name.startswith(start) for name in shipped), start
+    for described in shipped.values():
         assert described.family in teachers() and described.licence and described.paper
         assert described.confidence == "recalled" or described.sources, f"{described.name}: read where?"
     assert [describe(name).entrance for name in ("sid-lsg-sd15-1.5", "dmd2-sdxl-1step")] == ["sigma z", "unit noise"]
@@ -84,14 +84,14 @@ def test_the_shipped_descriptions_are_whole() -> None:
 
 
 def test_a_wrong_description_is_named_with_its_file(tmp_path: Path) -> None:
-    good = yaml.safe_load((FOLDER / "sdxl-lightning-4step.yaml").read_text())
+    good = yaml.safe_load((RELEASED_DIR / "sdxl-lightning-4step.yaml").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({**good, "name": "a", "times": [249, 999]}))
     (tmp_path / "b.yaml").write_text(yaml.safe_dump({**good, "name": "b", "base": None}))
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({**good, "name": "other"}))
     (tmp_path / "d.yaml").write_text(yaml.safe_dump({**good, "name": "d", "entrence": "sigma z"}))
-    with pytest.raises(Fault) as told:
+    with pytest.raises(Fault) as caught:
         released(tmp_path)
-    text = "\n".join(told.value.sentences)
+    text = "\n".join(caught.value.sentences)
     assert all(word in text for word in ("a.yaml", "times must fall", "needs base", "called 'c'", "entrence"))
     with pytest.raises(UnknownName, match="did you mean 'sdxl-turbo-1step'"):
         describe("sdxl-turbo-1stp")
@@ -136,8 +136,8 @@ def test_one_networks_tensors(name: str, bases: dict[str, Path], tmp_path: Path)
     pipeline = pipeline_with(bases[SDXL], student)
     config = dict(pipeline.scheduler.config)
     if "lightning" in name:
-        told = {"prediction_type": "sample"} if described.prediction == "x0" else {}
-        scheduler: Any = diffusers.EulerDiscreteScheduler.from_config(config, timestep_spacing="trailing", **told)
+        options = {"prediction_type": "sample"} if described.prediction == "x0" else {}
+        scheduler: Any = diffusers.EulerDiscreteScheduler.from_config(config, timestep_spacing="trailing", **options)
     else:
         scheduler = diffusers.LCMScheduler.from_config(config)
     assert near(ours, ask(pipeline, scheduler, list(described.times), noises[0]))
@@ -193,8 +193,8 @@ def test_adapters_over_a_base(name: str, layout: str, bases: dict[str, Path], tm
     else:
         pipeline = pipeline_with(bases[SD15], unet)
         assert pipeline.scheduler.config.set_alpha_to_one is False, "as SD 1.5's own config"
-        told = {"timestep_spacing": "trailing", "clip_sample": False}
-        pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **told)
+        options = {"timestep_spacing": "trailing", "clip_sample": False}
+        pipeline.scheduler = diffusers.DDIMScheduler.from_config(pipeline.scheduler.config, **options)
         asked = {"guidance_scale": 1.0, "output_type": "latent", "num_inference_steps": 4}
         assert near(ours, pipeline(PROMPT, latents=noises[0].clone(), **asked).images)
 
@@ -213,8 +213,8 @@ def test_a_network_with_its_own_config(bases: dict[str, Path], tmp_path: Path) -
     pipeline.scheduler = diffusers.LCMScheduler.from_config(pipeline.scheduler.config)
     random = torch.Generator().manual_seed(0)
     torch.randn(noises[0].shape, generator=random)
-    told = {"guidance_scale": 8.0, "output_type": "latent", "generator": random, "num_inference_steps": 4}
-    theirs = pipeline(PROMPT, latents=noises[0].clone(), **told).images
+    options = {"guidance_scale": 8.0, "output_type": "latent", "generator": random, "num_inference_steps": 4}
+    theirs = pipeline(PROMPT, latents=noises[0].clone(), **options).images
     # The embedding takes sines of up to 7000, which float32 knows to 4e-4.
     assert ((ours - theirs).abs() / theirs.abs().clamp_min(1)).max() < 2e-2
 
@@ -264,18 +264,18 @@ def test_pixarts_original_names(tmp_path: Path) -> None:
     base = tiny.save("pixart", tmp_path)
     positions = tiny.pixart().transformer.pos_embed.pos_embed
     tensors = {**original(), "pos_embed": positions}
-    held = {f"module.model.{name}": value for name, value in tensors.items()} | {"module.u": torch.zeros(1001)}
-    torch.save({"ema": held}, tmp_path / "sim.pth")
+    prefixed = {f"module.model.{name}": value for name, value in tensors.items()} | {"module.u": torch.zeros(1001)}
+    torch.save({"ema": prefixed}, tmp_path / "sim.pth")
     opened = open_released(described, {described.repository: tmp_path, described.base: base})
     condition = condition_of(opened.family, base, tmp_path)
     ours = opened.generator(noise(), condition)
     transformer = tiny.pixart().transformer
     transformer.load_state_dict(from_original(tensors))
-    told = {"encoder_hidden_states": condition.text, "encoder_attention_mask": condition.mask}
+    inputs = {"encoder_hidden_states": condition.text, "encoder_attention_mask": condition.mask}
     size = {"resolution": None, "aspect_ratio": None}
     z = noise()[0]
     with torch.no_grad():
-        entered = transformer(2.5 * z / 7.25**0.5, timestep=torch.tensor([440]), added_cond_kwargs=size, **told)
+        entered = transformer(2.5 * z / 7.25**0.5, timestep=torch.tensor([440]), added_cond_kwargs=size, **inputs)
     assert near(ours, 2.5 * z - 2.5 * entered.sample[:, :4])
 
 

@@ -23,9 +23,9 @@ def test_what_cannot_be_opened_is_one_sentence(tmp_path: Path, monkeypatch: pyte
     bases = {SDXL: tiny.save("sdxl", tmp_path / "bases"), SD15: tiny.save("stable-diffusion", tmp_path / "bases")}
 
     def refused(name: str, places: dict[str, Path], *words: str) -> None:
-        with pytest.raises(Fault) as told:
+        with pytest.raises(Fault) as caught:
             open_released(describe(name), places)
-        (sentence,) = told.value.sentences
+        (sentence,) = caught.value.sentences
         assert "\n" not in sentence and all(word in sentence for word in words), sentence
 
     lightning, base = {"ByteDance/SDXL-Lightning": tmp_path}, {SDXL: bases[SDXL], SD15: bases[SD15]}

@@ -48,10 +48,10 @@ def write_as_described(described: Released, base: Path, folder: Path) -> None:
         return
     assert described.file is not None
     text_time: dict[str, Any] = {"addition_embed_type": "text_time", "addition_time_embed_dim": 8}
-    told: dict[str, Any] = {"projection_class_embeddings_input_dim": 72, **text_time}
-    told = told if described.family == "sdxl" else {}
-    told |= {"time_cond_proj_dim": 8} if described.guidance_embedding is not None else {}
-    student = tiny.unet(40 if described.family == "sdxl" else 16, 3, **told)
+    config: dict[str, Any] = {"projection_class_embeddings_input_dim": 72, **text_time}
+    config = config if described.family == "sdxl" else {}
+    config |= {"time_cond_proj_dim": 8} if described.guidance_embedding is not None else {}
+    student = tiny.unet(40 if described.family == "sdxl" else 16, 3, **config)
     file = folder / described.file
     file.parent.mkdir(parents=True)
     if described.config is not None:

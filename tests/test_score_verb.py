@@ -42,7 +42,7 @@ def test_the_verb_prints_a_line_a_metric_and_says_random_weights_on_each(tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["--metrics", "fud"], "did you mean 'fid'"),
         (["--metrics", ","], "--metrics names no metric (got ',')"),
@@ -69,10 +69,10 @@ def test_the_verb_prints_a_line_a_metric_and_says_random_weights_on_each(tmp_pat
         (["--protocol", "sid-fid50k", "--metrics", "fdi"], "unknown column of sid-fid50k 'fdi'; did you mean 'fid'"),
     ],
 )
-def test_mistakes_are_sentences(tmp_path, capsys, arguments, told):
+def test_mistakes_are_sentences(tmp_path, capsys, arguments, message):
     path = folder(tmp_path / "a", IMAGES)
     assert main(["--results", str(tmp_path), "score", str(path), *arguments]) == 2
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 def test_required_metrics_decide_the_status(tmp_path, monkeypatch):
@@ -106,16 +106,16 @@ def test_a_protocol_fixes_crop_resize_features_and_template(tmp_path, capsys, to
     command = ["--results", str(tmp_path), "score", str(folders[0]), "--reference", str(folders[1]), "--captions"]
     command += [str(tmp_path / "captions.txt"), "--json", str(tmp_path / "s.json"), "--protocol"]
     assert main([*command, protocol_file(tmp_path)]) == 0
-    told = capsys.readouterr().out
-    assert [line.split()[0] for line in told.splitlines() if " on " in line] == ["fid", "whole", "clip"]
-    assert "on clip-vit-b-32.image, clip-vit-b-32.text" in told and "template 'A photo depicts '" in told
-    assert "mine reports the minimum of 3 trials: this is one of them" in told
-    found = {name: one["value"] for name, one in json.loads((tmp_path / "s.json").read_text())["metrics"].items()}
+    printed = capsys.readouterr().out
+    assert [line.split()[0] for line in printed.splitlines() if " on " in line] == ["fid", "whole", "clip"]
+    assert "on clip-vit-b-32.image, clip-vit-b-32.text" in printed and "template 'A photo depicts '" in printed
+    assert "mine reports the minimum of 3 trials: this is one of them" in printed
+    values = {name: score["value"] for name, score in json.loads((tmp_path / "s.json").read_text())["metrics"].items()}
     small = Geometry("centre", 8, "box")
     plain = score(Array(IMAGES), {"fid": request("fid", geometry=small)}, Array(REFERENCE))
-    assert found["fid"] == plain.scores["fid"].value != found["whole"]
+    assert values["fid"] == plain.scores["fid"].value != values["whole"]
     assert main([*command, protocol_file(tmp_path), "--metrics", "whole"]) == 0
-    assert capsys.readouterr().out.startswith(f"whole  {found['whole']:.6g}")
+    assert capsys.readouterr().out.startswith(f"whole  {values['whole']:.6g}")
 
 
 def test_captions_that_are_not_the_protocols_are_refused(tmp_path, capsys, towers):
@@ -123,12 +123,12 @@ def test_captions_that_are_not_the_protocols_are_refused(tmp_path, capsys, tower
     path = str(folder(tmp_path / "a", IMAGES))
     command = ["--results", str(tmp_path), "score", path, "--reference", path]
     command += ["--captions", str(tmp_path / "captions.txt"), "--protocol"]
-    for prompts, told in (
+    for prompts, message in (
         ({"name": "p", "sha256": "0" * 64, "count": 60}, "the captions have sha256"),
         ({"name": "p", "count": 61}, "mine has 61 captions (p), the file holds 60"),
     ):
         assert main([*command, protocol_file(tmp_path, prompts=prompts)]) == 2
-        assert told in capsys.readouterr().err
+        assert message in capsys.readouterr().err
     assert main([*command, protocol_file(tmp_path, samples="many")]) == 2
     assert "mine.yaml: samples:" in capsys.readouterr().err
 
@@ -155,29 +155,29 @@ def test_a_reference_that_is_not_the_protocols_data_set_is_told(tmp_path, capsys
     path = folder(tmp_path / "images", IMAGES)
     reference, moved = (folder(tmp_path / name, part) for name, part in (("b", REFERENCE), ("c", REFERENCE[::-1])))
 
-    def said(given, data):
+    def notes(given, data):
         column = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": data, "split": "all"}}
         command = ["--results", str(tmp_path), "score", str(path), "--reference", str(given), "--protocol"]
         assert main([*command, protocol_file(tmp_path, metrics={"fid": column})]) == 0
         return [line for line in capsys.readouterr().out.splitlines() if "compares with" in line]
 
-    assert said(reference, str(reference)) == []
-    (told,) = said(path, str(reference))
-    assert f"mine compares with {reference}, all, 64 images; {path} has 60: the score is no score of mine" in told
-    assert "is not the same byte for byte" in said(moved, str(reference))[0]
-    assert "which is not here: whether" in said(reference, str(tmp_path / "gone"))[0]
+    assert notes(reference, str(reference)) == []
+    (message,) = notes(path, str(reference))
+    assert f"mine compares with {reference}, all, 64 images; {path} has 60: the score is no score of mine" in message
+    assert "is not the same byte for byte" in notes(moved, str(reference))[0]
+    assert "which is not here: whether" in notes(reference, str(tmp_path / "gone"))[0]
     target = tmp_path / "reference.safetensors"
     assert main(["statistics", str(reference), "--output", str(target)]) == 0
     capsys.readouterr()
-    assert said(target, str(reference)) == [] and "byte for byte" in said(target, str(moved))[0]
+    assert notes(target, str(reference)) == [] and "byte for byte" in notes(target, str(moved))[0]
 
 
 def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):
     path = folder(tmp_path / "b", REFERENCE)
     target = tmp_path / "reference.safetensors"
     assert main(["statistics", str(path), "--output", str(target)]) == 0
-    found, plain = (score(Array(IMAGES), {"fid": request("fid")}, one) for one in (target, Array(REFERENCE)))
-    assert found.scores["fid"].value == pytest.approx(plain.scores["fid"].value, rel=1e-9)
+    stored, plain = (score(Array(IMAGES), {"fid": request("fid")}, part) for part in (target, Array(REFERENCE)))
+    assert stored.scores["fid"].value == pytest.approx(plain.scores["fid"].value, rel=1e-9)
     assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf.pool4"]) == 2
     assert "did you mean 'pool3'" in capsys.readouterr().err
     assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf"]) == 2

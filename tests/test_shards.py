@@ -82,8 +82,8 @@ def test_processes_share_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_a_helper_makes_shards_and_scores_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Scorer, "score", lambda *_: pytest.fail("the first process alone scores"))
-    for number, told in enumerate(({"shard": 5, "selection": {"trials": 2, "rule": "mean"}}, {}, {"shard": 20})):
-        asked, folder = protocol(**told), tmp_path / str(number)
+    for number, changes in enumerate(({"shard": 5, "selection": {"trials": 2, "rule": "mean"}}, {}, {"shard": 20})):
+        asked, folder = protocol(**changes), tmp_path / str(number)
         samples.sample_shards(source(), asked, scorer_of(asked, ScoreSettings()), folder, 6)
         assert len(list(folder.glob("*/*.safetensors"))) == (8 if number == 0 else 0)
     assert Colours.seen == 40

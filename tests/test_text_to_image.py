@@ -88,9 +88,9 @@ def test_the_judge_knows_the_world_by_any_seed(plan: Plan) -> None:
     folder = plan.of("extractor")[0].folder
     described = json.loads((folder / "extractor.json").read_text())
     assert min(described["retrieval"].values()) > 0.95
-    judge = extractors()["shapes-clip"].open(folder)
-    found = judge(torch.from_numpy(WORLD.images("heldout")[:64]))
-    assert found["image"].shape == found["features"].shape == (64, 64)
+    judge = extractors()["shapes-clip"].trained(folder, WORLD)
+    features = judge(torch.from_numpy(WORLD.images("heldout")[:64]))
+    assert features["image"].shape == features["features"].shape == (64, 64)
 
 
 @pytest.mark.parametrize("run", [job.id for job in load_plan(str(SUITE)).of("run")])
@@ -104,9 +104,9 @@ def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
         return
     assert scores["unavailable"] == {} and scores["images"] == 600
     assert all(np.isfinite(score["value"]) for score in scores["metrics"].values())
-    held = np.load(job.folder / "samples.npz")
-    assert held["images"].shape == (64, 3, 16, 16)
-    assert list(held["captions"]) == prompt_lists.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
+    samples = np.load(job.folder / "samples.npz")
+    assert samples["images"].shape == (64, 3, 16, 16)
+    assert list(samples["captions"]) == prompt_lists.prompt_list(plan.suite.protocols["few-shapes"].prompts)[:64]
 
 
 def test_a_student_of_adapters_leaves_them_too(plan: Plan) -> None:
@@ -193,6 +193,6 @@ def test_mistakes_are_told_at_their_place(change: str, sentence: str, tmp_path: 
     text = SUITE.read_text()
     assert change in text
     (tmp_path / "suite.yaml").write_text(text.replace(change, replaced.get(change, ""), 1))
-    with pytest.raises(Fault) as told:
+    with pytest.raises(Fault) as caught:
         load_plan(str(tmp_path / "suite.yaml"))
-    assert sentence in " ".join(told.value.sentences)
+    assert sentence in " ".join(caught.value.sentences)

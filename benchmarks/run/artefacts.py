@@ -15,6 +15,7 @@ from benchmarks.assets import sha256
 from benchmarks.data.open import open_dataset
 from benchmarks.hardware import default_device
 from benchmarks.suite import components
+from benchmarks.suite.checks import facts_of
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.draws import Draws
@@ -135,16 +136,13 @@ def refuse_other_teacher(state: Path, folder: Path, identity: str) -> None:
 def teacher_facts(folder: Path) -> TeacherFacts:
     """The facts of a teacher on disk that a method may depend on."""
     origin = Origin.of(folder)
-    family = components.teachers()[origin.family]
-    return TeacherFacts(
-        name=str(folder),
-        process=family.process,
+    return facts_of(
+        str(folder),
+        origin.family,
         conditional=origin.conditional,
-        text=family.text,
-        guidance=origin.conditional and (origin.dropout > 0 or (family.text and origin.source is not None)),
-        features=family.features,
-        augment=family.augment,
-        real=origin.data is not None,
+        published=origin.source is not None,
+        dropout=origin.dropout,
+        real=origin.data is not None and origin.resolution is None,
     )
 
 

@@ -1,9 +1,9 @@
 """Images in, scores out: one engine for runs, for `sidbench score` and for `sidbench score --protocol`.
 
-A `Scorer` opens the networks that its requests read and the features of their references, looks at images in as many
-portions as they come, so that 30,000 pictures of 512 pixels are never in memory at once, and scores the features it
-kept. What can't be computed is unavailable with its reason; the rest goes on. `score` looks once and scores: the
-command line.
+A `Scorer` opens the networks that its requests read and computes the features of their references. `look` turns
+portions of images into features, so that 30,000 pictures of 512 pixels are never in memory at once, and `score` turns
+features into scores. A request that can't be computed is unavailable with its reason, and the others go on. The command
+line calls the function `score`, which looks once and scores.
 """
 
 from __future__ import annotations
@@ -128,7 +128,7 @@ class Scorer:
 
     @property
     def places(self) -> list[Place]:
-        """What is kept of every image."""
+        """The arrays that `look` makes of images."""
         return [
             (geometry.identity, f"{network}.{output}")
             for geometry, needs in _needs(self.available).items()
@@ -401,12 +401,12 @@ def score(
     result.warnings += [f"images: {line}" for line in [*features.warnings, *_duplicates(images)]]
     if captions is not None:
         result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
-    for compared, seen in scorer.references:
+    for compared, reference_features in scorer.references:
         where = "reference" if reference is not None else compared.source
         result.digests[where] = compared.digest
-        result.warnings += [f"{where}: {line}" for line in [*seen.warnings, *_duplicates(compared)]]
-        if set(seen.sizes) != set(features.sizes):
-            sizes = f"images are {_sizes(features)}, the reference {_sizes(seen)}"
+        result.warnings += [f"{where}: {line}" for line in [*reference_features.warnings, *_duplicates(compared)]]
+        if set(reference_features.sizes) != set(features.sizes):
+            sizes = f"images are {_sizes(features)}, the reference {_sizes(reference_features)}"
             result.warnings.append(f"{sizes}: the resize differs, and so does the score")
     if counts := {len(compared) for compared, _ in scorer.references}:
         result.reference = counts.pop() if len(counts) == 1 else None

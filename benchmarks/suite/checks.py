@@ -93,19 +93,40 @@ def options_of(suite: Suite, task: str, entry: str) -> Any:
 
 def teacher_facts(suite: Suite, task: str) -> TeacherFacts:
     """What a method may know of a task's teacher and data before any network exists."""
-    settings = suite.tasks[task]
-    teacher = suite.teachers[settings.teacher]
-    family = components.teachers()[teacher.family]
-    return TeacherFacts(
-        name=settings.teacher,
-        process=family.process,
+    section, teacher = suite.tasks[task], suite.teachers[suite.tasks[task].teacher]
+    return facts_of(
+        section.teacher,
+        teacher.family,
         conditional=teacher.conditional,
-        text=family.text,
-        # A published text-to-image model was trained with dropped captions; EDM's class-conditional ones were not.
-        guidance=teacher.conditional and (family.text if teacher.source else teacher.denoising.dropout > 0),
-        features=family.features,
-        augment=family.augment,
-        real=settings.real is not None or (teacher.data is not None and teacher.resolution is None),
+        published=teacher.source is not None,
+        dropout=teacher.denoising.dropout,
+        real=section.real is not None or (teacher.data is not None and teacher.resolution is None),
+    )
+
+
+def facts_of(name: str, family: str, *, conditional: bool, published: bool, dropout: float, real: bool) -> TeacherFacts:
+    """The facts of a teacher.
+
+    Args:
+        name: As messages name it.
+        family: Its teacher family.
+        conditional: Whether it reads labels or text.
+        published: Whether others trained it.
+        dropout: The share of dropped conditions in its training, if it was trained here.
+        real: Whether there are real images in the space of its samples.
+    """
+    component = components.teachers()[family]
+    # A published text-to-image model was trained with dropped captions; EDM's class-conditional ones were not.
+    guidance = conditional and (component.text if published else dropout > 0)
+    return TeacherFacts(
+        name=name,
+        process=component.process,
+        conditional=conditional,
+        text=component.text,
+        guidance=guidance,
+        features=component.features,
+        augment=component.augment,
+        real=real,
     )
 
 

@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     distilled = (args.folder / "generator.json").exists()
     origin = artefacts.Origin.of(args.folder, "generator.json" if distilled else "teacher.json")
-    prompts = embeddings.embedded(origin, args.prompts, args.folder)
+    prompts = embeddings.embed_file(origin, args.prompts, args.folder)
     if distilled:
         generator, data = artefacts.open_generator(args.folder, prompts)
         if args.steps is not None and args.steps > generator.chain.steps:

@@ -243,7 +243,7 @@ def run_all(results: Path, other: Path, record: Record, runs: tuple[str, ...], g
 
 def _started(results: Path, run: str, gpus: int) -> subprocess.Popen[bytes]:
     """Each run leases the one card in a lease folder of its own: they share it, which jobs of a workflow never do."""
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", lease.FOLDER: str(results.parent / "leases" / run)}
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", lease.LEASE_ENV: str(results.parent / "leases" / run)}
     environment.setdefault(lease.VISIBLE, "0")
     words = ["--results", str(results), "run", SUITE, f"{TASK}/{run}", f"--gpus={gpus}", "--quiet"]
     return subprocess.Popen([sys.executable, "-m", "benchmarks", *words], env=environment)
