@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 # How teachers are sampled at full steps, by their process; the first is the default.
-SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++")}
+SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++", "pndm"), "flow": ("euler", "dpm++")}
 
 
 class Teacher(Component, ABC):
