@@ -90,6 +90,10 @@ class Process(ABC):
         a, sigma = (over(value, x_t) for value in self.coefficients(t))
         return (a * wide(x_t) - sigma * wide(v)) / (a * a + sigma * sigma)
 
+    def v_from_x0(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
+        a, sigma = (over(value, x_t) for value in self.coefficients(t))
+        return (a * wide(x_t) - (a * a + sigma * sigma) * wide(x0)) / sigma
+
     def x0_from_flow(self, x_t: Tensor, flow: Tensor, t: Tensor) -> Tensor:
         """flow = eps - x0, so x_t = (a + sigma) x0 + sigma flow; a + sigma is 1 on a flow process."""
         a, sigma = (over(value, x_t) for value in self.coefficients(t))

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 # The samplers of a teacher at full steps, by its process; the first is the default.
-SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++")}
+SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++", "pndm"), "flow": ("euler", "dpm++")}
 
 
 class Teacher(Component, ABC):

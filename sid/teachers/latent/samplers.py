@@ -1,4 +1,4 @@
-"""Teachers at full steps through the schedulers of diffusers: DDIM, DPM-Solver++ and the flow's Euler."""
+"""Teachers at full steps through the schedulers of diffusers: DDIM, PNDM, DPM-Solver++ and the flow's Euler."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def scheduler_for(denoiser: Denoiser, name: str) -> Any:
     config.pop("_class_name", None)
     if name == "ddim":
         return diffusers.DDIMScheduler.from_config(config, **UNCLAMPED, prediction_type="sample")
+    if name == "pndm":  # it extrapolates what the network predicts; Stable Diffusion's config skips Runge-Kutta steps
+        predicts = "v_prediction" if denoiser.prediction == "v" else "epsilon"
+        return diffusers.PNDMScheduler.from_config(config, prediction_type=predicts, skip_prk_steps=True)
     if name == "dpm++":
         flow = denoiser.process.kind == "flow"
         options: dict[str, Any] = {"use_flow_sigmas": True, "flow_shift": config.get("shift", 1.0)} if flow else {}
@@ -60,6 +63,9 @@ def scheduled(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, k
         # A flow's ticks may be rounded to integers; its sigmas, which are t, are not.
         t = (scheduler.sigmas[step] if flow else tick.long()).to(z.device).expand(len(x))
         x0 = guided(denoiser, x, t, condition, kappa).image
-        output = denoiser.process.flow_from_x0(x, x0, t) if name == "euler" else x0
+        process = denoiser.process
+        pndm = process.v_from_x0 if denoiser.prediction == "v" else process.eps_from_x0
+        convert = {"euler": process.flow_from_x0, "pndm": pndm}
+        output = convert[name](x, x0, t) if name in convert else x0
         x = scheduler.step(output.to(x.dtype), tick, x, return_dict=False)[0]
     return x
