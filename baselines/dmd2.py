@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -129,12 +130,14 @@ def _chain(options: Dmd2Settings) -> Chain:
 
 
 def _logit(nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, condition: Any = None) -> Tensor:
-    """The head on the critic's features of a noised image: an encoder-only pass."""
+    """The head on the critic's features of a noised image: an encoder-only pass. A NaN sample does not enter it."""
+    from sid.denoiser import filled, unusable
     from sid.players import noised
 
     at = noised(nets, batch, x, nets["teacher"].process.uniform_law(0, 999), stream)
     features = nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features
-    return nets["head"](features)
+    rows = unusable(features)
+    return filled(nets["head"](filled(features, rows, 0.0)), rows, math.nan)
 
 
 def classifier(channels: int, size: int) -> Any:
