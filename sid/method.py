@@ -161,6 +161,9 @@ class Method(Component, ABC):
     """A distiller. Subclasses are found by discovery; their module imports no torch."""
 
     needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
+    # The networks that a second stage takes over from the first with their last weights. All others begin as the teacher,
+    # the generator as the first stage's average; averages begin as what they average, optimisers anew.
+    continues: ClassVar[frozenset[str]] = frozenset()
     split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty: it does not
     Options: ClassVar[type] = type(None)  # a frozen dataclass
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options: the tasks it states settings for

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.data.open import stated
-from benchmarks.suite import components
+from benchmarks.suite import components, stages
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.config import Entry, Suite
 from benchmarks.suite.digests import (
@@ -240,6 +240,11 @@ class Plan:
             rest["engine"] = asdict(budget.executed)
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             rest["recipe"] = asdict(recipe)
+            # What is handed from row to row decides nothing that the two rows' own digests don't say.
+            if handed := stages.takes(self.suite, task, name):
+                rest["takes"] = handed
+            if handed := stages.leaves(self.suite, task, name):
+                rest["leaves"] = handed
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
             section |= {"released": describe(entry.released).model_dump(mode="json", exclude=TOLD)}
