@@ -43,7 +43,7 @@ class Dmd2(Method):
     name = "dmd2"
     version = 2
     paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
-    continues = frozenset({"generator", "critic", "head"})  # a critic that restarted would first push along the guidance
+    continues = frozenset({"generator", "critic", "head"})  # a restarted critic would first push along the guidance
     Options = Dmd2Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "imagenet64": {"t_init": 80.0, "warmup_calls": 7},

@@ -1,6 +1,8 @@
-"""Weights and data that others published: where they are looked for, their sha256, how a missing one is reported.
+"""Files that others published, feature weights and data sets: where they are looked for, and how they are checked.
 
-Nothing is ever downloaded.
+Nothing is downloaded. Weight files are looked for in the folders of $SIDBENCH_WEIGHTS and in the caches of other tools,
+and their sha256 is checked. Data files are looked for in the folders of $SIDBENCH_DATA and in ./data; the data sets
+check their content. `Missing` names the searched folders and the way to get the file.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -21,9 +23,13 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-WEIGHTS_ENV = "SIDBENCH_WEIGHTS"
+WEIGHTS_ENV = "SIDBENCH_WEIGHTS"  # this variable and the next name one folder, or several with a colon between them
+DATA_ENV = "SIDBENCH_DATA"
+DATA_FOLDER = Path("data")  # searched after the folders of DATA_ENV
 PINS = "pins.json"
-# What many repositories call their file: it may be anybody's, unless it lies in a folder of its own.
+PICKLED = (".pkl", ".pt")  # published networks that are imported by a reader that runs nothing in them
+SHA256_DIGITS = 64
+# Names that many repositories give their file: such a file counts only in a folder of its weight's own name.
 SHARED_NAMES = (
     "model.safetensors",
     "pytorch_model.bin",
@@ -33,121 +39,118 @@ SHARED_NAMES = (
 )
 
 
+# What can be missing
+
+
 @dataclass(frozen=True)
 class Weight:
-    """One file that somebody published."""
+    """A weight file."""
 
     name: str
     purpose: str
-    files: tuple[str, ...]  # the names it goes by
+    files: tuple[str, ...]  # any of these names
     licence: str
     source: str  # where a person gets it
-    sha256: str = ""  # full, or the known prefix; where it is not full, it is pinned on first use
-    size: int = 0  # bytes, 0 where not known for certain
+    sha256: str = ""  # full, a known prefix, or empty; unless it is full, the file is pinned on first use
+    size: int = 0  # bytes, 0 if not known for certain
     hub: str = ""  # Hugging Face repository
 
     @property
+    def fully_known(self) -> bool:
+        return len(self.sha256) == SHA256_DIGITS
+
+    @property
     def pinned(self) -> str:
-        if len(self.sha256) == 64:
+        """The sha256 as a message prints it."""
+        if self.fully_known:
             return self.sha256
         return f"begins with {self.sha256}" if self.sha256 else "pinned on first use"
 
     @property
-    def get(self) -> str:
-        """The one command that fetches it, to be run by a person."""
+    def fetch_command(self) -> str:
+        """The command with which a person downloads it."""
         if self.hub:
             return f"hf download {self.hub} {self.files[0]} --local-dir ${WEIGHTS_ENV}/{self.name}"
         return f"curl -L -o ${WEIGHTS_ENV}/{self.files[0]} {self.source}"
 
+    @property
+    def lack(self) -> str:
+        """Begins the message of `Missing`, by which a recorded message is recognised."""
+        return f"{self.name} ({self.purpose}) is missing"
+
+
+@dataclass(frozen=True)
+class DataFile:
+    """A file or folder of a data set."""
+
+    purpose: str
+    names: tuple[str, ...]  # any of these, relative to a data folder
+    licence: str
+    source: str  # where a person gets it
+    size: int = 0  # bytes, 0 if not known for certain
+    needed: bool = True  # without it the data set can't be read; otherwise it only proves or adds something
+    splits: tuple[str, ...] = ()  # that need it; empty: all
+
+    @property
+    def words(self) -> str:
+        return f"{' or '.join(self.names)}, {_bytes(self.size)}{self.licence}"
+
 
 class Missing(Fault):
-    """A weight file that is nowhere: says what it is and every place that was searched."""
+    """A published file that is nowhere: what it is, every folder that was searched, and how to get it."""
 
-    def __init__(self, weight: Weight):
-        size = f"{weight.size:,} bytes, " if weight.size else ""
-        super().__init__(
-            f"{_lack(weight)}: {weight.files[0]}, {size}{weight.licence}, "
-            f"sha256 {weight.pinned}; looked in {searched(weight)}; get it with: {weight.get}"
-        )
+    def __init__(self, what: str, folders: Iterable[Path | str], remedy: str):
+        super().__init__(f"{what}; looked in {', '.join(map(str, folders))}; {remedy}")
 
+    @classmethod
+    def weight(cls, weight: Weight) -> Missing:
+        what = f"{weight.lack}: {weight.files[0]}, {_bytes(weight.size)}{weight.licence}, sha256 {weight.pinned}"
+        return cls(what, searched_folders(weight), f"get it with: {weight.fetch_command}")
 
-def missed(weight: Weight, reason: str) -> bool:
-    """Whether a recorded reason says that this very file was nowhere."""
-    return _lack(weight) in reason
-
-
-def _lack(weight: Weight) -> str:
-    return f"{weight.name} ({weight.purpose}) is missing"
+    @classmethod
+    def data(cls, owner: str, file: DataFile, folders: Iterable[Path]) -> Missing:
+        """`owner` is the data set that needs the file."""
+        remedy = f"how to get it: {file.source}; put it into the folder that ${DATA_ENV} names"
+        return cls(f"{owner} lacks {file.purpose} ({file.words})", folders, remedy)
 
 
-def find(weight: Weight, explicit: Path | None = None) -> Path | None:
-    """The file, without reading it; an explicit path is taken or refused, never passed over."""
-    if explicit is not None:
-        if not explicit.is_file():
-            raise Fault(f"{weight.name}: no file {explicit}")
-        return explicit
-    return next((path for path in places(weight) if path.is_file()), None)
+def reports_missing(reason: str, weight: Weight) -> bool:
+    """Whether a recorded reason is the message that this weight file was missing."""
+    return weight.lack in reason
 
 
-def locate(weight: Weight, explicit: Path | None = None) -> Path:
-    """The file with its sha256 checked; Missing or Fault otherwise. Who has loaded it calls `pin`."""
-    path = find(weight, explicit)
-    if path is None:
-        raise Missing(weight)
-    verify(weight, path)
-    return path
+def _bytes(size: int) -> str:
+    return f"{size:,} bytes, " if size else ""
 
 
-def verify(weight: Weight, path: Path) -> str:
-    """The file's sha256, refused where it is not the published one or not the one that was loaded first."""
-    found = sha256(path)
-    if weight.sha256 and not found.startswith(weight.sha256):
-        raise Fault(
-            f"{weight.name}: {path} has sha256 {found}, published: {weight.sha256}; "
-            f"the file is damaged or another one: get it with: {weight.get}"
-        )
-    known = _pins().get(weight.name, found) if len(weight.sha256) < 64 else found
-    if known != found:
-        raise Fault(
-            f"{weight.name}: {path} has sha256 {found}, pinned on first use in {pins_file()}: {known}; "
-            f"the file is damaged or another one: put the first one back, or, if this is the right one, "
-            f"take '{weight.name}' out of {pins_file()}"
-        )
-    return found
+# Search paths
 
 
-def pin(weight: Weight, path: Path) -> None:
-    """After it was loaded: from now on only this file goes by the name. A damaged one must never be pinned."""
-    if len(weight.sha256) == 64 or weight.name in _pins():
-        return
-    digest = sha256(path)
-    print(f"sidbench: {weight.name}: sha256 {digest} pinned on first use in {pins_file()}")
-    atomic.write_json(pins_file(), {**_pins(), weight.name: digest})
+def weights_folders() -> list[Path]:
+    return _folders_of(WEIGHTS_ENV)
 
 
-def places(weight: Weight) -> Iterator[Path]:
-    """Every path it is looked for at, in order: the folder of the project's weights, then caches, read-only."""
-    folder = os.environ.get(WEIGHTS_ENV)
-    names = (*((weight.sha256,) if len(weight.sha256) == 64 else ()), *weight.files)
-    if not weight.hub:
-        if folder:
-            yield from (Path(folder) / name for name in names)
-        yield from (cache / name for cache in caches() for name in weight.files)
-        return
-    own = [name for name in names if name not in SHARED_NAMES]
-    if folder:
-        yield from (Path(folder) / weight.name / name for name in names)
-        yield from (Path(folder) / name for name in own)
-    snapshots = hub_cache() / f"models--{weight.hub.replace('/', '--')}" / "snapshots"
-    revisions = sorted(snapshots.iterdir()) if snapshots.is_dir() else [snapshots / "*"]
-    yield from (revision / name for revision in revisions for name in weight.files)
-    yield from (cache / name for cache in preference_caches() for name in own)
+def data_roots() -> list[Path]:
+    """The folders of SIDBENCH_DATA, then ./data."""
+    return [*_folders_of(DATA_ENV), DATA_FOLDER]
 
 
-def searched(weight: Weight) -> str:
-    """The folders of those paths, for a sentence; a variable that is not set is a place to set it."""
-    unset = [] if os.environ.get(WEIGHTS_ENV) else [f"${WEIGHTS_ENV} (not set)"]
-    return ", ".join([*unset, *dict.fromkeys(str(place.parent) for place in places(weight))])
+def _folders_of(variable: str) -> list[Path]:
+    return [Path(part).expanduser() for part in os.environ.get(variable, "").split(os.pathsep) if part]
+
+
+def resolve_data(path: Path) -> Path:
+    """The path as given; if nothing is there, what has its name in a data folder."""
+    return _resolve(path, data_roots(), Path.exists)
+
+
+def resolve_weights(source: str) -> Path:
+    """A published file as a suite names it; if there is none, the file of its name in a weights folder."""
+    return _resolve(Path(source), weights_folders(), Path.is_file)
+
+
+def _resolve(path: Path, folders: list[Path], exists: Callable[[Path], bool]) -> Path:
+    return next((place for place in (path, *(folder / path.name for folder in folders)) if exists(place)), path)
 
 
 def hub_cache() -> Path:
@@ -156,8 +159,8 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
 
 
-def caches() -> list[Path]:
-    """Folders that other tools download into; the temporary folder is writable for all, so its files are hashed too."""
+def download_caches() -> list[Path]:
+    """Folders that other tools download into. Anybody can write to the last one, the temporary folder: hence sha256."""
     torch_home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
     return [
         torch_home / "hub" / "checkpoints",
@@ -173,44 +176,116 @@ def preference_caches() -> list[Path]:
     return [Path(os.environ.get("HPS_ROOT", home / "hpsv2")), home / "ImageReward"]
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes; remembered while size and time stay the same."""
-    status = path.stat()
-    return _sha256(path, status.st_size, status.st_mtime_ns)
+# Data
 
 
-@lru_cache(maxsize=256)
-def _sha256(path: Path, size: int, time: int) -> str:
-    import hashlib
+def data_folders(owner: str, explicit: Path | None = None) -> list[Path]:
+    """The folders in which a data set's files are looked for.
 
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    Args:
+        owner: the data set's name; every data root may have a folder of this name.
+        explicit: a path given by hand, which is then the only one.
+    """
+    if explicit is not None:
+        return [explicit]
+    return [folder for root in data_roots() for folder in (root / owner, root)]
 
 
-def tensors(path: Path) -> dict[str, Tensor]:
-    """The named tensors of a .safetensors file or of a torch file; nothing in either is run."""
-    import torch
-    from safetensors.torch import load_file
+def find_data(owner: str, file: DataFile, explicit: Path | None = None) -> Path | None:
+    """The first place where the file is, without reading it. An explicit path may also be the file itself."""
+    places = [folder / name for folder in data_folders(owner, explicit) for name in file.names]
+    if explicit is not None and explicit.name in {Path(name).name for name in file.names}:
+        places.insert(0, explicit)
+    return next((place for place in places if place.exists()), None)
 
-    try:
-        if path.suffix == ".safetensors":
-            return load_file(path)
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # the readers raise a dozen kinds; each means the file can't be read as tensors
-        # torch's own words are advice to load it unsafely.
-        objects = "it holds Python objects, which are never loaded" if "Unsupported global" in str(error) else ""
-        raise Fault(f"{path} can't be read as tensors: {objects or 'it is damaged, or no file of tensors'}") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
-    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
-        raise Fault(f"{path} holds no table of named tensors")
-    return state
+
+def locate_data(owner: str, file: DataFile, explicit: Path | None = None) -> Path:
+    """As `find_data`, but raises Missing if the file is nowhere."""
+    path = find_data(owner, file, explicit)
+    if path is None:
+        raise Missing.data(owner, file, data_folders(owner, explicit))
+    return path
+
+
+# Weights
+
+
+def find(weight: Weight, explicit: Path | None = None) -> Path | None:
+    """The first place where the file is, without reading it. An explicit path must be a file and is the only one."""
+    if explicit is not None:
+        if not explicit.is_file():
+            raise Fault(f"{weight.name}: no file {explicit}")
+        return explicit
+    return next((place for place in places(weight) if place.is_file()), None)
+
+
+def locate(weight: Weight, explicit: Path | None = None) -> Path:
+    """The file with its sha256 checked; raises Missing or Fault otherwise. After loading it, call `pin`."""
+    path = find(weight, explicit)
+    if path is None:
+        raise Missing.weight(weight)
+    verify(weight, path)
+    return path
+
+
+def places(weight: Weight) -> Iterator[Path]:
+    """Every path at which it is looked for, in order: the weights folders, then the caches, which are only read."""
+    names = (*((weight.sha256,) if weight.fully_known else ()), *weight.files)
+    if not weight.hub:
+        yield from (folder / name for folder in weights_folders() for name in names)
+        yield from (cache / name for cache in download_caches() for name in weight.files)
+        return
+    own_names = [name for name in names if name not in SHARED_NAMES]
+    for folder in weights_folders():
+        yield from (folder / weight.name / name for name in names)
+        yield from (folder / name for name in own_names)
+    snapshots = hub_cache() / f"models--{weight.hub.replace('/', '--')}" / "snapshots"
+    revisions = sorted(snapshots.iterdir()) if snapshots.is_dir() else [snapshots / "*"]
+    yield from (revision / name for revision in revisions for name in weight.files)
+    yield from (cache / name for cache in preference_caches() for name in own_names)
+
+
+def searched_folders(weight: Weight) -> list[str]:
+    """The folders of those paths, for a message; the variable is listed if it is not set."""
+    unset = [] if weights_folders() else [f"${WEIGHTS_ENV} (not set)"]
+    return [*unset, *dict.fromkeys(str(place.parent) for place in places(weight))]
+
+
+# Sha256
+
+
+def verify(weight: Weight, path: Path) -> str:
+    """The file's sha256; refused unless it is the published one and the one that was pinned."""
+    digest = sha256(path)
+    if weight.sha256 and not digest.startswith(weight.sha256):
+        raise Fault(
+            f"{weight.name}: {path} has sha256 {digest}, published: {weight.sha256}; "
+            f"the file is damaged or another one: get it with: {weight.fetch_command}"
+        )
+    pinned = digest if weight.fully_known else _pins().get(weight.name, digest)
+    if pinned != digest:
+        raise Fault(
+            f"{weight.name}: {path} has sha256 {digest}, pinned on first use in {pins_file()}: {pinned}; "
+            f"the file is damaged or another one: put the first one back, or, if this is the right one, "
+            f"take '{weight.name}' out of {pins_file()}"
+        )
+    return digest
+
+
+def pin(weight: Weight, path: Path) -> None:
+    """From now on only this file is accepted. Called after it was loaded: a damaged file must never be pinned."""
+    if weight.fully_known or weight.name in _pins():
+        return
+    digest = sha256(path)
+    print(f"sidbench: {weight.name}: sha256 {digest} pinned on first use in {pins_file()}")
+    atomic.write_json(pins_file(), {**_pins(), weight.name: digest})
 
 
 def pins_file() -> Path:
-    """Beside the weights where there is a folder for them, else in the user's configuration."""
-    folder = os.environ.get(WEIGHTS_ENV)
+    """In the first weights folder if it is writable, else in the user's configuration."""
+    folders = weights_folders()
     home = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
-    return (Path(folder) if folder and os.access(folder, os.W_OK) else home / "sidbench") / PINS
+    return (folders[0] if folders and os.access(folders[0], os.W_OK) else home / "sidbench") / PINS
 
 
 def _pins() -> dict[str, str]:
@@ -226,82 +301,37 @@ def _pins() -> dict[str, str]:
     return pins
 
 
-DATA_ENV = "SIDBENCH_DATA"  # one folder, or several with a colon between them
-DATA_FOLDER = Path("data")
+def sha256(path: Path) -> str:
+    """Of a file's bytes; cached while its size and time stay the same."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
 
 
-@dataclass(frozen=True)
-class DataFile:
-    """One file or folder that somebody published."""
+@lru_cache(maxsize=256)
+def _sha256(path: Path, size: int, time: int) -> str:
+    import hashlib
 
-    purpose: str
-    names: tuple[str, ...]  # it goes by any of these, relative to a data folder
-    licence: str
-    source: str  # where a person gets it
-    size: int = 0  # bytes, 0 where not known for certain
-    needed: bool = True  # without it the data set can't be read; otherwise it only proves or adds something
-    splits: tuple[str, ...] = ()  # that it is needed for; empty: all
-
-    @property
-    def words(self) -> str:
-        size = f"{self.size:,} bytes, " if self.size else ""
-        return f"{' or '.join(self.names)}, {size}{self.licence}"
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-class MissingData(Fault):
-    """A file that is nowhere: what it is, every folder that was searched, and where a person gets it."""
-
-    def __init__(self, owner: str, file: DataFile, searched: list[Path]):
-        folders = ", ".join(str(folder) for folder in searched)
-        super().__init__(
-            f"{owner} lacks {file.purpose} ({file.words}); looked in {folders}; how to get it: {file.source}; put it "
-            f"into the folder that ${DATA_ENV} names"
-        )
+# Reading
 
 
-def data_roots() -> list[Path]:
-    """The data folders, in order: those of SIDBENCH_DATA, then ./data."""
-    named = [Path(part).expanduser() for part in os.environ.get(DATA_ENV, "").split(os.pathsep) if part]
-    return [*named, DATA_FOLDER]
+def tensors(path: Path) -> dict[str, Tensor]:
+    """The named tensors of a .safetensors file or of a torch file; no code in either is executed."""
+    import torch
+    from safetensors.torch import load_file
 
-
-def data_folders(owner: str, explicit: Path | None = None) -> list[Path]:
-    """Where a data set's files may lie: a given folder alone; else every root, and the data set's own folder in it."""
-    if explicit is not None:
-        return [explicit]
-    return [folder for root in data_roots() for folder in (root / owner, root)]
-
-
-def data_places(owner: str, file: DataFile, explicit: Path | None = None) -> Iterator[Path]:
-    """Every path it is looked for at. A given path may also be the file itself."""
-    if explicit is not None and explicit.name in {Path(name).name for name in file.names}:
-        yield explicit
-    yield from (folder / name for folder in data_folders(owner, explicit) for name in file.names)
-
-
-def placed_data(path: Path) -> Path:
-    """A path as it was given, or what has its name in a data folder where nothing lies at the path itself."""
-    return next((place for place in (path, *(root / path.name for root in data_roots())) if place.exists()), path)
-
-
-def find_data(owner: str, file: DataFile, explicit: Path | None = None) -> Path | None:
-    """The first place where it lies, without reading it; a given path is the only place."""
-    return next((path for path in data_places(owner, file, explicit) if path.exists()), None)
-
-
-def locate_data(owner: str, file: DataFile, explicit: Path | None = None) -> Path:
-    """As find; Missing where it is nowhere."""
-    path = find_data(owner, file, explicit)
-    if path is None:
-        raise MissingData(owner, file, data_folders(owner, explicit))
-    return path
-
-
-PICKLED = (".pkl", ".pt")
-
-
-def published_place(source: str) -> Path:
-    """A published file as the suite names it, or one of its name in a folder of SIDBENCH_WEIGHTS."""
-    folders = [Path(part).expanduser() for part in os.environ.get(WEIGHTS_ENV, "").split(os.pathsep) if part]
-    places = [Path(source), *(folder / Path(source).name for folder in folders)]
-    return next((place for place in places if place.is_file()), places[0])
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # the readers raise a dozen kinds; each means the file can't be read as tensors
+        # torch's own message advises to load the file unsafely.
+        objects = "it holds Python objects, which are never loaded" if "Unsupported global" in str(error) else ""
+        raise Fault(f"{path} can't be read as tensors: {objects or 'it is damaged, or no file of tensors'}") from error
+    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
+        raise Fault(f"{path} holds no table of named tensors")
+    return state

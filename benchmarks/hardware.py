@@ -6,14 +6,10 @@ import os
 import platform
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
 
 
-def here() -> str:
-    """This process's accelerator, or the CPU."""
+def default_device() -> str:
+    """The GPU of this process's LOCAL_RANK, or the CPU if there is none."""
     import torch
 
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
@@ -21,7 +17,7 @@ def here() -> str:
 
 @lru_cache
 def device_name() -> str:
-    """The accelerator's model, or the processor's."""
+    """The GPU's model, or the processor's."""
     import torch
 
     if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Nothing half-written is ever read as whole: write beside, flush to the disk, then rename."""
+"""Atomic writes: into a temporary file or folder beside the final one, flushed to the disk, then renamed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FULL = 2**20  # bytes: with fewer free a disk counts as full
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step: a reader sees the old file or the new one."""
+    """Replaces `path` by `data` in one step: a reader sees the old file or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -36,7 +36,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """As write_bytes, for JSON with sorted keys, so that equal values are equal bytes."""
+    """As write_bytes, for JSON with sorted keys: equal values give equal bytes."""
     write_text(path, json.dumps(value, indent=1, sort_keys=True) + "\n")
 
 
@@ -65,7 +65,7 @@ def folder(path: Path) -> Iterator[Path]:
 
 
 def seal(beside: Path, final: Path, checksums: dict[str, str]) -> None:
-    """Gives a folder written beside its final name: checksums first, everything flushed, then the rename."""
+    """Renames the written folder `beside` to `final`, after its checksums are written and all files are flushed."""
     (beside / "checksums.json").write_text(json.dumps(checksums, indent=1, sort_keys=True))
     for file in beside.rglob("*"):
         if file.is_file():
@@ -76,7 +76,7 @@ def seal(beside: Path, final: Path, checksums: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def writable(folder: Path) -> Iterator[None]:
-    """A full disk, a read-only folder and the like, while writing below `folder`, are one sentence."""
+    """Turns an OSError while writing below `folder` (a full disk, a read-only folder) into a Fault."""
     try:
         yield
     except OSError as error:
@@ -84,10 +84,10 @@ def writable(folder: Path) -> Iterator[None]:
 
 
 def unwritable(folder: Path, error: BaseException) -> Fault:
-    """Why nothing can be written there, and that what stands there is whole."""
+    """The Fault for a folder that can't be written. It says that what was saved before is whole."""
     if isinstance(error, OSError) and error.strerror:
         why = error.strerror
-    elif _full(folder):  # torch's own writer swallows the reason
+    elif _full(folder):  # torch's writer drops the reason
         why = os.strerror(errno.ENOSPC)
     else:
         why = str(error).partition("\n")[0]
@@ -95,6 +95,6 @@ def unwritable(folder: Path, error: BaseException) -> Fault:
 
 
 def _full(folder: Path) -> bool:
-    """Whether the disk below has no room left that a write could still use."""
-    place = next((place for place in (folder, *folder.parents) if place.exists()), Path("/"))
-    return shutil.disk_usage(place).free < FULL
+    """Whether the folder's disk has less than FULL bytes free."""
+    existing = next((path for path in (folder, *folder.parents) if path.exists()), Path("/"))
+    return shutil.disk_usage(existing).free < FULL

@@ -1,11 +1,11 @@
-"""How often and where a student is entered, as a value. Imports no torch."""
+"""The chain of steps by which a student samples, as plain data. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 RENOISE = ("fresh", "fixed", "ddim")
-# The noisiest time a published teacher of each process knows: iDDPM's sigma (EDM's own is 80), the last of 1000 steps.
+# The noisiest time of the published teachers of each process: iDDPM's sigma (EDM's own is 80), the last of 1000 steps.
 LATEST = {"edm": 160.0, "vp": 999.0, "flow": 1.0}
 
 

@@ -1,4 +1,4 @@
-"""What a denoiser is conditioned on: nothing, class labels, or text embeddings with what goes beside them."""
+"""What a denoiser is conditioned on: nothing, class labels, or text embeddings with their masks and sizes."""
 
 from __future__ import annotations
 
@@ -23,10 +23,8 @@ class Condition:
     mask: Tensor | None = None  # [B, tokens]
     pooled: Tensor | None = None  # [B, width]
     time_ids: Tensor | None = None  # [B, 6] SDXL's micro-conditioning, the same in both branches
-    augment: Tensor | None = (
-        None  # [B, 9] what the non-leaking augmentation did (sid.augment), the same in both branches
-    )
-    null: Condition | None = None  # batch of 1: what this model takes for "no condition"
+    augment: Tensor | None = None  # [B, 9] labels of the non-leaking augmentation (sid.augment), equal in both branches
+    null: Condition | None = None  # batch of 1: the model's "no condition"
 
     def _map(self, change: Callable[[Tensor], Tensor]) -> Condition:
         parts = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "null"}
@@ -59,7 +57,7 @@ class Condition:
         return replace(self, **parts)
 
     def unconditional(self) -> Condition:
-        """The same batch with no condition at all."""
+        """The same batch with the null condition in every row."""
         part = self.labels if self.labels is not None else self.text
         if part is None:
             return self
@@ -77,7 +75,7 @@ def cat(conditions: Sequence[Condition]) -> Condition:
 
 
 class Conditions(Protocol):
-    """Where a training or sampling run takes its conditions from."""
+    """The source of a run's conditions."""
 
     def draw(self, draws: Draws) -> Condition:
         """One condition per sample of these draws."""

@@ -18,22 +18,22 @@ FEATURES = frozenset({"features"})
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a denoiser says of a batch; the parts not asked for are None."""
+    """A denoiser's outputs for a batch; parts that were not wanted are None."""
 
     x0: Tensor | None = None
     features: Tensor | None = None
 
     @property
     def image(self) -> Tensor:
-        """x0, where it was asked for."""
-        assert self.x0 is not None, "x0 was not asked for"
+        """x0, which must have been wanted."""
+        assert self.x0 is not None, "x0 is not among the wanted outputs"
         return self.x0
 
 
 class _StopNan(torch.autograd.Function):
     """Identity whose backward zeroes the gradient rows of samples that hold a NaN.
 
-    A masked term still sends 0 * NaN backwards; here it ends, before it meets other samples in a layer's weights.
+    A masked term still sends 0 * NaN backwards. It stops here, before it meets other samples in a layer's weights.
     """
 
     @staticmethod
@@ -73,7 +73,7 @@ class Denoiser(nn.Module):
     gradients remain, as published (`sid.loop.update.NAN_GRADIENT`).
 
     The network is called as `network(x, time, condition, want) -> (output, features)`, with `want` a subset of
-    {"x0", "features"}; {"features"} alone lets it stop early.
+    {"x0", "features"}; with {"features"} alone it may stop early.
     """
 
     def __init__(self, network: nn.Module, process: Process, prediction: str, family: str = "", settings: Any = None):
@@ -83,7 +83,7 @@ class Denoiser(nn.Module):
         if prediction == "edm" and not isinstance(process, Edm):
             raise ValueError("EDM preconditioning needs the EDM process")
         self.network, self.process, self.prediction = network, process, prediction
-        self.family, self.settings = family, settings  # how the family's `build` makes this network again
+        self.family, self.settings = family, settings  # what the family's `build` makes this network from
 
     def forward(
         self, x_t: Tensor, t: Tensor, condition: Condition | None = None, want: Iterable[str] = X0
@@ -108,7 +108,7 @@ class Denoiser(nn.Module):
         return Prediction(x0=_closed(self._x0(x_t, output, t), rows), features=features)
 
     def _dtype(self, x_t: Tensor) -> torch.dtype:
-        """What the network computes in: images are float32 at least, a network may hold bfloat16."""
+        """The network's dtype: images are float32 at least, weights may be bfloat16."""
         parameter = next(self.network.parameters(), None)
         return x_t.dtype if parameter is None else parameter.dtype
 
@@ -119,7 +119,7 @@ class Denoiser(nn.Module):
         return (sigma**2 + self.process.sigma_data**2).rsqrt(), sigma.log() / 4
 
     def _x0(self, x_t: Tensor, output: Tensor, t: Tensor) -> Tensor:
-        """x0 from what the network says, in float32 at least."""
+        """x0 from the network's output, in float32 at least."""
         if self.prediction == "edm":
             assert isinstance(self.process, Edm)
             sigma, sigma_data = over(wide(t), x_t), self.process.sigma_data

@@ -1,7 +1,7 @@
-"""Components find themselves: a file dropped into a folder is a component; no registry is edited.
+"""Discovery of components: a file in a component folder is found without a registry.
 
-A component file defines a class deriving from the floor's base class (Method, Metric, ...).
-Discovery imports the files plainly, so they must not import torch at module level (a test asserts it).
+A component file defines a class that derives from the base of its kind (Method, Metric, ...).
+Discovery imports every file, so component files import no torch at module level (a test asserts it).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sid.fault import Fault
 
 
 class Component:
-    """What every component says of itself."""
+    """The facts that every component states."""
 
     name: ClassVar[str]
     version: ClassVar[int] = 1  # a bump re-runs what depends on it, and nothing else
@@ -30,14 +30,14 @@ C = TypeVar("C", bound=Component)
 
 
 class UnknownName(Fault):
-    """A name nobody carries, with the nearest ones that somebody does."""
+    """An unknown name, with the nearest known one."""
 
     def __init__(self, what: str, name: str, known: Iterable[str]):
         super().__init__(unknown(what, name, known))
 
 
 def unknown(what: str, name: str, known: Iterable[str]) -> str:
-    """The sentence for a name nobody carries: the nearest known one, or all of them."""
+    """The sentence for an unknown name: it offers the nearest known one, or lists all."""
     known = sorted(known)
     near = nearest(name, known)
     hint = f"did you mean '{near}'?" if near else f"known: {', '.join(known) or 'none'}"
@@ -46,31 +46,31 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
     """The known name closest to a mistyped one, or None when nothing is close."""
-    found = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
-    return found[0] if found else None
+    matches = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+    return matches[0] if matches else None
 
 
 def discover(base: type[C], packages: Iterable[str], entry_point: str | None = None) -> dict[str, C]:
     """Every component of kind `base` in the packages' files, and in other distributions' entry points."""
-    found: list[C] = []
+    instances: list[C] = []
     for package_name in packages:
         package = importlib.import_module(package_name)
         for file in pkgutil.iter_modules(package.__path__):
             if not file.ispkg:
-                found += components_of(importlib.import_module(f"{package_name}.{file.name}"), base)
+                instances += components_of(importlib.import_module(f"{package_name}.{file.name}"), base)
     for entry in entry_points(group=entry_point) if entry_point else ():
-        found += _entered(entry, base)
+        instances += _entered(entry, base)
     components: dict[str, C] = {}
-    for component in found:
+    for component in instances:
         clash = components.setdefault(component.name, component)
         if type(clash) is not type(component):
-            where = " and ".join(f"{type(one).__module__}.{type(one).__name__}" for one in (clash, component))
+            where = " and ".join(f"{type(each).__module__}.{type(each).__name__}" for each in (clash, component))
             raise Fault(f"two components are called '{component.name}': {where}")
     return dict(sorted(components.items()))
 
 
 def _entered(entry: EntryPoint, base: type[C]) -> list[C]:
-    """The components of an entry point; a package that can't be loaded is named, whatever is wrong with it."""
+    """The components of an entry point; a Fault that names the package where it can't be loaded."""
     try:
         return components_of(entry.load(), base)
     except Exception as error:

@@ -1,8 +1,8 @@
-"""All randomness of an update, by (seed, iteration, stream, global sample index).
+"""All random numbers of an update, keyed by (seed, iteration, player, stream, global sample index).
 
-Numbers are drawn for blocks of the GLOBAL batch on the CPU, and each process keeps its slice: noise, times
-and conditions do not depend on the number of processes or on the split into micro-batches. Philox with a
-128-bit key never repeats itself over the 10^7 to 10^8 blocks of a long run, where a 32-bit seed would.
+Numbers are drawn on the CPU for blocks of the GLOBAL batch, and each process keeps its slice: noise, times and
+conditions depend neither on the number of processes nor on the split into micro-batches. Philox with a 128-bit key
+never repeats itself over the 10^7 to 10^8 blocks of a long run, where a 32-bit seed would.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from torch import Tensor
 if TYPE_CHECKING:
     from sid.laws import TimeLaw
 
-BLOCK = 64  # samples drawn together: fewer, larger draws; a process draws only the blocks it touches
+BLOCK = 64  # samples drawn together; a process draws only the blocks that hold samples of its own
 
 
 def key(*parts: object) -> int:
-    """128 bits that depend on every part."""
+    """A 128-bit hash of all parts."""
     text = "/".join(map(str, parts))
     return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest(), "big")
 
@@ -36,7 +36,7 @@ def sent(tensor: Tensor, device: torch.device, dtype: torch.dtype | None = None)
 
 @cache
 def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
-    """Numbers known beforehand, as one tensor a device: making it anew each time would wait for the device's work."""
+    """Constants as one cached tensor a device: a new one each time would wait for the device's work."""
     return torch.tensor(values, device=device, dtype=dtype)
 
 
@@ -49,7 +49,7 @@ class Draws:
         self._blocks: dict[tuple, np.ndarray] = {} if blocks is None else blocks
 
     def of(self, player: str) -> Draws:
-        """The same samples' draws as that player sees them."""
+        """The draws of the same samples for another player."""
         return Draws(self.seed, self.iteration, self.indices, player, self._blocks)
 
     def _block(self, kind: str, stream: str, block: int, shape: tuple[int, ...]) -> np.ndarray:

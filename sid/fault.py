@@ -1,4 +1,4 @@
-"""A user's mistake: said in clear sentences, never shown as a traceback."""
+"""A user's mistake, reported in sentences and without a traceback."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ class Fault(Exception):
 
 
 def report(sentence: str) -> None:
-    """One line for a person, apart from any progress bar."""
+    """Prints a line to stderr without breaking a progress bar."""
     tqdm.write(sentence, file=sys.stderr)

@@ -30,7 +30,7 @@ class Generator(nn.Module):
 
     @property
     def times(self) -> list[float]:
-        """The times of the whole chain, whether or not it is run to its end."""
+        """The times of the whole chain, also where fewer steps are run."""
         process = self.denoiser.process
         t_init = process.t_init if self.chain.t_init is None else self.chain.t_init
         return process.grid(t_init, self.chain.steps)
@@ -38,7 +38,7 @@ class Generator(nn.Module):
     def forward(self, noises: Sequence[Tensor], condition: Condition | None = None, steps: int | None = None) -> Tensor:
         """The image after `steps` steps (default: the whole chain), whose gradient sees the last step alone.
 
-        `noises[0]` is z; `noises[k]` re-noises step k where the chain asks for fresh noise. A truncated chain keeps
+        `noises[0]` is z; `noises[k]` re-noises step k where the chain's `renoise` is fresh. A truncated chain keeps
         the full chain's times, so its output is itself a trained output.
         """
         x, _ = self.run(noises, condition, steps)
@@ -58,7 +58,7 @@ class Generator(nn.Module):
         return self._leave(x_t, prediction.image, steps), prediction
 
     def _leave(self, x_t: Tensor, x0: Tensor, steps: int) -> Tensor:
-        """What the chain answers after its last step: that step's x0."""
+        """The chain's output after its last step: that step's x0."""
         return x0
 
     def _time(self, step: int, like: Tensor) -> Tensor:
@@ -79,7 +79,7 @@ class Generator(nn.Module):
         return process.add_noise(x0, noise, self._time(step, x_t)).to(x_t.dtype)
 
     def noises_needed(self, steps: int | None = None) -> int:
-        """How many noise tensors a run of that many steps reads."""
+        """How many noise tensors `steps` steps read."""
         return (self.chain.steps if steps is None else steps) if self.chain.renoise == "fresh" else 1
 
 
@@ -106,7 +106,7 @@ def save(generator: Generator, folder: Path, facts: dict[str, Any] | None = None
 
 
 def describe(folder: Path) -> dict[str, Any]:
-    """What generator.json says."""
+    """The content of generator.json."""
     return json.loads((folder / "generator.json").read_text())
 
 
@@ -116,8 +116,8 @@ def load(folder: Path, blank: Denoiser) -> Generator:
 
     path, described = folder / "generator.safetensors", describe(folder)
     weights = path.read_bytes()
-    found = hashlib.sha256(weights).hexdigest()
-    if described.get("sha256", found) != found:  # absent in folders that were written before it was told
+    digest = hashlib.sha256(weights).hexdigest()
+    if described.get("sha256", digest) != digest:  # absent in the oldest folders
         raise Fault(
             f"{path} is damaged: its sha256 is not the one in generator.json; remove the folder and make it again"
         )

@@ -1,4 +1,4 @@
-"""Classifier-free guidance, and the one place that knows it (Ho & Salimans 2022).
+"""Classifier-free guidance (Ho & Salimans 2022); no other file implements it.
 
 g(kappa) = uncond + kappa (cond - uncond). x0 is affine in eps with coefficients that do not depend on the
 condition, so guiding x0 and guiding eps are the same thing.
@@ -36,7 +36,7 @@ def guided_pair(
     kappas: tuple[float, ...],
     want: frozenset[str] = X0,
 ) -> tuple[Prediction, ...]:
-    """The predictions at several scales from the passes that the costliest of them needs.
+    """The predictions at several scales from the passes of the costliest of them.
 
     A discriminator compares the features with those of real images under their own condition. Features without the
     condition would let it tell a condition from none, whatever the images are.

@@ -1,6 +1,6 @@
-"""Low-rank adapters (LoRA, Hu et al. 2021) over a frozen denoiser, switched on for the critic and off for the teacher.
+"""Low-rank adapters (LoRA, Hu et al. 2021) over a frozen denoiser, on for the critic and off for the teacher.
 
-Teacher and critic are two views of one module: one copy of the weights, one root for FSDP.
+Teacher and critic are two views of one module: one copy of the weights, one FSDP root.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def adapt(denoiser: Denoiser, rank: int, alpha: float, on: bool = False) -> None
 
 @contextmanager
 def switched(adapters: Sequence[Adapted], on: Sequence[bool]) -> Iterator[None]:
-    """The adapters on or off as they once were, for a block that is run again in the backward pass."""
+    """Sets the adapters on or off for the body: a recomputed block needs them as they were in its forward pass."""
     now = [adapter.on for adapter in adapters]
     _switch(adapters, on)
     try:
@@ -73,7 +73,7 @@ def _switch(adapters: Sequence[Adapted], on: Sequence[bool]) -> None:
 
 
 class View(nn.Module):
-    """An adapted denoiser with its adapters on or off. `adapters` are all the parameters a view may train."""
+    """An adapted denoiser with its adapters on or off."""
 
     def __init__(self, denoiser: Denoiser, on: bool):
         super().__init__()
@@ -90,7 +90,7 @@ class View(nn.Module):
 
 
 def adapter_parameters(module: nn.Module) -> list[nn.Parameter]:
-    """The parameters of all adapters in a module: none where it has no adapters."""
+    """The parameters of all adapters in a module."""
     parts = [part for part in module.modules() if isinstance(part, Adapted)]
     return [parameter for part in parts for layer in (part.down, part.up) for parameter in layer.parameters()]
 

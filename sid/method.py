@@ -1,8 +1,8 @@
-"""What every method answers, and how methods are found. One file in `sid/methods/` or `baselines/` is one method.
+"""The base of every method. One file in `sid/methods/` or `baselines/` is one method, found by discovery.
 
-A method only describes: which networks there are (`build`), who is trained, in which order and on which
-loss (`players`). The trainer alone owns modes, freezing, accumulation, the NaN mask, denominators,
-optimisers, averages, logging and state.
+A method is a description: `build` names its networks, `players` states who is trained, in which order and on which
+loss. Both must be written. Modes, freezing, accumulation, the NaN mask, denominators, optimisers, averages, logging and
+state are the loop's (`sid.loop`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Optimiser:
 
 @dataclass(frozen=True)
 class Progress:
-    """Where training stands, the same on every rank."""
+    """The position in the training, equal on every rank."""
 
     iteration: int = 0
     images: int = 0  # before this iteration
@@ -60,16 +60,16 @@ class Progress:
 
 @dataclass
 class Batch:
-    """One micro-batch, as the trainer hands it to a player."""
+    """One micro-batch, the input of a player's loss."""
 
     draws: Draws
     condition: Condition
     progress: Progress
     sample_shape: tuple[int, ...]
     like: Tensor  # an empty tensor with the run's dtype and device
-    real: Tensor | None = None  # present iff in Method.needs
+    real: Tensor | None = None  # present if Method.needs has it
     real_condition: Condition | None = None
-    pairs: tuple[Tensor, Tensor] | None = None  # (noise, the teacher's image from it), iff in Method.needs
+    pairs: tuple[Tensor, Tensor] | None = None  # (noise, the teacher's image from it), if needed
     pairs_condition: Condition | None = None
     shared: dict[str, Any] = field(default_factory=dict)  # this iteration's tensors, for methods that reuse x
     size: int = 0  # samples in the global batch: what a mean over the batch divides by
@@ -99,7 +99,7 @@ class Player:
     optimiser: Optimiser
     train_mode: tuple[str, ...] = ()  # nets in train() (dropout) while this player plays; the rest in eval()
     plays: Callable[[Progress], bool] = lambda progress: True
-    conditions: str | None = None  # whose conditions it sees; None: fresh ones of its own
+    conditions: str | None = None  # the player whose conditions it shares; None: it draws its own
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ class Lora:
 class Student:
     """A trainable copy of the teacher's network, used as a one- or few-step generator."""
 
-    chain: Any  # sid.generator.Chain
+    chain: Any  # sid.chain.Chain
 
 
 Net = Copy | Ema | Head | Lora | Student
@@ -145,7 +145,7 @@ Net = Copy | Ema | Head | Lora | Student
 
 @dataclass(frozen=True)
 class TeacherFacts:
-    """What a method may know of a teacher before any network is loaded."""
+    """What is known of a teacher before any network is loaded."""
 
     name: str
     process: str  # "edm" | "vp" | "flow"
@@ -158,13 +158,13 @@ class TeacherFacts:
 
 
 class Method(Component, ABC):
-    """A distiller. Subclasses are found by discovery; their module imports no torch."""
+    """A method of distillation. Its module imports no torch."""
 
     needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
-    # The networks that a second stage takes over from the first with their last weights. All others begin as the teacher,
-    # the generator as the first stage's average; averages begin as what they average, optimisers anew.
+    # The networks that a second stage takes over from the first with their last weights. All others begin as the
+    # teacher, the generator as the first stage's average; averages begin as what they average, optimisers anew.
     continues: ClassVar[frozenset[str]] = frozenset()
-    split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty: it does not
+    split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty where it does not
     Options: ClassVar[type] = type(None)  # a frozen dataclass
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options: the tasks it states settings for
 
@@ -185,19 +185,19 @@ class Method(Component, ABC):
         return self.Options(**merged)
 
     def needs_of(self, options: Any) -> frozenset[str]:
-        """What these options need beside noise and conditions; `needs`, unless an option decides."""
+        """The data that these options need beside noise and conditions: `needs`, unless an option decides."""
         return self.needs
 
     def faults(self, options: Any, teacher: TeacherFacts) -> list[str]:
-        """What is wrong with these options for this teacher, a sentence each; asked before any work."""
+        """What is wrong with these options for this teacher, a sentence each; checked before any work."""
         return []
 
     def missing(self, options: Any) -> list[str]:
-        """Files that these options read and that lie nowhere; asked before a training, never before a plan."""
+        """Files that these options read and that are missing; checked before a training, never before a plan."""
         return []
 
     def passes(self, options: Any) -> Turns:
-        """What each player's updates cost, for a plan; empty where the method does not say."""
+        """What each player's updates cost, for a plan; empty where the method declares nothing."""
         return {}
 
     @abstractmethod
@@ -206,11 +206,11 @@ class Method(Component, ABC):
 
     @abstractmethod
     def players(self, options: Any) -> tuple[Player, ...]:
-        """Who trains, in playing order."""
+        """The players, in playing order."""
 
 
 def positive(options: Any, *names: str) -> list[str]:
-    """The usual fault: a number that must be finite and above zero."""
+    """Faults of options that must be finite and above zero."""
     faults = []
     for name in names:
         value = getattr(options, name)
@@ -220,7 +220,7 @@ def positive(options: Any, *names: str) -> list[str]:
 
 
 def augment_faults(p: float, teacher: TeacherFacts) -> list[str]:
-    """Why the critic's images can't be augmented with this probability."""
+    """Faults of an augmentation probability for the critic's images."""
     if not 0 <= p <= 1:
         return [f"augment must be in [0, 1] (got {p})"]
     if p and not teacher.augment:

@@ -1,4 +1,4 @@
-"""From a method's description of its networks to the networks, seeded and in a fixed order."""
+"""Builds the networks that a method describes, seeded and in a fixed order."""
 
 from __future__ import annotations
 
@@ -24,10 +24,14 @@ def materialise(
     probe: Callable[[Denoiser], Tensor] | None = None,
     student: Adapters | None = None,
 ) -> dict[str, nn.Module]:
-    """Every network by name, the frozen teacher among them. New modules are initialised from the seed.
+    """Every network by name, the frozen teacher among them.
 
-    `probe` gives the teacher's encoder features of one sample, from which a head takes its size. `student` are the
-    adapters that stand for the whole student.
+    Args:
+        nets: The method's description of its networks.
+        teacher: Frozen here. Adapters of the critic are added to it in place.
+        seed: Initialises new modules.
+        probe: Gives the teacher's encoder features of one sample, from which a head takes its size.
+        student: The adapters of a student that is the frozen teacher with adapters; None: all its weights are trained.
     """
     built: dict[str, nn.Module] = {"teacher": teacher.eval().requires_grad_(False)}
     for name, net in nets.items():
@@ -54,7 +58,7 @@ def materialise(
 
 
 def _refuse_bare(name: str, denoiser: Denoiser) -> None:
-    """Adapters sit on torch's own linear and convolutional layers; the EDM networks have layers of their own."""
+    """A Fault where no layer took an adapter: the EDM networks have layers of their own, not torch's."""
     if not adapter_parameters(denoiser):
         raise Fault(f"the {name} is adapters, and no layer of a network of the family {denoiser.family} takes them")
 
@@ -76,7 +80,7 @@ def trained_parameters(nets: Mapping[str, nn.Module], trains: tuple[str, ...]) -
 
 
 def stored(nets: Mapping[str, nn.Module]) -> nn.ModuleDict:
-    """The networks whose tensors a training state holds: all but the teacher's own."""
+    """The networks that a training state holds: all but the teacher, and adapters without their base."""
     parts: dict[str, nn.Module] = {}
     for name, net in nets.items():
         if name == "teacher":

@@ -1,4 +1,4 @@
-"""Noise processes: x_t = a_t x_0 + sigma_t eps, and every conversion between x0, eps, v, flow and score.
+"""Noise processes: x_t = a_t x_0 + sigma_t eps, and the conversions between x0, eps, v and flow.
 
 `t` is the process's own time: sigma for EDM, the integer timestep for VP, t in [0, 1] for flow.
 All conversions run in float32 at least: near t = T a VP process divides by a_t = 0.07.
@@ -81,22 +81,10 @@ class Process(ABC):
         a, sigma = self.coefficients(t)
         return (wide(x_t) - over(sigma, x_t) * wide(eps)) / over(a, x_t)
 
-    def score_from_x0(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
-        a, sigma = self.coefficients(t)
-        return (over(a, x_t) * wide(x0) - wide(x_t)) / over(sigma, x_t) ** 2
-
-    def x0_from_score(self, x_t: Tensor, score: Tensor, t: Tensor) -> Tensor:
-        a, sigma = self.coefficients(t)
-        return (wide(x_t) + over(sigma, x_t) ** 2 * wide(score)) / over(a, x_t)
-
     def x0_from_v(self, x_t: Tensor, v: Tensor, t: Tensor) -> Tensor:
         """v = a eps - sigma x0 (Salimans & Ho 2022); divided by a^2 + sigma^2, which is 1 on a VP process."""
         a, sigma = (over(value, x_t) for value in self.coefficients(t))
         return (a * wide(x_t) - sigma * wide(v)) / (a * a + sigma * sigma)
-
-    def v_from_x0(self, x_t: Tensor, x0: Tensor, t: Tensor) -> Tensor:
-        a, sigma = (over(value, x_t) for value in self.coefficients(t))
-        return (a * wide(x_t) - (a * a + sigma * sigma) * wide(x0)) / sigma
 
     def x0_from_flow(self, x_t: Tensor, flow: Tensor, t: Tensor) -> Tensor:
         """flow = eps - x0, so x_t = (a + sigma) x0 + sigma flow; a + sigma is 1 on a flow process."""

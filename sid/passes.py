@@ -1,6 +1,6 @@
-"""What an update costs, in network passes of one sample, as each method declares it. Imports no torch.
+"""The cost of an update in network passes of one sample, as each method declares it. Imports no torch.
 
-Passes are counted against these declarations by a test; `sidbench plan` reads them before any network exists.
+A test counts the passes against the declarations; `sidbench plan` reads them before any network exists.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass
 
 @dataclass(frozen=True)
 class Passes:
-    """How often networks of the teacher's size are run through."""
+    """Numbers of passes through networks of the teacher's size."""
 
     forward: float = 0.0
     backward: float = 0.0  # to weights and inputs
@@ -21,10 +21,10 @@ class Passes:
     encoder_inputs: float = 0.0
 
     def __add__(self, other: Passes) -> Passes:
-        return Passes(*(one + more for one, more in zip(astuple(self), astuple(other), strict=True)))
+        return Passes(*(mine + its for mine, its in zip(astuple(self), astuple(other), strict=True)))
 
     def __mul__(self, count: float) -> Passes:
-        return Passes(*(one * count for one in astuple(self)))
+        return Passes(*(number * count for number in astuple(self)))
 
     def cost(self, encoder: float = 0.5) -> float:
         """In forward passes, a backward pass being two of them and one to the inputs one.
@@ -42,15 +42,15 @@ class Passes:
 
 @dataclass(frozen=True)
 class Turn:
-    """A player's updates."""
+    """The cost and frequency of a player's updates."""
 
-    passes: Passes  # of one, all terms joined, the image made in one step, beside every other player's update
+    passes: Passes  # of one update with all its terms, its image made in one step
     every: int = 1  # iterations from one update to the next
-    more: float = 0.0  # forward passes on top, in the mean: a chain's earlier steps, an image nobody else has made
+    more: float = 0.0  # mean forward passes on top: a chain's earlier steps, an image that no other player has made
 
     @property
     def mean(self) -> Passes:
-        """Of one iteration."""
+        """The mean of one iteration."""
         return (self.passes + Passes(forward=self.more)) * (1 / self.every)
 
 
@@ -58,7 +58,7 @@ Turns = Mapping[str, Turn]
 
 
 def earlier_steps(steps: int) -> float:
-    """Of a chain whose last step is drawn uniformly: the mean number of steps before it."""
+    """The mean number of steps before the last one of a chain whose last step is drawn uniformly."""
     return (steps - 1) / 2
 
 

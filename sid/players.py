@@ -1,4 +1,4 @@
-"""What the methods share: the generator's image, its noised copy, and the critic's denoising loss."""
+"""Parts that methods share: the generator's image, its noised copy, and the critic's player and loss."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ Nets = Mapping[str, Any]
 
 
 def generate(nets: Nets, batch: Batch, steps: int | None = None) -> Tensor:
-    """The generator's image for this micro-batch, from the player's own noise."""
+    """The generator's image for this micro-batch, from noise of the player's own stream."""
     generator = nets["generator"]
     noises = [batch.noise(f"z{step}") for step in range(generator_noises(generator, steps))]
     return generator(noises, batch.condition, steps)
 
 
 def generator_noises(generator: Any, steps: int | None) -> int:
-    """The noise tensors a run of `steps` steps reads; the generator may be wrapped by an engine."""
+    """How many noise tensors `steps` steps read; an engine may have wrapped the generator."""
     return getattr(generator, "module", generator).noises_needed(steps)
 
 
 @dataclass(frozen=True)
 class Noised:
-    """A noised image: what teacher and critic both look at."""
+    """A noised image, the input of teacher and critic."""
 
     x_t: Tensor
     t: Tensor
@@ -61,8 +61,13 @@ def denoising_loss(
 ) -> Terms:
     """The critic's denoising score matching on detached images: EDM's lambda-weighted, eps- or flow-MSE.
 
-    With kappa other than 0 and 1 the gradient runs through both guidance branches (SiD-LSG, section 4). With an
-    adversarial part the same pass gives the fake logits.
+    Args:
+        nets: The networks by name: the critic is trained, the teacher's process noises.
+        batch: The player's micro-batch.
+        x: The generator's images, without a gradient.
+        kappa: Guidance scale. Other than 0 and 1 the gradient runs through both branches (SiD-LSG, section 4).
+        adversarial: Adds its terms; the same pass gives the logits of the generated images.
+        law: The law of t; None: the process's critic law.
     """
     process = nets["teacher"].process
     at = noised(nets, batch, x, law or process.critic_law())
@@ -85,12 +90,16 @@ def critic_player(
     augment: float = 0.0,
     every_time: bool = False,
 ) -> Player:
-    """The critic that follows the generator: one denoising step on fresh images.
+    """The player that trains the critic: one denoising step on fresh images of the generator.
 
-    `dropout` is the share of conditions replaced by the null one; drawn before the generator runs, the dropped
-    condition drives both networks. `mixture` matches every step of a chain, one per iteration; else the last alone.
-    `augment` is the probability of each non-leaking augmentation of what the critic sees (EDM teachers).
-    `every_time` trains it on the teacher's own law of t, which leaves out no end of a VP schedule.
+    Args:
+        optimiser: The critic's Adam.
+        kappa: Guidance scale of the critic in its own loss.
+        dropout: Share of conditions replaced by the null one. The dropped condition drives generator and critic.
+        adversarial: Adds the discriminator's terms (SiDA).
+        mixture: Draws the chain's step for each iteration; else every image is that of the whole chain.
+        augment: Probability of each non-leaking augmentation of the critic's images (EDM teachers).
+        every_time: Trains on the teacher's own law of t, which leaves out neither end of a VP schedule.
     """
 
     def loss(nets: Nets, batch: Batch) -> Terms:
@@ -112,7 +121,7 @@ def critic_player(
 
 
 def augmented(batch: Batch, x: Tensor, condition: Condition, p: float, stream: str) -> tuple[Tensor, Condition]:
-    """Images changed by the non-leaking augmentation, and the condition that tells the critic how."""
+    """Images under the non-leaking augmentation, and the condition with its labels."""
     if p == 0:
         return x, condition
     from sid.augment import augment
@@ -128,7 +137,7 @@ def chain_step(nets: Nets, batch: Batch) -> int:
 
 
 def health(x: Tensor, teacher: Tensor, critic: Tensor) -> dict[str, Tensor]:
-    """mean |teacher - critic| and mean |x - teacher|: the loss itself says nothing."""
+    """mean |teacher - critic| and mean |x - teacher|: a score distillation loss itself shows no progress."""
     with torch.no_grad():
         return {
             "teacher-critic": (teacher - critic).abs().flatten(1).mean(1),
@@ -139,7 +148,7 @@ def health(x: Tensor, teacher: Tensor, critic: Tensor) -> dict[str, Tensor]:
 def same_dropout(batch: Batch, teacher: Any, critic: Any, *inputs: Any) -> tuple[Tensor, Tensor]:
     """Both networks' x0 without a gradient and under one dropout mask (Diff-Instruct runs both in train mode).
 
-    The mask's generator is re-seeded from the device's current state before the second pass.
+    The generator of the masks is put back after the teacher's pass, so that the critic draws the same ones.
     """
     device = batch.like.device
     devices = [device] if device.type == "cuda" else []

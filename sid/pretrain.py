@@ -21,7 +21,10 @@ class DenoisingSettings:
 
 
 class Denoising(Method):
-    """Denoising score matching on real data (Karras et al. 2022, eq. 8). Not a distiller: discovery never sees it."""
+    """Denoising score matching on real data (Karras et al. 2022, eq. 8).
+
+    It distils nothing, so it is in no folder that discovery of methods reads.
+    """
 
     name = "denoising"
     version = 1

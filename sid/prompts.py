@@ -1,6 +1,6 @@
-"""Prompt embeddings, encoded once: a cache on disk that training maps into memory, so that no step runs a text encoder.
+"""Prompt embeddings, encoded once: training maps a cache on disk into memory, and no step runs a text encoder.
 
-A cache is named by what decides its content: the encoder's hash, the captions, the rows' type and the picture's size.
+A cache's name is a digest of what decides its content: the encoder, the captions, the dtype and the image size.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from sid.draws import Draws
 from sid.fault import Fault, report
 
 VERSION = 1
-SHARD = 1024  # captions in one file: what a killed run loses at most
+SHARD = 1024  # captions in one file, the most that a killed run loses
 DTYPES = ("float16", "bfloat16", "float32")
 
 
-class Encoder(Protocol):
-    """What encodes prompts; `sid.teachers.latent.text.TextEncoder` is one."""
+class PromptEncoder(Protocol):
+    """An encoder of prompts, such as `sid.teachers.latent.text.TextEncoder`."""
 
     digest: str  # of its weights and vocabulary
     calls: int
@@ -39,19 +39,8 @@ def caption_key(caption: str) -> str:
     return hashlib.sha256(caption.encode()).hexdigest()[:16]
 
 
-def read_prompts(file: Path) -> list[str]:
-    """One prompt a line; a Fault for a file without any."""
-    try:
-        prompts = [line.strip() for line in Path(file).read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise Fault(f"{file} can't be read as a list of prompts: {error}") from None
-    if not prompts:
-        raise Fault(f"{file} holds no prompt (expected one a line)")
-    return prompts
-
-
 class PromptCache:
-    """An encoded list of prompts. Rows are mapped from the files; `len` counts the prompts, repetitions included."""
+    """An encoded list of prompts, mapped from its files. `len` counts the prompts, repetitions included."""
 
     def __init__(self, folder: Path):
         from safetensors import SafetensorError
@@ -64,7 +53,7 @@ class PromptCache:
         except (OSError, ValueError, TypeError, KeyError):
             raise Fault(f"{folder} is no cache of prompt embeddings: it has no readable prompts.json") from None
         try:
-            # load_file maps the file: only the rows that are drawn are ever read.
+            # load_file maps the file: only rows that are drawn are read.
             self._shards = [load_file(self.folder / name) for name in self.facts["shards"]]
             self._null = load_file(self.folder / "null.safetensors")
         except (OSError, SafetensorError) as error:
@@ -83,7 +72,7 @@ class PromptCache:
         return Condition(**parts)
 
     def positions(self, captions: Sequence[str]) -> list[int]:
-        """Where each of these captions stands; a Fault for one that is not in the list."""
+        """The position of each of these captions; a Fault for one that is not in the list."""
         places = {self.facts["captions"][row]: place for place, row in reversed(list(enumerate(self.rows)))}
         lacking = [caption for caption in captions if caption_key(caption) not in places]
         if lacking:
@@ -106,7 +95,7 @@ class PromptCache:
 
 
 class PromptConditions:
-    """A cache as the trainer's and the samplers' conditions: a prompt drawn uniformly, or that of the sample index."""
+    """A cache as conditions: each sample's prompt is drawn uniformly, or is that of its index."""
 
     def __init__(self, cache: PromptCache, order: str = "uniform"):
         if order not in ("uniform", "index"):
@@ -117,21 +106,21 @@ class PromptConditions:
         return self.cache.condition(self.positions(draws))
 
     def positions(self, draws: Draws) -> list[int]:
-        """Which prompts these samples have."""
+        """The positions of the samples' prompts."""
         if self.order == "index":
             return [index % len(self.cache) for index in draws.indices]
         return (draws.uniform("prompt") * len(self.cache)).long().tolist()
 
 
 def cache_prompts(
-    encoder: Encoder,
+    encoder: PromptEncoder,
     prompts: Sequence[str],
     root: Path,
     dtype: str = "float16",
     time_ids: Sequence[int] | None = None,
     batch: int = 32,
 ) -> PromptCache:
-    """The cache of these prompts under `root`, in a folder named by what decides its content."""
+    """The cache of these prompts under `root`, in a folder named by its content's digest. Args as of `write_cache`."""
     # What the rows depend on; the prompts' order and repetitions are part of it.
     ids = None if time_ids is None else list(time_ids)
     decided = json.dumps([VERSION, encoder.digest, dtype, ids, [caption_key(prompt) for prompt in prompts]])
@@ -141,13 +130,22 @@ def cache_prompts(
 
 def write_cache(
     folder: Path,
-    encoder: Encoder,
+    encoder: PromptEncoder,
     prompts: Sequence[str],
     dtype: str = "float16",
     time_ids: Sequence[int] | None = None,
     batch: int = 32,
 ) -> PromptCache:
-    """The cache in this very folder, encoding only what is not there yet. Equal captions are encoded once."""
+    """The cache in `folder`; only missing shards are encoded, and equal captions once.
+
+    Args:
+        folder: Of the cache itself.
+        encoder: Encodes the captions.
+        prompts: The list; order and repetitions are kept.
+        dtype: In which rows are stored, one of DTYPES.
+        time_ids: SDXL's micro-conditioning, for families that read one.
+        batch: Captions encoded at once.
+    """
     if not prompts:
         raise Fault("the list of prompts is empty (expected at least one prompt)")
     if dtype not in DTYPES:
@@ -159,7 +157,7 @@ def write_cache(
     long = encoder.over_long(captions)
     shards = []
     for number, first in enumerate(range(0, len(captions), SHARD)):
-        # The encoder's hash is in the name: rows that another encoder left behind are not taken for these.
+        # The encoder's digest is in the name: rows of another encoder are not taken for these.
         name = f"rows-{number:05d}-{encoder.digest[:8]}.safetensors"
         shards.append(name)
         if not (folder / name).is_file():
@@ -176,7 +174,7 @@ def write_cache(
         "shards": shards,
         "over_long": cut,
     }
-    # Written last: a reader that finds the description finds the rows.
+    # Written last: where the description is, the rows are too.
     atomic.write_json(folder / "prompts.json", described)
     if long:
         report(
@@ -186,14 +184,14 @@ def write_cache(
     return PromptCache(folder)
 
 
-def _encoded(encoder: Encoder, captions: Sequence[str], dtype: str, batch: int) -> dict[str, Tensor]:
+def _encoded(encoder: PromptEncoder, captions: Sequence[str], dtype: str, batch: int) -> dict[str, Tensor]:
     parts = [encoder.encode(captions[first : first + batch]) for first in range(0, len(captions), batch)]
-    kept = {}
+    rows = {}
     for name in parts[0]:
-        kept[name] = torch.cat([part[name] for part in parts]).to(getattr(torch, dtype))
-        if not torch.isfinite(kept[name]).all():
+        rows[name] = torch.cat([part[name] for part in parts]).to(getattr(torch, dtype))
+        if not torch.isfinite(rows[name]).all():
             raise Fault(f"the {name} embeddings do not fit {dtype} (expected finite numbers): keep them as bfloat16")
-    return kept
+    return rows
 
 
 def _write(file: Path, tensors: dict[str, Tensor]) -> None:
@@ -208,7 +206,7 @@ ALPHABET_SEED = 0
 class WordEncoder:
     """Prompts to [B, tokens, width]: the row of each word plus the row of its place, all orthogonal.
 
-    The transformer's own projection and cross-attention do the rest. The null prompt is the empty one: places alone.
+    The transformer's projection and cross-attention learn the rest. The null prompt is the empty one: places alone.
     """
 
     def __init__(self, vocabulary: Sequence[str], tokens: int = 6, width: int = 32):
@@ -227,7 +225,7 @@ class WordEncoder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """What it is made from."""
+        """The arguments it was made with."""
         return {"vocabulary": list(self.vocabulary), "tokens": self.tokens, "width": self.width}
 
     @property
@@ -249,5 +247,5 @@ class WordEncoder:
         return self.encode([""])
 
     def over_long(self, prompts: Sequence[str]) -> list[int]:
-        """The positions of prompts with more words than are read."""
+        """The positions of prompts with more words than `tokens`."""
         return [place for place, prompt in enumerate(prompts) if len(prompt.split()) > self.tokens]

@@ -1,4 +1,4 @@
-"""Releases of packages, compared as numbers: 2.9 is older than 2.11."""
+"""Versions of packages as tuples of numbers, in which 2.9 is older than 2.11."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Sampling: teachers at full steps, students, and bulk generation in which seeds belong to sample indices.
+"""Sampling: teachers at full steps, students, and bulk generation with noise by the sample index.
 
-EDM teachers are sampled by Heun's method, deterministic or stochastic; latent ones by the schedulers of diffusers.
+EDM teachers are sampled by Heun's method, deterministic or stochastic; others by their family's own samplers.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.guidance import guided
-from sid.teacher import SAMPLERS
+from sid.teacher import SAMPLERS, family_of
 
 Sampler = Callable[[Draws, Condition, tuple[int, ...], Tensor], Tensor]
 
@@ -37,7 +37,7 @@ class Churn:
     amount: float
     low: float = 0.0
     high: float = math.inf
-    noise: float = 1.0  # the standard deviation of what is added
+    noise: float = 1.0  # standard deviation of the added noise
 
     def factor(self, sigma: float, steps: int) -> float:
         return min(self.amount / steps, math.sqrt(2) - 1) if self.low <= sigma <= self.high else 0.0
@@ -55,7 +55,14 @@ def heun(
 ) -> Tensor:
     """EDM's sampler (Karras et al. 2022, algorithms 1 and 2): 2 steps - 1 passes, the last step Euler.
 
-    Deterministic given z without `churn`; with it, `fresh(step)` gives the step's unit noise.
+    Args:
+        denoiser: On the EDM process.
+        z: Unit noise [B, C, H, W].
+        condition: One condition per row.
+        steps: Of the noise grid.
+        kappa: Guidance scale.
+        churn: The stochastic sampler; None: the image is a function of z.
+        fresh: With `churn`, gives a step's unit noise.
     """
 
     def slope(x: Tensor, sigma: float) -> Tensor:
@@ -93,7 +100,12 @@ def from_teacher(
 ) -> Sampler:
     """A teacher at full steps as a sampler, from the same noise as the student's.
 
-    `name` is one of SAMPLERS for the teacher's process. A stochastic sampler draws its noise by the sample index too.
+    Args:
+        denoiser: The teacher.
+        steps: Of the sampler.
+        kappa: Guidance scale.
+        name: One of SAMPLERS for the teacher's process; None: the first.
+        churn: Heun's sampler with added noise, which is drawn by the sample index too.
     """
     kind = denoiser.process.kind
     name = SAMPLERS[kind][0] if name is None else name
@@ -109,9 +121,7 @@ def from_teacher(
         z = draws.normal("z0", shape, like)
         if name == "heun":
             return heun(denoiser, z, condition, steps, kappa, churn, fresh)
-        from sid.teachers.latent.samplers import scheduled
-
-        return scheduled(denoiser, z, condition, steps, kappa, name)
+        return family_of(denoiser.family).sample(denoiser, z, condition, steps, kappa, name)
 
     return sample
 
@@ -136,7 +146,17 @@ def batches(
     batch: int,
     like: Tensor,
 ) -> Iterator[Tensor]:
-    """Images in [-1, 1] of the sample indices, which do not depend on the batch size or on who else samples."""
+    """Images in [-1, 1] of the sample indices, whatever the batch size and the number of processes.
+
+    Args:
+        sampler: Of a student or a teacher.
+        conditions: Drawn by the sample index.
+        shape: Of one sample, [C, H, W].
+        indices: Of the samples.
+        seed: With the index it decides a sample's noise and condition.
+        batch: Samples at once.
+        like: A tensor of the device and dtype to sample on.
+    """
     for first in range(indices.start, indices.stop, batch):
         draws = Draws(seed, 0, range(first, min(first + batch, indices.stop)), "sample")
         yield sampler(draws, conditions.draw(draws).to(like), shape, like)
@@ -153,8 +173,13 @@ def generate(
     decode: Callable[[Tensor], Tensor] | None = None,
     quantiser: str = "round",
 ) -> np.ndarray:
-    """uint8 images [N, C, H, W] of the sample indices; `decode` turns latents into images in [-1, 1]."""
+    """uint8 images [N, C, H, W] of the sample indices.
+
+    Args as of `batches`, and
+        decode: Turns latents into images in [-1, 1].
+        quantiser: A rule of `to_uint8`.
+    """
     like = torch.empty(0, device=device)
     parts = batches(sampler, conditions, shape, indices, seed, batch, like)
-    pictures = parts if decode is None else map(decode, parts)
-    return np.concatenate([to_uint8(picture, quantiser).cpu().numpy() for picture in pictures])
+    images = parts if decode is None else map(decode, parts)
+    return np.concatenate([to_uint8(image, quantiser).cpu().numpy() for image in images])

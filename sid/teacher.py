@@ -1,4 +1,4 @@
-"""What every family of teachers answers: how its network is built, saved and loaded."""
+"""The base of every family of teachers: how its network is built and loaded, sampled, and exported as a student."""
 
 from __future__ import annotations
 
@@ -7,27 +7,36 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sid.discovery import Component
+from sid.discovery import Component, discover, pick
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
+    from sid.condition import Condition
     from sid.denoiser import Denoiser
+    from sid.generator import Generator
 
 
-# How teachers are sampled at full steps, by their process; the first is the default.
+# The samplers of a teacher at full steps, by its process; the first is the default.
 SAMPLERS = {"edm": ("heun",), "vp": ("ddim", "dpm++"), "flow": ("euler", "dpm++")}
 
 
 class Teacher(Component, ABC):
-    """One file in `sid/teachers/` is one family. Module level imports no torch."""
+    """A family of teachers, one file in `sid/teachers/` that imports no torch at module level.
+
+    A family defines `build` and `load`. One whose samplers or exported files are those of another library overrides
+    `sample` and `write_student` too.
+    """
 
     process: ClassVar[str]  # "edm" | "vp" | "flow"
     text: ClassVar[bool] = False
     augment: ClassVar[bool] = False  # its network takes the labels of the non-leaking augmentation
     features: ClassVar[bool] = False  # offers encoder features for an adversarial term
     licence: ClassVar[str] = ""
+    library: ClassVar[str] = "safetensors"  # that opens an exported student: "safetensors" | "diffusers"
 
     def licence_of(self, settings: Mapping[str, Any]) -> str:
-        """Of the weights with these settings: a family may have published several."""
+        """The licence of the weights with these settings: a family may have published several."""
         return self.licence
 
     @abstractmethod
@@ -36,4 +45,54 @@ class Teacher(Component, ABC):
 
     @abstractmethod
     def load(self, folder: Path) -> Denoiser:
-        """The denoiser whose files lie in the folder; one sentence when it is no such model."""
+        """The denoiser whose files are in the folder; a Fault when they are no model of this family."""
+
+    def sample(
+        self, denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, kappa: float, sampler: str
+    ) -> Tensor:
+        """The image of unit noise by a sampler of the family's own library; `sid.sampling` has EDM's.
+
+        Args:
+            denoiser: A denoiser of this family.
+            z: Unit noise [B, C, H, W].
+            condition: One condition per row of z.
+            steps: Steps of the sampler.
+            kappa: The scale of classifier-free guidance.
+            sampler: One of SAMPLERS for the process.
+        """
+        raise AssertionError(f"{self.name} has no sampler {sampler}")
+
+    def write_student(
+        self,
+        generator: Generator,
+        folder: Path,
+        title: str,
+        facts: dict[str, Any],
+        source: Path | str | None,
+        half: bool,
+    ) -> str:
+        """Writes a student's files into an empty folder and returns the Python lines that sample it.
+
+        Args:
+            generator: The student, of this family.
+            folder: Where the files go; it is renamed to `title` later.
+            title: The folder's final name, for the lines.
+            facts: Method and digest, for generator.json.
+            source: The teacher's pipeline, where a library's format needs its other components.
+            half: Stores the network in float16, where the format allows it.
+        """
+        from sid import generator as generators
+
+        generators.save(generator, folder, facts)
+        lines = [
+            "from sid.export import load_pretrained",
+            "",
+            f"generator = load_pretrained({title!r})",
+            "images = generator([noise])  # unit noise [B, C, H, W]",
+        ]
+        return "\n".join(lines)
+
+
+def family_of(name: str) -> Teacher:
+    """The family of that name; a Fault with the nearest one where there is none."""
+    return pick("family of teachers", discover(Teacher, ["sid.teachers"]), name)

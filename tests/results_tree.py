@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.tables.layout import Column, Layout, Line, Part, Task
+from benchmarks.tables.layout import Layout, Line, TableColumn, TableTask, UsedComponent
 from benchmarks.tables.verdict import Target
 
 SEEDS = (0, 1, 2)
@@ -24,14 +24,14 @@ ENTRIES = (  # entry, label, kind, steps, final score at seed 1, spread between 
 )
 TASKS = {"digits-cond": ("digits, conditional", 1.0), "digits-uncond": ("digits, unconditional", 2.4)}
 COLUMNS = (
-    Column("fd", "frechet on classifier.features against digits, train split; 5,000 samples", 2, 0.1),
-    Column("fd-heldout", "frechet on classifier.features against digits, heldout split; 5,000 samples", 2, 0.1),
+    TableColumn("fd", "frechet on classifier.features against digits, train split; 5,000 samples", 2, 0.1),
+    TableColumn("fd-heldout", "frechet on classifier.features against digits, heldout split; 5,000 samples", 2, 0.1),
 )
 PARTS = (
-    Part("method", "sid", 1, "none", "Zhou et al., Score identity Distillation, arXiv 2404.04057"),
-    Part("teacher", "mlp", 1, "none", ""),
-    Part("data", "digits", 1, "weights", "Alpaydin & Kaynak, UCI 1998"),
-    Part("metric", "frechet", 1, "layout", "Heusel et al., arXiv 1706.08500"),
+    UsedComponent("method", "sid", 1, "none", "Zhou et al., Score identity Distillation, arXiv 2404.04057"),
+    UsedComponent("teacher", "mlp", 1, "none", ""),
+    UsedComponent("data", "digits", 1, "weights", "Alpaydin & Kaynak, UCI 1998"),
+    UsedComponent("metric", "frechet", 1, "layout", "Heusel et al., arXiv 1706.08500"),
 )
 
 
@@ -53,21 +53,21 @@ def layout() -> Layout:
             Line(entry, label, kind, steps, {seed: digest(name, entry, seed) for seed in seeds_of(kind)})
             for entry, label, kind, steps, _, _ in ENTRIES
         )
-        tasks.append(Task(name, title, COLUMNS, lines))
+        tasks.append(TableTask(name, title, COLUMNS, lines))
     return Layout("mini", "The miniature suite", tuple(tasks), PARTS)
 
 
 def reference() -> dict[tuple[str, str, str], Target]:
     """Near the tree's values for most rows; off for one, close for one, absent for one."""
-    found = {}
+    targets = {}
     for task, (_, factor) in TASKS.items():
         for entry, _, _, _, final, _ in ENTRIES:
             shift = {"dmd": 1.8, "sim": 1.3}.get(entry, 1.02)
             for column in COLUMNS:
                 value = final * factor * shift * (1.3 if column.name == "fd-heldout" else 1.0)
                 if entry != "evil":
-                    found[task, entry, column.name] = Target(round(value, 2), 2)
-    return found
+                    targets[task, entry, column.name] = Target(round(value, 2), 2)
+    return targets
 
 
 def write(folder: Path) -> Path:

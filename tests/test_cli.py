@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks import cli
+from benchmarks.data.open import datasets
+from benchmarks.suite.components import extractors, methods, metrics, teachers
 from sid.fault import Fault
 
 ROOT = Path(__file__).parents[1]
@@ -23,31 +25,31 @@ def sidbench(*arguments: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[s
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60)
 
 
-def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
-    """What is said of a mistake, after a look at the status."""
+def reported(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The sentences about a mistake, on standard error alone, with status 2."""
     assert cli.main(arguments) == 2
-    said = capsys.readouterr()
-    assert said.out == ""
-    return said.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    return output.err
 
 
 def test_no_argument_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 0
-    said = capsys.readouterr().out
-    assert "usage: sidbench" in said
+    shown = capsys.readouterr().out
+    assert "usage: sidbench" in shown
     for verb in cli.names():
-        assert verb in said
+        assert verb in shown
 
 
 @pytest.mark.parametrize("verb", cli.names())
 def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFixture[str]) -> None:
     module = cli.load(verb)
     assert "\n" not in module.HELP and module.EXAMPLE.startswith(f"sidbench {verb}")
-    with pytest.raises(SystemExit) as left:
+    with pytest.raises(SystemExit) as exit:
         cli.main([verb, "--help"])
-    assert left.value.code == 0
-    said = capsys.readouterr().out
-    assert module.EXAMPLE in said and "--results" in said
+    assert exit.value.code == 0
+    shown = capsys.readouterr().out
+    assert module.EXAMPLE in shown and "--results" in shown
 
 
 @pytest.mark.parametrize(
@@ -63,7 +65,7 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert told(capsys, *arguments) == sentence
+    assert reported(capsys, *arguments) == sentence
 
 
 @pytest.mark.parametrize(
@@ -99,17 +101,19 @@ def test_a_programming_error_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch
         cli.main([])
 
 
-def test_list_is_quick_and_knows_no_torch() -> None:
+def test_list_names_every_component_without_torch() -> None:
     code = (
-        "import sys, time; begin = time.process_time()\n"
+        "import sys\n"
         "from benchmarks.cli import main\n"
         "assert main(['list']) == 0\n"
-        "assert 'torch' not in sys.modules, 'torch was imported'\n"
-        "assert time.process_time() - begin < 1, 'slower than a second'\n"
+        "heavy = {'torch', 'scipy', 'sklearn', 'diffusers', 'transformers', 'matplotlib'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
-    assert "methods:" in done.stdout and "sid" in done.stdout
+    listed = {line.split()[0] for line in done.stdout.splitlines() if line.startswith("  ")}
+    for components in (methods(), teachers(), extractors(), metrics(), datasets()):
+        assert set(components) <= listed
 
 
 def test_the_reader_may_leave() -> None:
@@ -143,7 +147,6 @@ def test_check_knows_the_players_of_a_method(tmp_path: Path) -> None:
     (tmp_path / "own.yaml").write_text(suite)
     done = sidbench("check", "own.yaml", cwd=tmp_path)
     assert done.returncode == 2
-    said = (
-        "sidbench: own.yaml: entries.sid.stop_players.critik: unknown player of sid 'critik'; did you mean 'critic'?\n"
-    )
-    assert done.stderr == said
+    for part in ("own.yaml", "entries.sid.stop_players.critik", "'critik'", "'critic'?"):
+        assert part in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -1,4 +1,4 @@
-"""What changed between two trees is named, and nothing else is."""
+"""Every change between two trees is reported, and nothing else."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def test_every_kind_of_change(pair: tuple[Path, Path], capsys: pytest.CaptureFix
         edit(folder / "record.json", versions={"method:sid": 2, "loop": 1})
         recipe = {"method": "sid-1.2", "options": {"alpha": 1.0}, "seed": seed}
         edit(folder / "record.json", recipe=recipe)
-    told = {}
+    changes = {}
     for change in compare(*pair):
-        told.setdefault(change.where, []).append(change.what)
-    assert told["mini/digits-cond/sim"] == [f"seeds 2 only in {pair[0]}"]
-    assert told["mini/digits-cond/dmd"][0] == "same digest, other scores: the recipe does not decide the result"
-    assert any(what.startswith("fd: 2.56 -> ") for what in told["mini/digits-cond/dmd"])
-    assert told["mini/digits-cond/sid-1.2"] == ["version of method:sid: 1 -> 2", "options.alpha: 1.2 -> 1.0"]
-    assert len(told) == 3
+        changes.setdefault(change.where, []).append(change.what)
+    assert changes["mini/digits-cond/sim"] == [f"seeds 2 only in {pair[0]}"]
+    assert changes["mini/digits-cond/dmd"][0] == "same digest, other scores: the recipe does not decide the result"
+    assert any(what.startswith("fd: 2.56 -> ") for what in changes["mini/digits-cond/dmd"])
+    assert changes["mini/digits-cond/sid-1.2"] == ["version of method:sid: 1 -> 2", "options.alpha: 1.2 -> 1.0"]
+    assert len(changes) == 3
     assert main(["compare", *map(str, pair)]) == 1
     assert "options.alpha: 1.2 -> 1.0" in capsys.readouterr().out
 
@@ -57,9 +57,9 @@ def test_what_a_digest_does_not_know_is_named_beside_other_scores(pair: tuple[Pa
     run = pair[1] / "mini" / "runs" / "digits-cond" / "dmd" / "0"
     edit(run / "scores.json", metrics={"fd": {"value": 9.0}, "fd-heldout": {"value": 3.3}})
     edit(run / "record.json", device="another", packages={"torch": "9.9"}, weights={"teacher": "f" * 64})
-    told = [change.what for change in compare(*pair)]
-    assert "packages torch: 2.15.0 -> 9.9" in told and "device: AMD EPYC -> another" in told
-    assert f"weights teacher: {0:064x} -> {'f' * 64}" in told
+    changes = [change.what for change in compare(*pair)]
+    assert "packages torch: 2.15.0 -> 9.9" in changes and "device: AMD EPYC -> another" in changes
+    assert f"weights teacher: {0:064x} -> {'f' * 64}" in changes
 
 
 def test_where_inputs_lie_decides_nothing_and_what_they_are_does(pair: tuple[Path, Path]) -> None:

@@ -161,21 +161,25 @@ def test_options_become_the_methods_dataclass(tmp_path: Path) -> None:
     ],
 )
 def test_one_fault_is_one_sentence(change: dict[str, Any], sentence: str) -> None:
-    told = faults(change)
-    assert len(told) == 1, told
-    assert told[0].startswith("toys.yaml: ")
-    assert sentence in told[0]
+    sentences = faults(change)
+    assert len(sentences) == 1, sentences
+    assert sentences[0].startswith("toys.yaml: ")
+    assert sentence in sentences[0]
 
 
 def test_all_faults_at_once() -> None:
-    told = faults({"entries": {"soft": {"method": "toi"}, "hard": {"options": {"alpha": "abc", "round": 1}}}})
-    assert len(told) == 3, told
-    told = faults({"sedes": [1], "seeds": ["x"], "tasks": {"one": {"teacher": 3, "protocol": "nowhere"}}})
-    assert len(told) == 4, told
-    told = faults({"sedes": [1], "tasks": {"one": {"budget": {"images": "x"}}}, "entries": {"soft": {"method": "toi"}}})
-    assert len(told) == 3, told
-    told = faults({"entries": {"soft": {"lable": "a", "method": "toi"}, "paired": {"tasks": 3}, "hard": {"budget": 1}}})
-    assert len(told) == 4, told
+    sentences = faults({"entries": {"soft": {"method": "toi"}, "hard": {"options": {"alpha": "abc", "round": 1}}}})
+    assert len(sentences) == 3, sentences
+    sentences = faults({"sedes": [1], "seeds": ["x"], "tasks": {"one": {"teacher": 3, "protocol": "nowhere"}}})
+    assert len(sentences) == 4, sentences
+    sentences = faults(
+        {"sedes": [1], "tasks": {"one": {"budget": {"images": "x"}}}, "entries": {"soft": {"method": "toi"}}}
+    )
+    assert len(sentences) == 3, sentences
+    sentences = faults(
+        {"entries": {"soft": {"lable": "a", "method": "toi"}, "paired": {"tasks": 3}, "hard": {"budget": 1}}}
+    )
+    assert len(sentences) == 4, sentences
 
 
 def test_a_suite_extends_another(tmp_path: Path) -> None:
@@ -215,7 +219,7 @@ def test_files_that_are_no_suites(tmp_path: Path, text: str, sentence: str) -> N
     assert caught.value.sentences[0].startswith(sentence)
 
 
-def test_a_missing_suite_is_told_with_its_neighbour() -> None:
+def test_an_unknown_suite_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(Fault, match=r"unknown suite 'minni'; did you mean 'mini'\?"):
         load_suite("minni")
     with pytest.raises(Fault, match=r"there is no suite file 'gone.yaml'"):
@@ -233,4 +237,4 @@ def test_a_missing_suite_is_told_with_its_neighbour() -> None:
     ],
 )
 def test_an_entry_begins_from_one_that_trains(entry: str, init: str, sentence: str) -> None:
-    assert any(told.endswith(sentence) for told in faults({"entries": {entry: {"init": init}}}))
+    assert any(shown.endswith(sentence) for shown in faults({"entries": {entry: {"init": init}}}))

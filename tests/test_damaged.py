@@ -18,8 +18,8 @@ from PIL import Image
 from benchmarks.cli import main
 from benchmarks.data.pairs import open_pairs
 from benchmarks.features.extraction import extract
-from benchmarks.images.archives import members
-from benchmarks.images.reading import Array, decode, open_images, open_whole
+from benchmarks.images.archives import tar_files
+from benchmarks.images.reading import Array, decode, open_checked, open_images
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
 from tests.stand_ins import Colours, stand_in
@@ -33,9 +33,9 @@ def tarred(path: Path, texts: bool = False) -> tuple[Path, list[int]]:
         for index, pixels in enumerate(IMAGES):
             files = [(f"img{index}.png", encoded(pixels)), *([(f"img{index}.txt", b"a dog")] if texts else [])]
             for name, content in files:
-                told = tarfile.TarInfo(name)
-                told.size = len(content)
-                archive.addfile(told, io.BytesIO(content))
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
     with tarfile.open(path) as archive:
         return path, [member.offset for member in archive]
 
@@ -51,7 +51,7 @@ def test_a_tar_that_breaks_off_is_refused_wherever_it_was_cut(tmp_path: Path, pa
     path, starts = tarred(tmp_path / "images.tar")
     assert len(open_images(path)) == 6
     cut(path, starts[3] + past)
-    for reader in (open_images, open_whole, lambda given: list(members(given))):
+    for reader in (open_images, open_checked, lambda given: list(tar_files(given))):
         with pytest.raises(Fault, match=r"images\.tar"):
             reader(path)
     (tmp_path / "packed.tar.gz").write_bytes(gzip.compress(path.read_bytes()))
@@ -104,7 +104,7 @@ def tiff() -> bytes:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "kind"),
     [
         (png(0, 1), "I;16 pixels"),
         (png(2, 3), "16-bit RGB pixels"),
@@ -116,8 +116,8 @@ def tiff() -> bytes:
     ],
     ids=["grey", "colour", "grey-alpha", "colour-alpha", "tiff", "ppm", "plain-ppm"],
 )
-def test_sixteen_bits_are_refused_in_every_mode(content: bytes, told: str) -> None:
-    with pytest.raises(Fault, match=rf"deep has .*{told} \(more than 8 bits\): scale it to 8 bits"):
+def test_sixteen_bits_are_refused_in_every_mode(content: bytes, kind: str) -> None:
+    with pytest.raises(Fault, match=rf"deep has .*{kind} \(more than 8 bits\): scale it to 8 bits"):
         decode(content, "deep")
 
 
@@ -146,10 +146,10 @@ def test_every_damaged_member_is_told_from_the_command(
     path.write_bytes(data)
     whole = str(folder(tmp_path / "whole", IMAGES))
     assert main(["--results", str(tmp_path), "score", str(path), "--reference", whole, *store]) == 2
-    told = capsys.readouterr().err.splitlines()
-    assert [line.split()[1] for line in told] == ["img1.png", "img3.png", "img4.png"]
-    assert "can't be read from" in told[0] and "it is no image that Pillow knows" in told[2]
-    assert "object at 0x" not in "".join(told)
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["img1.png", "img3.png", "img4.png"]
+    assert "can't be read from" in lines[0] and "it is no image that Pillow knows" in lines[2]
+    assert "object at 0x" not in "".join(lines)
 
 
 def test_the_audit_tells_every_damaged_image_of_both_sets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -162,8 +162,8 @@ def test_the_audit_tells_every_damaged_image_of_both_sets(tmp_path: Path, capsys
 
 
 def test_grey_arrays_are_counted_as_converted() -> None:
-    found = extract(Array(IMAGES[:, 0]), {"inception-tf": ["pool3"]}, {"inception-tf": Colours()})
-    assert found.warnings() == ["6 images were converted to RGB from L"]
+    extracted = extract(Array(IMAGES[:, 0]), {"inception-tf": ["pool3"]}, {"inception-tf": Colours()})
+    assert extracted.warnings() == ["6 images were converted to RGB from L"]
 
 
 def test_a_file_of_no_arrays_is_told_in_our_own_words(tmp_path: Path) -> None:

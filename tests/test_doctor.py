@@ -9,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from benchmarks.assets import DATA_ENV
 from benchmarks.cli import main
@@ -16,8 +17,8 @@ from benchmarks.machine import doctor
 from benchmarks.machine.doctor import Finding
 
 
-def states(found: doctor.Found) -> list[str]:
-    findings = list(found)
+def states(results: doctor.Findings) -> list[str]:
+    findings = list(results)
     assert all(finding.advice and "\n" not in finding.line for finding in findings if finding.state != "ok")
     return [finding.state for finding in findings]
 
@@ -36,11 +37,11 @@ def test_packages_against_the_lock(tmp_path: Path) -> None:
         "b==3.0 ; python_version >= '3.12' \\\n    --hash=sha256:1\nwindows==1.0 ; sys_platform == 'win32'\n"
     )
 
-    def installed(**held: str):
+    def installed(**present: str):
         def look(name: str) -> str:
-            if name not in held:
+            if name not in present:
                 raise PackageNotFoundError(name)
-            return held[name]
+            return present[name]
 
         return look
 
@@ -85,8 +86,8 @@ def test_a_suites_missing_and_damaged_data(tmp_path: Path, monkeypatch: pytest.M
     from benchmarks.machine import needs
 
     monkeypatch.chdir(tmp_path)
-    listed = [needs.Needed("cifar10", "data set", splits=["train"]), needs.Needed("coco2014-30k", "prompts")]
-    monkeypatch.setattr(needs, "of_suite", lambda suite: listed)
+    listed = [needs.DataNeed("cifar10", "data set", splits=["train"]), needs.DataNeed("coco2014-30k", "prompts")]
+    monkeypatch.setattr(needs, "data_of_suite", lambda suite: listed)
     (missing,) = doctor.data("mini")
     assert missing.state == "advice" and "0 of 2" in missing.what and "`sidbench data mini`" in missing.advice
     Path("data").mkdir()
@@ -95,29 +96,30 @@ def test_a_suites_missing_and_damaged_data(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_missing_models_of_a_suite(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from benchmarks.suite import load
-
-    teachers = {
-        "t": SimpleNamespace(source=str(tmp_path)),
-        "u": SimpleNamespace(source="own/er"),
-        "v": SimpleNamespace(source=None),
-    }
-    entries = {"e": SimpleNamespace(released="sdxl-turbo-1step"), "m": SimpleNamespace(released=None)}
-    rows = [(name, name, entry) for name, entry in entries.items()] + [("u", "m", entries["m"])]
-    tasks = {"e": SimpleNamespace(teacher="x"), "m": SimpleNamespace(teacher="t"), "u": SimpleNamespace(teacher="u")}
-    suite = SimpleNamespace(teachers={**teachers, "x": SimpleNamespace(source="not/opened")}, rows=rows, tasks=tasks)
-    monkeypatch.setattr(load, "load_suite", lambda name: suite)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "hub"))
-    (tmp_path / "hub" / "models--own--er").mkdir(parents=True)
-    (found,) = doctor.models("any")
-    assert (
-        found.state == "advice"
-        and "2 of 3 published models of any present, missing stabilityai/sdxl-turbo" in found.what
-    )
+    Path("here").mkdir()
+    Path("here/network.safetensors").write_bytes(b"")
+    teachers = {
+        name: {"family": "edm", "source": name, "data": "ffhq64"} for name in ("here", "nowhere", "unread", "elsewhere")
+    }
+    tasks: dict[str, dict] = {
+        name: {"teacher": name, "protocol": "sid-fid50k-ffhq64", "entries": {"untrained": {"control": "untrained"}}}
+        for name in ("here", "nowhere", "elsewhere")
+    }
+    tasks["elsewhere"]["entries"] = {"published": {"released": "sid-ffhq64"}}
+    Path("own.yaml").write_text(yaml.safe_dump({"name": "own", "seeds": [0], "teachers": teachers, "tasks": tasks}))
+    (finding,) = doctor.models("own.yaml")
+    assert finding.state == "advice"
+    assert "1 of 3 published models" in finding.what and "missing nowhere, UT-Austin-PML/SiD" in finding.what
 
 
 def test_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for free, state in ((doctor.ROOM, "ok"), (doctor.ROOM - 1, "advice"), (doctor.LEAST - 1, "broken")):
+    for free, state in (
+        (doctor.ENOUGH_SPACE, "ok"),
+        (doctor.ENOUGH_SPACE - 1, "advice"),
+        (doctor.LEAST_SPACE - 1, "broken"),
+    ):
         monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder, free=free: SimpleNamespace(free=free))
         assert states(doctor.disk(tmp_path / "not" / "yet")) == [state]
     (tmp_path / "file").write_text("")

@@ -1,4 +1,4 @@
-"""What a plan says of a suite's cost: without torch, weights or data, by hand-reckoned sums, in 100 columns."""
+"""The estimate of a suite's cost: without torch, weights or data, by hand-reckoned sums, in 100 columns."""
 
 from __future__ import annotations
 
@@ -57,9 +57,9 @@ def stages(suite: str) -> dict[str, estimate.Stage]:
 
 
 def sd15() -> Network:
-    found = networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
-    assert found is not None
-    return found
+    network = networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
+    assert network is not None
+    return network
 
 
 def test_every_suite_is_estimated_without_torch_in_100_columns() -> None:
@@ -83,15 +83,15 @@ def test_every_suite_is_estimated_without_torch_in_100_columns() -> None:
 
 def test_a_training_costs_its_declared_passes() -> None:
     """SiD-LSG at 1.5: 8 forward passes, 18 units of work; its curve and its score each take the whole protocol."""
-    told, network = stages(one_row(method="sid-lsg", options={"kappa": 1.5})), sd15()
-    training, sampling, scoring = (told[name] for name in ("training", "sampling", "scoring"))
+    made, network = stages(one_row(method="sid-lsg", options={"kappa": 1.5})), sd15()
+    training, sampling, scoring = (made[name] for name in ("training", "sampling", "scoring"))
     assert (training.jobs, training.images, training.passes) == (1, 2560, 2560 * 8)
     assert training.flops == {"fp32": pytest.approx(2560 * 18 * network.forward)}
     assert sampling.images == sampling.passes == scoring.images == 30_000 * 3
     assert sampling.flops["fp32"] == pytest.approx(90_000 * (network.forward + network.decode))
     towers = [networks.extractor_flops(name) or 0.0 for name in ("inception-clean", "clip-vit-g-14")]
     assert scoring.flops["fp32"] == pytest.approx(90_000 * sum(towers))
-    assert told["prompts"].jobs == 2 and told["prompts"].disk == pytest.approx((30_000 + 3_200) * 77 * 768 * 2)
+    assert made["prompts"].jobs == 2 and made["prompts"].disk == pytest.approx((30_000 + 3_200) * 77 * 768 * 2)
     state = 4 * (3 * 2 + 1) * network.parameters  # two networks with two moments each, and the average
     assert training.disk == 2 * state + 4 * network.parameters
 
@@ -107,22 +107,22 @@ def test_a_training_costs_its_declared_passes() -> None:
     ],
 )
 def test_samples_cost_the_passes_of_their_sampler(entry: dict[str, Any], passes: int) -> None:
-    told = stages(one_row(**entry))
-    assert told["sampling"].passes == 30_000 * passes and not told["training"].jobs
-    assert told["sampling"].flops["fp32"] == pytest.approx(30_000 * (passes * sd15().forward + sd15().decode))
+    made = stages(one_row(**entry))
+    assert made["sampling"].passes == 30_000 * passes and not made["training"].jobs
+    assert made["sampling"].flops["fp32"] == pytest.approx(30_000 * (passes * sd15().forward + sd15().decode))
 
 
 def test_pixel_models_are_solved_by_heun_and_scored_in_ten_trials() -> None:
-    told = stages("cifar10")
+    made = stages("cifar10")
     teachers = 2 * 10 * 50_000 * 35
-    assert told["sampling"].passes > teachers and told["pairs"].passes == 2 * 100_000 * 35
+    assert made["sampling"].passes > teachers and made["pairs"].passes == 2 * 100_000 * 35
 
 
 def test_hours_follow_from_the_device_and_half_precision_is_another_rate() -> None:
-    told = stages(one_row(method="sid-lsg", budget={"engine": {"precision": "bf16"}}))["training"]
+    training = stages(one_row(method="sid-lsg", budget={"engine": {"precision": "bf16"}}))["training"]
     device = devices.tabulated("h100")
-    assert told.hours(device) == pytest.approx(told.flops["bf16"] / (OF_PEAK["bf16"] * 989.4 * TERA) / 3600)
-    assert set(told.flops) == {"bf16"}
+    assert training.hours(device) == pytest.approx(training.flops["bf16"] / (OF_PEAK["bf16"] * 989.4 * TERA) / 3600)
+    assert set(training.flops) == {"bf16"}
 
 
 def test_a_wrong_gpu_names_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
@@ -136,10 +136,10 @@ def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) 
     from benchmarks.estimate import devices
 
     assert main(["calibrate", "--device", "cpu", "--size", "32"]) == 0
-    told = json.loads(devices.calibration_file("results").read_text())
-    assert told["device"] and told["versions"]["torch"] and min(told["rates"].values()) > 0
-    found = devices.chosen(None, "results")
-    assert found.rates["fp32"] == OF_MEASURED * told["rates"]["fp32"]
+    calibration = json.loads(devices.calibration_file("results").read_text())
+    assert calibration["device"] and calibration["versions"]["torch"] and min(calibration["rates"].values()) > 0
+    device = devices.chosen(None, "results")
+    assert device.rates["fp32"] == OF_MEASURED * calibration["rates"]["fp32"]
     capsys.readouterr()
     assert main(["plan", "sd15"]) == 0
     assert "measured by `sidbench calibrate`" in capsys.readouterr().out
@@ -154,16 +154,16 @@ def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) 
 
 def test_the_estimate_as_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "sd15", "--gpu", "a100", "--gpus", "4", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["estimate"] and told["device"]["name"] == "NVIDIA A100 SXM 80 GB" and told["gpus"] == 4
-    assert told["device_hours"] == pytest.approx(sum(stage["device_hours"] for stage in told["stages"].values()))
-    assert any("stable-diffusion-v1-5" in sentence for sentence in told["missing"])
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["estimate"] and shown["device"]["name"] == "NVIDIA A100 SXM 80 GB" and shown["gpus"] == 4
+    assert shown["device_hours"] == pytest.approx(sum(stage["device_hours"] for stage in shown["stages"].values()))
+    assert any("stable-diffusion-v1-5" in sentence for sentence in shown["missing"])
 
 
 def test_a_miniature_is_told_by_its_last_record_where_there_is_one() -> None:
     plan = load_plan("smoke")
     before = estimate.estimate(plan)
-    assert before.measured == 0 and before.stated > 0
+    assert before.measured == 0 and before.reckoned > 0
     job = next(job for job in plan.of("run") if "method" in job.params)
     job.folder.mkdir(parents=True)
     (job.folder / "record.json").write_text(json.dumps({"seconds": 1234.5}))
@@ -178,14 +178,14 @@ def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
     suite = yaml.safe_load(Path(one_row(control="untrained")).read_text())
     suite["teachers"]["sd15"] |= {"source": "somebody/fine-tuned"}
     Path("own.yaml").write_text(yaml.safe_dump(suite))
-    told = estimate.estimate(load_plan("own.yaml"))
-    assert "somebody/fine-tuned was not counted itself: sd15 stands for it" in told.unknown
+    result = estimate.estimate(load_plan("own.yaml"))
+    assert "somebody/fine-tuned was not counted itself: sd15 stands for it" in result.unknown
 
 
 @pytest.mark.parametrize("rank", [None, 4], ids=["whole student", "adapted student"])
 @pytest.mark.parametrize("name", sorted(methods()))
 def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: int | None) -> None:
-    """All but a GAN's head, which is told beside."""
+    """All but a GAN's head, which is small."""
     from sid.lora import adapt, adapter_parameters
     from sid.method import Adapters, Ema, Head
     from sid.nets import materialise
@@ -210,10 +210,14 @@ def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: i
     built = execution.footprint(nets, trimmed, averages)
     per_rank = sum(part.numel() for part in adapter_parameters(adapted)) / 4
     network = Network("toy", 4, whole, per_rank, 1.0, 1.0, 0.0, toy.SHAPE)
-    told = footprint_of(method, options, network, rank)
+    footprint = footprint_of(method, options, network, rank)
     averaged = sum(part.numel() for net in averages for part in nets[net].parameters())
-    assert (told.frozen, sorted(told.trained), told.base) == (built.frozen, sorted(built.trained), built.base)
-    assert built.averaged == averaged and (rank is not None or told.averaged == averaged)
+    assert (footprint.frozen, sorted(footprint.trained), footprint.base) == (
+        built.frozen,
+        sorted(built.trained),
+        built.base,
+    )
+    assert built.averaged == averaged and (rank is not None or footprint.averaged == averaged)
 
 
 def test_the_record_holds_the_published_sizes() -> None:
@@ -221,9 +225,17 @@ def test_the_record_holds_the_published_sizes() -> None:
     from benchmarks.estimate import flops
 
     record = networks.counted()
-    told = {name: network["parameters"] for name, network in record["networks"].items()}
-    assert (told["ddpmpp-32"], told["ddpmpp-64"], told["adm-64"]) == (55_733_891, 61_805_571, 295_899_267)
-    assert (told["sd15"], told["sd21-base"], told["sdxl"]) == (859_520_964, 865_910_724, 2_567_463_684)
+    sizes = {name: network["parameters"] for name, network in record["networks"].items()}
+    assert (sizes["ddpmpp-32"], sizes["ddpmpp-64"], sizes["adm-64"]) == (
+        55_733_891,
+        61_805_571,
+        295_899_267,
+    )
+    assert (sizes["sd15"], sizes["sd21-base"], sizes["sdxl"]) == (
+        859_520_964,
+        865_910_724,
+        2_567_463_684,
+    )
     assert record["decoders"]["kl-4"]["parameters"] == 83_653_863
     again = flops.pixels({"ddpmpp-32": flops.PIXELS["ddpmpp-32"]})
     assert again == {"ddpmpp-32": record["networks"]["ddpmpp-32"]}

@@ -1,7 +1,8 @@
-"""The house in order: sizes, names, and one story told by lock, project file and conda file."""
+"""The house in order: sizes and names of files and classes, paths in the documentation, lock and project file agree."""
 
 from __future__ import annotations
 
+import ast
 import json
 import re
 import subprocess
@@ -13,10 +14,16 @@ from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
 
+from benchmarks.speed.gpu import packages
 from benchmarks.suite import files, schema
 from benchmarks.suite.strict import numbers
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("sid", "baselines", "benchmarks")
+LINES = 450
+FOLDERS = "sid|baselines|benchmarks|workflow|tests|docs|profiles|results/reference"
+MADE_BY_EXAMPLES = {"baselines/my_method.py"}  # which `sidbench new` writes
+CONTRACTS = {"Options"}  # class names that many files may define: a method's settings
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 LOCK = (ROOT / "requirements.lock").read_text(encoding="utf-8")
 PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)", flags=re.MULTILINE)
@@ -62,17 +69,111 @@ def test_conda_installs_the_same_python_and_the_same_lock() -> None:
     assert {entry.split("=")[0] for entry in plain} == {"python", "pip"}, "everything else is locked by pip"
 
 
-def test_the_makefile_accepts_the_same_pythons() -> None:
-    lowest, highest = re.findall(r"(\d+)\.(\d+)", PROJECT["requires-python"])
+def test_every_place_accepts_the_same_pythons() -> None:
+    accepted = SpecifierSet(PROJECT["requires-python"])
+    pythons = [(3, minor) for minor in range(8, 20) if accepted.contains(f"3.{minor}.0")]
+    assert pythons == list(packages.PYTHONS)
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    assert f"({', '.join(lowest)}) <= sys.version_info < ({', '.join(highest)})" in makefile
+    (bounds,) = re.findall(r"\((\d+), (\d+)\) <= sys.version_info < \((\d+), (\d+)\)", makefile)
+    lowest, highest = tuple(map(int, bounds[:2])), tuple(map(int, bounds[2:]))
+    assert pythons == [(3, minor) for minor in range(8, 20) if lowest <= (3, minor) < highest]
 
 
-def test_no_file_is_longer_than_300_lines() -> None:
+def test_a_file_is_one_thought() -> None:
     code = [path for path in tracked() if path.suffix in {".py", ".smk"} or path.name in {"Snakefile", "Makefile"}]
     assert len(code) > 40
-    long = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in code}
-    assert not {name: lines for name, lines in long.items() if lines > 300}
+    lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in code}
+    long = {name: count for name, count in lines.items() if count > LINES}
+    assert not long, f"one thought a file; past {LINES} lines ask why: {long}"
+
+
+def python_files() -> list[Path]:
+    return [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
+
+
+def test_no_class_name_stands_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for path in python_files():
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(path.relative_to(ROOT)))
+    twice = {name: files for name, files in places.items() if len(files) > 1 and name not in CONTRACTS}
+    assert not twice, twice
+
+
+def test_files_and_dicts_are_not_told() -> None:
+    """A file or message states, reports or passes; a variable is named by its content."""
+    count = {str(path.relative_to(ROOT)): len(re.findall(r"\btold\b", path.read_text())) for path in python_files()}
+    assert sum(count.values()) <= 20, {name: number for name, number in count.items() if number}
+
+
+def documents() -> list[Path]:
+    return [path for path in tracked() if path.suffix == ".md" and "results" not in path.relative_to(ROOT).parts]
+
+
+def named_paths(text: str) -> set[str]:
+    """Paths of the repository that a text names, braces expanded; a placeholder in capitals ends a path."""
+    names = set()
+    for match in re.finditer(rf"(?<![\w./-])(?:{FOLDERS})/[\w./{{}},*-]*", text):
+        name = re.sub(r"/?[^/]*\b[A-Z]{2,}\b(?!\.md).*", "", match[0]).rstrip(".,")
+        before, _, rest = name.partition("{")
+        inside, _, after = rest.partition("}")
+        names |= {before + part + after for part in inside.split(",")} if rest else {name}
+    return names
+
+
+def test_every_path_in_the_documentation_exists() -> None:
+    missing = [
+        f"{document.relative_to(ROOT)}: {name}"
+        for document in documents()
+        for name in sorted(named_paths(document.read_text(encoding="utf-8")) - MADE_BY_EXAMPLES)
+        if not list(ROOT.glob(name.rstrip("/")))
+    ]
+    assert not missing, missing
+
+
+def test_every_link_in_the_documentation_exists() -> None:
+    for document in documents():
+        prose = re.sub(r"```.*?```", "", document.read_text(encoding="utf-8"), flags=re.DOTALL)
+        for target in re.findall(r"\]\((?!https?:)([^)#]+)", prose):
+            assert (document.parent / target).exists(), f"{document.relative_to(ROOT)}: {target}"
+
+
+def stands_in_the_code(name: str) -> bool:
+    """`sid.losses.normaliser`: a module of that name, whose text has the rest."""
+    path, parts = ROOT, name.split(".")
+    while parts and (path / parts[0]).is_dir():
+        path /= parts.pop(0)
+    if parts and (path / f"{parts[0]}.py").is_file():
+        path /= f"{parts.pop(0)}.py"
+    elif parts:
+        path /= "__init__.py"
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return all(re.search(rf"\b{part}\b", text) for part in parts)
+
+
+def test_every_dotted_name_in_the_documentation_exists() -> None:
+    pattern = re.compile(rf"(?<![\w.@/-])(?:{'|'.join(PACKAGES)})(?:\.[A-Za-z_]\w*)+")
+    missing = [
+        f"{document.relative_to(ROOT)}: {name}"
+        for document in documents()
+        for name in sorted(set(pattern.findall(document.read_text(encoding="utf-8"))))
+        if not stands_in_the_code(name)
+    ]
+    assert not missing, missing
+
+
+def test_the_readme_names_every_room_and_the_file_of_every_change() -> None:
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    rooms = [path for path in (ROOT / "benchmarks").iterdir() if path.is_dir() and not path.name.startswith("_")]
+    tree = text.partition("```\nsid/")[2].partition("```")[0]
+    assert not [room.name for room in rooms if f" {room.name}/" not in tree]
+    rows = [
+        row.split("|")[1:3] for row in text.partition("| I want to change")[2].splitlines()[2:] if row.startswith("|")
+    ]
+    assert len(rows) > 12
+    for change, places in rows:
+        assert [path for path in named_paths(places) if list(ROOT.glob(path))], f"{change}: {places}"
 
 
 def test_no_file_is_a_drawer() -> None:
@@ -94,7 +195,7 @@ def test_nothing_is_left_unfinished_or_unsafe() -> None:
 
 
 def test_the_schema_is_the_models() -> None:
-    assert schema.FILE.read_text(encoding="utf-8") == schema.text(), "run `make schemas`"
+    assert schema.SCHEMA.read_text(encoding="utf-8") == schema.text(), "run `make schemas`"
     assert json.loads(schema.text())["properties"]["entries"]["patternProperties"]
 
 

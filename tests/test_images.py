@@ -33,8 +33,8 @@ class Mean(Extractor):
 
 
 def means(images, **options):
-    found = extract(images, {"mean": ["rgb"]}, {"mean": Mean()}, **options)
-    return found.features["mean.rgb"], found
+    extracted = extract(images, {"mean": ["rgb"]}, {"mean": Mean()}, **options)
+    return extracted.features["mean.rgb"], extracted
 
 
 def packed(kind, tmp_path):
@@ -91,7 +91,7 @@ def test_fewer_images_than_asked_for_are_refused():
 
 
 @pytest.mark.parametrize(
-    ("pixels", "told"),
+    ("pixels", "reason"),
     [
         (IMAGES / 255, "values from 0.* not uint8"),
         (IMAGES / 127.5 - 1, "values from -1.* not uint8"),
@@ -100,8 +100,8 @@ def test_fewer_images_than_asked_for_are_refused():
         (IMAGES[:, :2], r"shape \[12, 2, 20, 24\]"),
     ],
 )
-def test_arrays_whose_range_is_a_guess_are_refused(pixels, told):
-    with pytest.raises(Fault, match=told):
+def test_arrays_whose_range_is_a_guess_are_refused(pixels, reason):
+    with pytest.raises(Fault, match=reason):
         Array(pixels)
 
 
@@ -144,11 +144,13 @@ def test_grey_palette_and_alpha_are_converted_and_counted(tmp_path):
     (tmp_path / "grey.png").write_bytes(encoded(IMAGES[2][0]))
     alpha = np.concatenate([IMAGES[3], np.full((1, 20, 24), 7, np.uint8)])
     (tmp_path / "soft.png").write_bytes(encoded(alpha))
-    features, found = means(open_images(tmp_path))
+    features, extracted = means(open_images(tmp_path))
     assert features[0].tolist() == pytest.approx([IMAGES[2][0].mean()] * 3, rel=1e-6)
     assert features[3] == pytest.approx(IMAGES[3].mean((1, 2)), rel=1e-6)
-    told = " ".join(found.warnings())
-    assert "the alpha channel of 1 images was dropped" in told and "1 images were converted to RGB from L" in told
+    warnings = " ".join(extracted.warnings())
+    assert (
+        "the alpha channel of 1 images was dropped" in warnings and "1 images were converted to RGB from L" in warnings
+    )
 
 
 @pytest.mark.parametrize("batch", [1, 5, 64])
@@ -156,17 +158,17 @@ def test_grey_palette_and_alpha_are_converted_and_counted(tmp_path):
 def test_mixed_sizes_keep_their_order_whatever_batch_and_workers(tmp_path, batch, workers):
     sizes = [(16, 16), (24, 16), (16, 16), (24, 16), (10, 10), (16, 16)]
     images = [made(1, *size, seed=index)[0] for index, size in enumerate(sizes)]
-    features, found = means(open_images(folder(tmp_path, images)), batch=batch, workers=workers)
+    features, extracted = means(open_images(folder(tmp_path, images)), batch=batch, workers=workers)
     assert features == pytest.approx(np.stack([image.mean((1, 2)) for image in images]), rel=1e-5)
-    assert "images of 3 sizes are mixed" in found.warnings()
+    assert "images of 3 sizes are mixed" in extracted.warnings()
 
 
 def test_nan_features_name_the_image_and_the_layer(tmp_path):
     class Broken(Mean):
         def prepare(self, images):
-            found = super().prepare(images)
-            found[found[:, 0] == found[:, 0].max()] = float("nan")
-            return found
+            features = super().prepare(images)
+            features[features[:, 0] == features[:, 0].max()] = float("nan")
+            return features
 
     with pytest.raises(Fault, match=r"mean\.rgb has NaN or infinity for 1 images: image \d+"):
         extract(Array(IMAGES), {"mean": ["rgb"]}, {"mean": Broken()})
@@ -201,6 +203,6 @@ def test_each_image_is_read_and_decoded_once_for_all_extractors():
     images = Counted(IMAGES)
     geometry = Geometry("centre", 12)
     known = {"mean": Mean(), "other": Other()}
-    found = extract(images, {"mean": ["rgb"], "other": ["rgb"]}, known, geometry, batch=5)
+    extracted = extract(images, {"mean": ["rgb"], "other": ["rgb"]}, known, geometry, batch=5)
     assert Counted.reads == len(IMAGES)
-    assert (found.features["mean.rgb"] == found.features["other.rgb"]).all()
+    assert (extracted.features["mean.rgb"] == extracted.features["other.rgb"]).all()

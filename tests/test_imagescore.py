@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from benchmarks.features.store import Store
-from benchmarks.images.geometry import Geometry
+from benchmarks.images.geometry import AS_IS, Geometry
 from benchmarks.images.reading import Array, open_images
 from benchmarks.metrics import frechet
 from benchmarks.metrics.frechet import Frechet
 from benchmarks.metrics.statistics import write_statistics
-from benchmarks.scoring.requests import Asked, ask, ask_variant
-from benchmarks.scoring.score import Settings, score
+from benchmarks.scoring.requests import request, request_variant
+from benchmarks.scoring.score import ScoreSettings, score
 from benchmarks.suite import components
 from sid.fault import Fault
 from tests.made_images import encoded, folder, made
@@ -27,9 +27,9 @@ def network(monkeypatch):
 IMAGES, REFERENCE = made(60, 16, 16, seed=0), made(64, 16, 16, seed=1)
 
 
-def scored(wanted, images=IMAGES, reference=REFERENCE, **options):
+def scored(wanted, images=IMAGES, reference=REFERENCE, geometry=AS_IS, **options):
     compared = Array(reference) if isinstance(reference, np.ndarray) else reference
-    return score(Array(images), {name: ask(name) for name in wanted}, compared, **options)
+    return score(Array(images), {name: request(name, geometry=geometry) for name in wanted}, compared, **options)
 
 
 def test_one_pass_feeds_every_metric():
@@ -45,14 +45,14 @@ def block_means(images):
 
 
 def test_features_are_stored_by_everything_that_decides_them(tmp_path, monkeypatch):
-    settings = Settings(store=Store(tmp_path))
+    settings = ScoreSettings(store=Store(tmp_path))
     first = scored(["fid"], settings=settings).scores["fid"].value
     assert Colours.seen == 124
     assert scored(["fid", "kid"], settings=settings).scores["fid"].value == first
     assert Colours.seen == 124
-    scored(["fid"], settings=Settings(store=Store(tmp_path), random_weights=1))
+    scored(["fid"], settings=ScoreSettings(store=Store(tmp_path), random_weights=1))
     assert Colours.seen == 248
-    scored(["fid"], settings=Settings(store=Store(tmp_path), geometry=Geometry("none", 8, "box")))
+    scored(["fid"], settings=ScoreSettings(store=Store(tmp_path)), geometry=Geometry("none", 8, "box"))
     assert Colours.seen == 3 * 124
     for number, (attribute, other) in enumerate((("preprocess", "others"), ("version", 2)), start=4):
         with monkeypatch.context() as changed:
@@ -66,7 +66,7 @@ def test_features_are_stored_by_everything_that_decides_them(tmp_path, monkeypat
 
 @pytest.mark.parametrize(("batch", "workers"), [(1, 1), (7, 2), (500, 1)])
 def test_batch_and_workers_change_nothing(batch, workers):
-    settings = Settings(batch=batch, workers=workers)
+    settings = ScoreSettings(batch=batch, workers=workers)
     assert scored(["fid"], settings=settings).scores["fid"].value == scored(["fid"]).scores["fid"].value
 
 
@@ -101,8 +101,6 @@ def test_few_images_are_warned_of_and_one_is_refused():
 
 
 def statistics(tmp_path, **made_from):
-    from benchmarks.images.geometry import AS_IS
-
     made = {"family": Colours().open(None).family, "output": "pool3", "geometry": AS_IS.identity, "images": "x"}
     path = tmp_path / "reference.safetensors"
     write_statistics(path, frechet.moments(block_means(REFERENCE)), {**made, **made_from})
@@ -128,9 +126,9 @@ def test_a_foreign_npz_must_be_declared(tmp_path):
     np.savez(path, mu=means.mean(0), sigma=np.cov(means.T))
     with pytest.raises(Fault, match="declare it with --reference-family"):
         scored(["fid"], reference=path)
-    told = scored(["fid"], reference=path, settings=Settings(family="inception-tf"))
+    told = scored(["fid"], reference=path, settings=ScoreSettings(family="inception-tf"))
     assert told.scores["fid"].value == pytest.approx(scored(["fid"]).scores["fid"].value, rel=1e-4)
-    other = scored(["fid"], reference=path, settings=Settings(family="inception-clean"))
+    other = scored(["fid"], reference=path, settings=ScoreSettings(family="inception-clean"))
     assert "holds inception-clean.pool3" in other.unavailable["fid"]
 
 
@@ -166,23 +164,23 @@ def test_a_template_belongs_to_its_metric_and_reaches_no_other(towers):
 
 def test_a_variant_brings_the_network_and_the_template_it_was_published_with(towers):
     wanted = {
-        "clip-score": ask_variant("clip-score", "mlcommons-sdxl"),
-        "hpsv2": ask_variant("hpsv2", "score"),
-        "pickscore": ask_variant("pickscore", "mlcommons-sdxl"),
+        "clip-score": request_variant("clip-score", "mlcommons-sdxl"),
+        "hpsv2": request_variant("hpsv2", "score"),
+        "pickscore": request_variant("pickscore", "mlcommons-sdxl"),
     }
     result = score(Array(IMAGES), wanted, None, CAPTIONS)
     assert set(Tower.read) == {("clip-vit-b-32", ""), ("clip-vit-h-14-hps-2.0", ""), ("clip-vit-h-14-pick", "")}
     told = result.scores["clip-score"].details
     assert (told["model"], told["template"], told["scale"]) == ("clip-vit-b-32", "", 100.0)
-    other = score(Array(IMAGES), {"clip-score": ask("clip-score", {"template": "A dog "})}, None, CAPTIONS)
+    other = score(Array(IMAGES), {"clip-score": request("clip-score", {"template": "A dog "})}, None, CAPTIONS)
     assert other.scores["clip-score"].value != result.scores["clip-score"].value / 100
 
 
 def test_other_features_can_be_named_for_a_metric():
     plain = scored(["fid"]).scores["fid"].value
     wanted = {
-        "frechet": ask("frechet", reads="inception-tf.pool3"),
-        "kid": ask("kid", reads="inception-tf.logits_unbiased"),
+        "frechet": request("frechet", reads="inception-tf.pool3"),
+        "kid": request("kid", reads="inception-tf.logits_unbiased"),
     }
     result = score(Array(IMAGES), wanted, Array(REFERENCE))
     assert result.scores["frechet"].value == plain
@@ -198,27 +196,26 @@ def test_other_features_can_be_named_for_a_metric():
         ("frechet", "inception-tf", "name the output too, for example inception-tf.pool3"),
         ("clip-score", "clip-vit-b-32.image", "name an extractor without an output"),
         ("clip-score", "inception-clean", "unknown output of inception-clean 'image'"),
-        ("frechet", "digits-classifier.features", "is trained inside a suite"),
     ],
 )
 def test_features_that_do_not_fit_are_refused(metric, reads, told):
     with pytest.raises(Fault, match=re.escape(told)):
-        ask(metric, reads=reads)
+        request(metric, reads=reads)
 
 
-def test_a_network_of_a_suite_scores_no_images_from_elsewhere():
-    asked = Asked(components.metrics()["frechet"], ("digits-classifier.features",))
-    result = score(Array(IMAGES), {"fd": asked}, Array(REFERENCE))
-    assert "digits-classifier, which is trained inside a suite" in result.unavailable["fd"]
+def test_a_network_of_a_suite_is_given_by_its_folder():
+    wanted = {"fd": request("frechet", reads="digits-classifier.features")}
+    reason = score(Array(IMAGES), wanted, Array(REFERENCE)).unavailable["fd"]
+    assert "digits-classifier is trained inside a suite" in reason and "--weights digits-classifier=" in reason
 
 
 def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_stored(tmp_path):
-    settings = Settings(store=Store(tmp_path))
+    settings = ScoreSettings(store=Store(tmp_path))
     mixed = folder(tmp_path / "mixed", [*IMAGES, made(1, 20, 20)[0]])
     (tmp_path / "mixed" / "grey.png").write_bytes(encoded(IMAGES[0][0]))
-    first = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    first = score(open_images(mixed), {"fid": request("fid")}, Array(REFERENCE), settings=settings)
     seen = Colours.seen
-    again = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    again = score(open_images(mixed), {"fid": request("fid")}, Array(REFERENCE), settings=settings)
     assert Colours.seen == seen and again.warnings == first.warnings
     for told in ("converted to RGB from L", "images of 2 sizes are mixed", "and 1 other size, the reference 16 x 16"):
         assert any(told in line for line in first.warnings), told
@@ -226,15 +223,15 @@ def test_what_was_seen_of_the_images_is_told_again_when_their_features_are_store
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{", '{"modes": {"RGB": "x"}, "sizes": [3]}'])
 def test_what_was_seen_is_seen_again_where_its_file_is_lost_or_damaged(tmp_path, content):
-    settings = Settings(store=Store(tmp_path / "store"))
+    settings = ScoreSettings(store=Store(tmp_path / "store"))
     mixed = folder(tmp_path / "mixed", [*IMAGES, made(1, 20, 20)[0]])
-    first = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    first = score(open_images(mixed), {"fid": request("fid")}, Array(REFERENCE), settings=settings)
     seen = Colours.seen
     files = list((tmp_path / "store").glob("*.json"))
     assert len(files) == 2
     for file in files:
         file.unlink() if content is None else file.write_text(content)
-    again = score(open_images(mixed), {"fid": ask("fid")}, Array(REFERENCE), settings=settings)
+    again = score(open_images(mixed), {"fid": request("fid")}, Array(REFERENCE), settings=settings)
     assert again.warnings == first.warnings and Colours.seen == seen, "decoded again, not computed again"
     assert all(len(file.read_text()) > 20 for file in files)
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from benchmarks import cli
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from tests.sid.teachers.pickle_opcodes import Call, Global, module_tree, pickled
 from tests.sid.teachers.published_files import TINY
 from tests.sid.teachers.test_edm_pickle import made_weights
@@ -15,7 +15,7 @@ def test_import_writes_what_the_suite_loads(tmp_path, capsys):
     assert cli.main(["import", str(path)]) == 0
     said = capsys.readouterr().out
     assert "EDMPrecond of the family edm" in said and "note:" not in said
-    assert Edm().load(tmp_path / "edm-tiny").settings["wrapper"] == "EDMPrecond"
+    assert EdmTeacher().load(tmp_path / "edm-tiny").settings["wrapper"] == "EDMPrecond"
 
 
 def test_an_incomplete_network_is_imported_with_a_note(tmp_path, capsys):

@@ -1,4 +1,7 @@
-"""An import never climbs: workflow -> benchmarks -> baselines -> sid, and planning knows no torch."""
+"""An import never climbs: workflow -> benchmarks -> baselines -> sid, and neither between the rooms of each.
+
+A room is a file or folder of a package. Imports inside functions count; those for types alone do not.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,36 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[1]
-FLOORS = {"sid": 0, "baselines": 1, "benchmarks": 2}
+PACKAGES = {"sid": 0, "baselines": 1, "benchmarks": 2}
+# A room imports from lower floors and from itself.
+FLOORS = [
+    {"assets", "hardware", "images"},
+    {"data", "features", "metrics"},
+    {"suite"},
+    {"scoring", "tables", "estimate", "audit"},
+    {"run", "machine", "report"},
+    {"verbs", "speed"},
+    {"cli"},
+    {"__main__"},
+]
+# The maths are the other files at sid's top; they are one floor and may import each other.
+MATHS = "maths"
+SID_FLOORS = [
+    {"fault"},
+    {"atomic", "discovery", "draws", "releases"},
+    {MATHS},
+    {"parallel", "methods", "teachers"},
+    {"loop"},
+]
+# How many Python files there may be: a folder is a room, and a newcomer reads its top first.
+MOST_AT_TOP = {"benchmarks": 8, "sid": 30}
+MOST_IN_ALL = {"benchmarks": 155}
 # Heavy or far packages, and the only places of `sid` that may import them (inside functions).
 TEACHERS_ONLY = {"diffusers", "transformers", "peft"}
 COMPONENTS = (
@@ -29,37 +56,104 @@ def files(folder: str) -> list[Path]:
     return sorted((ROOT / folder).rglob("*.py"))
 
 
-def imports(tree: ast.AST) -> Iterator[tuple[str, bool]]:
-    """Every imported module, and whether it is imported when the file is (not in a function or for types only)."""
-    pending: list[tuple[ast.AST, bool]] = [(tree, True)]
+def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Every imported module, or name of a module, and when: "early" with the file, "late" in a function, or "types"."""
+    pending: list[tuple[ast.AST, str]] = [(tree, "early")]
     while pending:
-        node, early = pending.pop()
+        node, when = pending.pop()
         if isinstance(node, ast.Import):
-            yield from ((name.name, early) for name in node.names)
+            yield from ((name.name, when) for name in node.names)
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, "imports are absolute"
-            yield node.module or "", early
-            yield from ((f"{node.module}.{name.name}", early) for name in node.names)
-        inside = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        typing_only = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
-        pending += [(child, early and not inside and not typing_only) for child in ast.iter_child_nodes(node)]
+            yield node.module or "", when
+            yield from ((f"{node.module}.{name.name}", when) for name in node.names)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+            when = "types"
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda) and when == "early":
+            when = "late"
+        pending += [(child, when) for child in ast.iter_child_nodes(node)]
 
 
-def imported(path: Path) -> list[tuple[str, bool]]:
+@cache
+def imported(path: Path) -> list[tuple[str, str]]:
     return list(imports(ast.parse(path.read_text(encoding="utf-8"))))
 
 
-@pytest.mark.parametrize("floor", FLOORS)
-def test_no_import_climbs(floor: str) -> None:
-    found = files(floor)
-    assert found
+@cache
+def modules() -> dict[str, Path]:
+    """The project's modules by their dotted names."""
+    paths = [path for package in PACKAGES for path in files(package)]
+    return {".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): path for path in paths}
+
+
+def edges(module: str) -> set[str]:
+    """The project's modules that a module imports, early or late."""
+    names = {name for name, when in imported(modules()[module]) if when != "types"}
+    targets = {name for name in names if name in modules()}
+    # `from a import b` names a and a.b: where a.b is a module, it alone is imported on purpose.
+    packages = {name.rpartition(".")[0] for name in targets}
+    return {name for name in targets if name not in packages or modules()[name].name != "__init__.py"} - {module}
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_no_import_climbs_between_packages(package: str) -> None:
     climbing = [
         f"{path.relative_to(ROOT)} imports {name}"
-        for path in found
+        for path in files(package)
         for name, _ in imported(path)
-        if FLOORS.get(name.split(".")[0], -1) > FLOORS[floor]
+        if PACKAGES.get(name.split(".")[0], -1) > PACKAGES[package]
     ]
+    assert files(package) and not climbing, climbing
+
+
+@pytest.mark.parametrize(("package", "floors"), [("benchmarks", FLOORS), ("sid", SID_FLOORS)])
+def test_no_import_climbs_between_rooms(package: str, floors: list[set[str]]) -> None:
+    level = {room: number for number, rooms in enumerate(floors) for room in rooms}
+
+    def room(module: str) -> str | None:
+        parts = module.split(".")
+        if parts[0] != package or len(parts) == 1:
+            return None
+        return MATHS if parts[1] not in level and MATHS in level else parts[1]
+
+    climbing, unknown = [], set()
+    for module in modules():
+        if (here := room(module)) is None:
+            continue
+        for target in sorted(edges(module)):
+            if (there := room(target)) is None or there == here:
+                continue
+            if {here, there} - level.keys():
+                unknown |= {here, there} - level.keys()
+            elif level[there] >= level[here]:
+                climbing.append(f"{module} imports {target}")
+    assert not unknown, f"rooms without a floor: {sorted(unknown)}"
     assert not climbing, climbing
+
+
+def test_no_circle() -> None:
+    """Late imports included: a module reaches no other that reaches it."""
+    graph = {module: edges(module) for module in modules()}
+    done: set[str] = set()
+
+    def walk(module: str, path: list[str]) -> None:
+        assert module not in path, f"a circle: {' -> '.join([*path[path.index(module) :], module])}"
+        if module not in done:
+            for target in sorted(graph[module]):
+                walk(target, [*path, module])
+            done.add(module)
+
+    for module in graph:
+        walk(module, [])
+
+
+def test_there_are_few_files() -> None:
+    for package, most in MOST_AT_TOP.items():
+        assert len(list((ROOT / package).glob("*.py"))) <= most, (
+            f"more than {most} Python files at the top of {package}/"
+        )
+    for package, most in MOST_IN_ALL.items():
+        assert len(files(package)) <= most, f"more than {most} Python files under {package}/"
 
 
 def test_the_walk_sees_every_import() -> None:
@@ -69,19 +163,19 @@ def test_the_walk_sees_every_import() -> None:
         "def f():\n    from g import h\n"
         "class K:\n    import i\n"
     )
-    found = dict(imports(ast.parse(text)))
-    assert found == {"a.b": True, "c": True, "c.d": True, "e": False, "g": False, "g.h": False, "i": True}
+    expected = {"a.b": "early", "c": "early", "c.d": "early", "e": "types", "g": "late", "g.h": "late", "i": "early"}
+    assert dict(imports(ast.parse(text))) == expected
 
 
 def test_sid_knows_no_yaml_and_no_far_package() -> None:
     wrong = []
     for path in files("sid"):
         in_teachers = (ROOT / "sid" / "teachers") in path.parents
-        for name, early in imported(path):
+        for name, when in imported(path):
             package = name.split(".")[0]
             if package in {"yaml", "pydantic", "snakemake", "matplotlib", "jinja2"}:
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
-            if package in TEACHERS_ONLY and (early or not in_teachers):
+            if package in TEACHERS_ONLY and (when == "early" or not in_teachers):
                 wrong.append(f"{path.relative_to(ROOT)} imports {name}")
     assert not wrong, wrong
 
@@ -91,8 +185,8 @@ def test_component_files_import_no_torch_at_module_level() -> None:
         f"{path.relative_to(ROOT)} imports {name}"
         for folder in COMPONENTS
         for path in sorted((ROOT / folder).glob("*.py"))
-        for name, early in imported(path)
-        if early and name.split(".")[0] in {"torch", "torchvision", *TEACHERS_ONLY}
+        for name, when in imported(path)
+        if when == "early" and name.split(".")[0] in {"torch", "torchvision", *TEACHERS_ONLY}
     ]
     assert not early, early
 

@@ -13,9 +13,11 @@ import yaml
 
 from benchmarks.cli import main
 from benchmarks.data import prompts
+from benchmarks.features.store import Store
 from benchmarks.run import embeddings
 from benchmarks.run.samples import SampleSource
-from benchmarks.scoring.portions import Scorer
+from benchmarks.scoring.protocol import scorer_of
+from benchmarks.scoring.score import ScoreSettings
 from benchmarks.suite.plan import load_plan
 from benchmarks.suite.protocol import Prompts, Protocol
 from sid.condition import Unconditional
@@ -96,7 +98,7 @@ def test_references_are_seen_once_for_all_runs(elsewhere: Path, monkeypatch: pyt
     asked = protocol(f"cifar10@{elsewhere}")
     scores = []
     for expected in (20 + 30, 20 + 30 + 30):
-        scores.append(Scorer(asked, {}, store=Path("features")).score(images)["fid"].value)
+        scores.append(scorer_of(asked, ScoreSettings(store=Store(Path("features")))).score(images)["fid"].value)
         assert Colours.seen == expected, "the twenty references, then nothing but the images"
     assert scores[0] == scores[1]
 

@@ -40,7 +40,7 @@ PARENT = """
 import os, subprocess, sys
 from benchmarks.machine import lease
 lease.lease(2, patience=20)
-take = "import sys; from benchmarks.machine.lease import keep; keep();"
+take = "import sys; from benchmarks.machine.lease import join; join();"
 child = take + "open(sys.argv[1], 'w').write('x'); sys.stdin.read()"
 os.execv(sys.executable, [sys.executable, "-c", f'''
 import subprocess, sys
@@ -54,12 +54,12 @@ def machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     monkeypatch.setenv(lease.LEASED, "")
     for name in ("SLURM_JOB_ID", "RANK"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv(lease.FOLDER, str(tmp_path / "run"))
+    monkeypatch.setenv(lease.LEASE_ENV, str(tmp_path / "run"))
     monkeypatch.setenv(lease.VISIBLE, "3,5,GPU-aa")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     yield
-    while lease._KEPT:
-        lease._KEPT.pop().close()
+    while lease._OPEN:
+        lease._OPEN.pop().close()
 
 
 def start(code: str, *words: object) -> subprocess.Popen[str]:
@@ -67,7 +67,7 @@ def start(code: str, *words: object) -> subprocess.Popen[str]:
     return subprocess.Popen(call, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def told(note: Path, seconds: float = 20) -> str:
+def written(note: Path, seconds: float = 20) -> str:
     until = time.monotonic() + seconds
     while not (note.exists() and note.read_text()) and time.monotonic() < until:
         time.sleep(0.02)
@@ -85,13 +85,13 @@ def free(count: int) -> bool:
 
 def test_two_at_a_time_each_with_ids_of_its_own(tmp_path: Path) -> None:
     first, second = (start(WORKER, 1, tmp_path / name) for name in "ab")
-    ids = [told(tmp_path / name) for name in "ab"]
+    ids = [written(tmp_path / name) for name in "ab"]
     assert len(set(ids)) == 2 and set(ids) < {"3", "5", "GPU-aa"}
     waiting = start(WORKER, 2, tmp_path / "c")
     time.sleep(0.7)
     assert not (tmp_path / "c").exists() and free(1), "it holds none while it waits for two"
     first.communicate("")
-    pair = told(tmp_path / "c").split(",")
+    pair = written(tmp_path / "c").split(",")
     assert len(set(pair)) == 2 and ids[1] not in pair
     for process in (second, waiting):
         process.communicate("")
@@ -102,16 +102,20 @@ def test_six_jobs_on_two_gpus_never_share(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.setenv(lease.VISIBLE, "0,1")
     for process in [start(TIMED, tmp_path / str(number)) for number in range(6)]:
         assert process.wait(60) == 0, process.communicate()[1]
-    used = [told(tmp_path / str(number)).split() for number in range(6)]
+    used = [written(tmp_path / str(number)).split() for number in range(6)]
     assert {gpu for gpu, *_ in used} == {"0", "1"}
     for gpu, begin, end in used:
-        beside = [one for one in used if one[0] == gpu and float(one[1]) < float(end) and float(begin) < float(one[2])]
+        beside = [
+            other
+            for other in used
+            if other[0] == gpu and float(other[1]) < float(end) and float(begin) < float(other[2])
+        ]
         assert len(beside) == 1, used
 
 
 def test_a_killed_job_frees_its_gpu(tmp_path: Path) -> None:
     process = start(WORKER, 3, tmp_path / "note")
-    assert told(tmp_path / "note") == "3,5,GPU-aa" and not free(1)
+    assert written(tmp_path / "note") == "3,5,GPU-aa" and not free(1)
     process.kill()
     process.wait()
     assert free(3)
@@ -119,7 +123,7 @@ def test_a_killed_job_frees_its_gpu(tmp_path: Path) -> None:
 
 def test_a_killed_torchrun_keeps_the_gpus_of_living_workers(tmp_path: Path) -> None:
     parent = start(PARENT, tmp_path / "note")
-    assert told(tmp_path / "note") == "x" and not free(2)
+    assert written(tmp_path / "note") == "x" and not free(2)
     parent.send_signal(signal.SIGKILL)
     parent.wait()
     assert not free(2), "its worker lives"
@@ -182,7 +186,7 @@ def test_several_are_torchruns(replaced: list[list[str]]) -> None:
     assert len(os.environ[lease.VISIBLE].split(",")) == 3
 
 
-def test_a_planned_gpu_that_is_not_given_is_told() -> None:
+def test_a_planned_gpu_that_is_not_given_is_refused() -> None:
     with pytest.raises(Fault, match="is planned on 8 GPUs and was given none"):
         launch.enter(job(gpu=8), 0, ["run"])
 
@@ -193,14 +197,16 @@ def test_nodes_need_slurm() -> None:
 
 
 def test_torchrun_over_two_nodes(monkeypatch: pytest.MonkeyPatch, replaced: list[list[str]]) -> None:
-    said = {
+    outputs = {
         "squeue": "node[07-08]",
         "scontrol show hostnames node[07-08]": "node07\nnode08",
         "scontrol show node node07": "NodeName=node07 Arch=x86_64 CPUTot=64\n   NodeAddr=10.0.0.7 NodeHostName=node07",
     }
     monkeypatch.setenv("SLURM_JOB_ID", "10003")
     monkeypatch.setattr(launch, "version", lambda package: "2.13.0")
-    monkeypatch.setattr(launch, "_said", lambda *words: said[words[0] if words[0] == "squeue" else " ".join(words)])
+    monkeypatch.setattr(
+        launch, "_output", lambda *words: outputs[words[0] if words[0] == "squeue" else " ".join(words)]
+    )
     launch.enter(job(gpu=8, nodes=2), 0, ["run"])
     assert " ".join(replaced[0]).replace(sys.executable, "python") == (
         "srun --nodes=2 --ntasks=2 --ntasks-per-node=1 --kill-on-bad-exit=1 --gpus-per-node=8 "
@@ -211,7 +217,7 @@ def test_torchrun_over_two_nodes(monkeypatch: pytest.MonkeyPatch, replaced: list
     )
 
 
-def test_an_old_torchrun_is_told_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_torchrun_gets_no_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "version", lambda package: "2.11.0+cu130")
     assert not any("shutdown-timeout" in word for word in launch.torchrun())
     monkeypatch.setattr(launch, "version", lambda package: "2.13.0")

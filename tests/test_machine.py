@@ -1,4 +1,4 @@
-"""What a task's jobs are given is told to the scheduler, and to no digest."""
+"""The resources of a task's jobs reach the scheduler, and no digest."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from benchmarks.suite.plan import Plan, load_plan
 def plan(folder: Path, machine: dict[str, Any] | None) -> Plan:
     task = {"teacher": "digits-cond", "protocol": "digits", **({"machine": machine} if machine else {})}
     entries = {"dmd": {"method": "dmd", "options": {"regression": 0.25}}}
-    told = {"name": "own", "extends": "smoke", "tasks": {"digits-cond": None, "task": task | {"pairs": {}}}}
-    (folder / "suite.yaml").write_text(yaml.safe_dump(told | {"entries": entries}))
+    content = {"name": "own", "extends": "smoke", "tasks": {"digits-cond": None, "task": task | {"pairs": {}}}}
+    (folder / "suite.yaml").write_text(yaml.safe_dump(content | {"entries": entries}))
     return load_plan(str(folder / "suite.yaml"))
 
 

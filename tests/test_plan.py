@@ -165,7 +165,7 @@ def test_long_jobs_go_first() -> None:
     assert runs.index("two/soft/0") < runs.index("one/soft/0") < runs.index("one/hard/0") < runs.index("one/floor/0")
 
 
-def test_an_unknown_run_is_told_with_its_neighbour() -> None:
+def test_an_unknown_run_is_refused_with_the_nearest_name() -> None:
     with pytest.raises(UnknownName, match=r"unknown run of the suite toys 'one/sofd/0'; did you mean 'one/soft/0'\?"):
         planned().find("run", "one/sofd/0")
 

@@ -1,9 +1,10 @@
-"""Before a suite is made: missing weights are told, and runs that lacked them are found once they have come."""
+"""Before a suite is made: missing weights are reported, and runs that lacked them are found once they have come."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -16,6 +17,7 @@ from benchmarks.suite import files
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import load_plan
 
+TEACHER = {"control": "teacher", "steps": 18}
 COLUMN = {"metric": "fid", "features": "inception-tf.pool3", "reference": {"data": "digits", "split": "train"}}
 
 
@@ -25,12 +27,12 @@ pytestmark = pytest.mark.usefixtures("bare")
 def written() -> str:
     """The smoke suite with a column of Inception."""
     own = {"extends": "digits", "samples": 32, "metrics": {"fid": COLUMN}}
-    told = {"name": "own", "title": "t", "extends": "smoke", "protocols": {"short": own}}
-    Path("own.yaml").write_text(yaml.safe_dump({**told, "tasks": {"digits-cond": {"protocol": "short"}}}))
+    content = {"name": "own", "title": "t", "extends": "smoke", "protocols": {"short": own}}
+    Path("own.yaml").write_text(yaml.safe_dump({**content, "tasks": {"digits-cond": {"protocol": "short"}}}))
     return "own.yaml"
 
 
-def test_missing_weights_are_told_with_their_columns(capsys: pytest.CaptureFixture) -> None:
+def test_missing_weights_are_reported_with_their_columns(capsys: pytest.CaptureFixture) -> None:
     (sentence,) = needs.unavailable(load_suite(written()))
     assert "inception-2015-12-05: without them fid of short will be unavailable" in sentence
     assert main(["plan", "own.yaml"]) == 0
@@ -45,7 +47,7 @@ def test_runs_that_lacked_weights_are_found_when_these_have_come(monkeypatch: py
     ids = [job.id for job in plan.of("run")]
     for number, job in enumerate(plan.of("run")):
         job.folder.mkdir(parents=True)
-        empty = {"fid": Missing(WEIGHT).sentences[0]} if number else {}
+        empty = {"fid": Missing.weight(WEIGHT).sentences[0]} if number else {}
         (job.folder / "scores.json").write_text(json.dumps({"unavailable": empty}))
     assert not needs.completable(plan)
     monkeypatch.setattr(needs, "find", lambda weight: Path(weight.name))
@@ -66,13 +68,38 @@ def test_a_broken_file_of_printed_numbers_stops_a_suite_before_it_begins(monkeyp
     assert needs.obstacles(load_suite("smoke")) == ["x.yaml: rows.0.value: is missing"]
 
 
+def test_only_what_a_row_reads_is_demanded() -> None:
+    """A teacher without a row, and one whose rows are others' generators, need neither network nor data."""
+    content: dict[str, Any] = {
+        "name": "own",
+        "seeds": [0],
+        "teachers": {
+            name: {"family": "edm", "source": f"{name}.pkl", "data": f"ffhq64@{name}"}
+            for name in ("read", "unread", "elsewhere")
+        },
+        "tasks": {
+            "a": {"teacher": "read", "protocol": "sid-fid50k-ffhq64", "entries": {"teacher": TEACHER}},
+            "b": {
+                "teacher": "elsewhere",
+                "protocol": "sid-fid50k-ffhq64",
+                "entries": {"row": {"released": "sid-ffhq64"}},
+            },
+        },
+    }
+    Path("own.yaml").write_text(yaml.safe_dump(content))
+    sentences = needs.obstacles(load_suite("own.yaml"))
+    assert any("read.pkl" in sentence for sentence in sentences)
+    assert any("UT-Austin-PML/SiD" in sentence for sentence in sentences)
+    assert not [sentence for sentence in sentences if "unread" in sentence or "elsewhere" in sentence]
+
+
 @pytest.mark.parametrize("suite", files.names("suite"))
 @pytest.mark.parametrize("verb", ["data", "doctor"])
 def test_every_shipped_suite_can_be_asked_about(suite: str, verb: str, capsys: pytest.CaptureFixture) -> None:
     """Nothing lies here: that is a list of what is missing, and no fault."""
     status = main([verb, suite])
-    told = capsys.readouterr()
-    assert not told.err and told.out
-    assert status == 0 or (verb == "doctor" and "broken" in told.out)
+    output = capsys.readouterr()
+    assert not output.err and output.out
+    assert status == 0 or (verb == "doctor" and "broken" in output.out)
     if verb == "data" and suite in ("sd15", "sdxl", "paper"):
-        assert "laion-aesthetic-5.5: missing" in told.out and "NAME.txt beside NAME.jpg" in told.out
+        assert "laion-aesthetic-5.5: missing" in output.out and "NAME.txt beside NAME.jpg" in output.out

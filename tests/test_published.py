@@ -1,4 +1,4 @@
-"""Printed numbers: read strictly, each cell with one, all faults at once, open holes listed."""
+"""Printed numbers are read strictly, one a cell; faults are reported together, cells without a number are listed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_the_shipped_rows_are_sound() -> None:
     assert published()["cifar10-uncond", "sid-1.2", "fid"].value == 1.923
     assert published()["sd15-coco", "sid-lsg-sd15-1.5", "fid"] is published()["sd15-coco", "sid-lsg-1.5-long", "fid"]
     assert {row.entry for row in lines("sdxl-10k")} >= {"sdxl-turbo-4step", "sida2-zero-cfg-4"}
-    # what a reader can't look up again is no source
+    # a source must be something that a reader can look up
     assert not [row for row in rows if "find_string" in row.words or "read_file" in row.words]
 
 
@@ -73,7 +73,7 @@ def test_rows_begin_from_what_is_common(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "sentence"),
     [
         ([ROW.replace("decimals: 2", "decimals: 0")], "rows.0: 1.5 has more than 0 decimals"),
         ([ROW, ROW], "a/b/fid is given twice"),
@@ -87,11 +87,11 @@ def test_rows_begin_from_what_is_common(tmp_path: Path) -> None:
         (["entry: b, metric: fid"], "rows.0.task: is missing"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path: Path, rows: list[str], told: str) -> None:
+def test_what_is_wrong_is_reported(tmp_path: Path, rows: list[str], sentence: str) -> None:
     written(tmp_path, *rows)
     with pytest.raises(Fault) as fault:
         every(tmp_path)
-    assert any(told in sentence for sentence in fault.value.sentences), fault.value.sentences
+    assert any(sentence in fault_sentence for fault_sentence in fault.value.sentences), fault.value.sentences
 
 
 def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
@@ -100,14 +100,14 @@ def test_all_faults_of_all_files_come_at_once(tmp_path: Path) -> None:
     (tmp_path / "z.yaml").write_text("rows: [\n")
     with pytest.raises(Fault) as fault:
         published(tmp_path)
-    said = "\n".join(fault.value.sentences)
+    output = "\n".join(fault.value.sentences)
     for part in (
         "rows.0.value: is missing",
         "rows.1.metric: is missing",
         "y.yaml: rows: must not be empty",
         "no valid YAML",
     ):
-        assert part in said
+        assert part in output
 
 
 def test_a_users_file_is_checked_beside_the_shipped_ones(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -120,8 +120,8 @@ def test_a_users_file_is_checked_beside_the_shipped_ones(tmp_path: Path, capsys:
         "task: cifar10-uncond, entry: sid-1.2, metric: fid, value: 1.9, decimals: 1",
     )
     assert main(["published", "--check", str(bad)]) == 2
-    said = capsys.readouterr().err
-    assert "rows.0.value: must be a number" in said and "cifar10-uncond/sid-1.2/fid stands in" in said
+    output = capsys.readouterr().err
+    assert "rows.0.value: must be a number" in output and "cifar10-uncond/sid-1.2/fid stands in" in output
     assert main(["published", "--check", str(tmp_path / "none.yaml")]) == 2
 
 
@@ -142,23 +142,23 @@ def test_holes_numbers_and_idle_rows_of_a_suite(
     monkeypatch.setattr(printed, "published", lambda: cells)
     monkeypatch.setattr(printed, "lines", lambda task: beside)
     assert main(["published", "--missing", "any"]) == 0
-    said = capsys.readouterr().out
-    assert "any: 1 of 3 cells have no printed number, 1 not the authors' own" in said
-    assert "t/teacher/fid: no number" in said and "t/dmd/fid: 1.50, someone's note of the paper's number" in said
+    output = capsys.readouterr().out
+    assert "any: 1 of 3 cells have no printed number, 1 not the authors' own" in output
+    assert "t/teacher/fid: no number" in output and "t/dmd/fid: 1.50, someone's note of the paper's number" in output
     assert main(["published", "any"]) == 0
-    said = capsys.readouterr().out
-    assert "2 of 3 cells have a printed number" in said
-    assert said.index("beside the tables") < said.index("t/x/fid") < said.index("with no cell in this suite")
-    assert said.index("with no cell in this suite") < said.index("t/sdi/fid")
+    output = capsys.readouterr().out
+    assert "2 of 3 cells have a printed number" in output
+    assert output.index("beside the tables") < output.index("t/x/fid") < output.index("with no cell in this suite")
+    assert output.index("with no cell in this suite") < output.index("t/sdi/fid")
 
 
 def test_controls_of_our_own_are_no_holes() -> None:
-    found = verb.cells("mini")
-    assert ("digits-cond", "teacher", "fd") in found
-    assert not [cell for cell in found if cell[1] in ("untrained", "heldout")]
+    cells = verb.cells("mini")
+    assert ("digits-cond", "teacher", "fd") in cells
+    assert not [cell for cell in cells if cell[1] in ("untrained", "heldout")]
 
 
-def test_a_file_to_be_added_is_held_against_the_others_and_the_suites(tmp_path: Path) -> None:
+def test_a_file_to_be_added_is_checked_against_the_others_and_the_suites(tmp_path: Path) -> None:
     good = "entry: sid-1.2, value: 1.9, decimals: 1"
     rows = [f"task: cifar10-uncond, metric: fid, {good}", f"task: cifar10-uncnd, metric: fid, {good}"]
     rows.append(f"task: cifar10-uncond, metric: fidd, {good}")

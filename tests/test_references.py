@@ -9,8 +9,8 @@ import pytest
 
 from benchmarks.cli import main
 from benchmarks.images.reading import Array
-from benchmarks.scoring.requests import ask
-from benchmarks.scoring.score import Result, Settings, score
+from benchmarks.scoring.requests import request
+from benchmarks.scoring.score import Result, ScoreSettings, score
 from sid.fault import Fault
 from tests.made_images import folder, made
 from tests.stand_ins import stand_in
@@ -26,7 +26,7 @@ def network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scored(path: Path, *metrics: str, family: str | None = "inception-tf") -> Result:
-    return score(Array(IMAGES), {name: ask(name) for name in metrics}, path, settings=Settings(family=family))
+    return score(Array(IMAGES), {name: request(name) for name in metrics}, path, settings=ScoreSettings(family=family))
 
 
 def changed(array: np.ndarray, place: tuple[int, ...], value: float) -> np.ndarray:
@@ -78,7 +78,7 @@ def test_a_batch_with_its_statistics_serves_distances_and_neighbours(tmp_path: P
     path = tmp_path / "batch.npz"
     np.savez(path, arr_0=REFERENCE.transpose(0, 2, 3, 1), mu=MU + 5, sigma=SIGMA)
     both = scored(path, "fid", "precision")
-    plain = score(Array(IMAGES), {name: ask(name) for name in ("fid", "precision")}, Array(REFERENCE))
+    plain = score(Array(IMAGES), {name: request(name) for name in ("fid", "precision")}, Array(REFERENCE))
     assert not both.unavailable and both.reference == 64
     assert both.scores["precision"].value == plain.scores["precision"].value
     parts, ours = both.scores["fid"].details, IMAGES.reshape(60, 3, 2, 8, 2, 8).mean((3, 5)).reshape(60, -1).mean(0)

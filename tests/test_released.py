@@ -18,7 +18,7 @@ from safetensors.torch import save_file
 
 from benchmarks.run.released import open_released
 from benchmarks.suite.components import teachers
-from benchmarks.suite.released import FOLDER, Released, describe, released
+from benchmarks.suite.released import RELEASED_DIR, Released, describe, released
 from sid.condition import Condition
 from sid.discovery import UnknownName
 from sid.fault import Fault
@@ -84,7 +84,7 @@ def test_the_shipped_descriptions_are_whole() -> None:
 
 
 def test_a_wrong_description_is_named_with_its_file(tmp_path: Path) -> None:
-    good = yaml.safe_load((FOLDER / "sdxl-lightning-4step.yaml").read_text())
+    good = yaml.safe_load((RELEASED_DIR / "sdxl-lightning-4step.yaml").read_text())
     (tmp_path / "a.yaml").write_text(yaml.safe_dump({**good, "name": "a", "times": [249, 999]}))
     (tmp_path / "b.yaml").write_text(yaml.safe_dump({**good, "name": "b", "base": None}))
     (tmp_path / "c.yaml").write_text(yaml.safe_dump({**good, "name": "other"}))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.report import costs, figure, inline, page, samples, strip
+from benchmarks.report import costs, curves, drawing, page, samples, strip
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables import runs
 from benchmarks.tables.layout import Layout
@@ -122,14 +123,26 @@ def test_page_of_a_broken_tree_still_says_what_is_missing(tmp_path: Path) -> Non
     assert not Reader(text).wrong
 
 
+def test_notes_stand_under_the_table_and_at_the_run_and_are_escaped(tmp_path: Path) -> None:
+    home = tree.write(tmp_path)
+    file = home / "runs/digits-cond/sim/1/record.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"notes": ["drawn <script>alert(3)</script> by index"]}))
+    text = page.render(tree.layout(), rows_of(home))
+    escaped = "drawn &lt;script&gt;alert(3)&lt;/script&gt; by index"
+    assert "<script>alert(3)" not in text and not Reader(text).wrong
+    assert text.count(f"<em>{escaped}</em>") == len(tree.COLUMNS)
+    assert text.count(f"<li>SIM: {escaped} (seed 1)</li>") == len(tree.COLUMNS)
+    assert text.count('<ul class="notes"') == len(tree.COLUMNS)
+
+
 def test_figure_draws_every_seed_and_the_medians(home: Path) -> None:
     rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
-    panel = figure.panel(rows, figure.places(rows))
+    panel = curves.panel(rows, curves.places(rows))
     assert [curve.entry for curve in panel.curves] == ["sid-1.2", "sid-1.0", "sim", "dmd", "evil", "critic-frozen"]
     assert panel.lines["teacher"][1] == pytest.approx(2.04) and panel.lines["heldout"][1] == pytest.approx(1.02)
     assert all(set(curve.seeds) == set(tree.SEEDS) for curve in panel.curves)
     assert panel.curves[0].final == pytest.approx(2.41)
-    axis = figure.overview([panel]).axes[0]
+    axis = curves.overview([panel]).axes[0]
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
     thick = [line for line in axis.lines if line.get_linewidth() > 1.5]
     thin = [line for line in axis.lines if line.get_linewidth() < 0.8]
@@ -137,15 +150,15 @@ def test_figure_draws_every_seed_and_the_medians(home: Path) -> None:
 
 
 def test_points_that_no_logarithm_shows_are_left_out() -> None:
-    assert figure._points(
+    assert curves._points(
         [{"images": 1, "fd": 0.0}, {"images": 2, "fd": float("nan")}, {"images": 4, "fd": 3.0}], "fd"
     ) == [(4, 3.0)]
 
 
 def test_images_to_a_tenth_of_the_final_score() -> None:
-    assert figure.images_to([(1, 9.0), (2, 2.19), (4, 2.5), (8, 2.0)], higher=False) == 2
-    assert figure.images_to([(1, 0.5), (2, 0.9), (4, 0.95)], higher=True) == 2
-    assert figure.images_to([], higher=False) is None
+    assert curves.images_to([(1, 9.0), (2, 2.19), (4, 2.5), (8, 2.0)], higher=False) == 2
+    assert curves.images_to([(1, 0.5), (2, 0.9), (4, 0.95)], higher=True) == 2
+    assert curves.images_to([], higher=False) is None
 
 
 def test_cost_is_summed_over_runs(home: Path) -> None:
@@ -212,6 +225,6 @@ def test_dots_lie_on_one_axis(home: Path) -> None:
 
 def test_theme_replaces_every_colour(home: Path) -> None:
     rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
-    text = inline.as_inline(figure.overview([figure.panel(rows, figure.places(rows))]), "f", 'a "label"')
+    text = drawing.as_inline(curves.overview([curves.panel(rows, curves.places(rows))]), "f", 'a "label"')
     assert not re.search(r"(?:fill|stroke): ?#[0-9a-f]{6}", text)
     assert 'aria-label="a &quot;label&quot;"' in text and "xmlns" not in text

@@ -8,8 +8,8 @@ import yaml
 from benchmarks.cli import main
 from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import Array
-from benchmarks.scoring.requests import ask
-from benchmarks.scoring.score import Settings, score
+from benchmarks.scoring.requests import request
+from benchmarks.scoring.score import score
 from tests.made_images import folder, made
 from tests.stand_ins import stand_in
 
@@ -112,7 +112,7 @@ def test_a_protocol_fixes_crop_resize_features_and_template(tmp_path, capsys, to
     assert "mine reports the minimum of 3 trials: this is one of them" in told
     found = {name: one["value"] for name, one in json.loads((tmp_path / "s.json").read_text())["metrics"].items()}
     small = Geometry("centre", 8, "box")
-    plain = score(Array(IMAGES), {"fid": ask("fid")}, Array(REFERENCE), settings=Settings(geometry=small))
+    plain = score(Array(IMAGES), {"fid": request("fid", geometry=small)}, Array(REFERENCE))
     assert found["fid"] == plain.scores["fid"].value != found["whole"]
     assert main([*command, protocol_file(tmp_path), "--metrics", "whole"]) == 0
     assert capsys.readouterr().out.startswith(f"whole  {found['whole']:.6g}")
@@ -176,7 +176,7 @@ def test_statistics_written_by_the_verb_are_read_back(tmp_path, capsys):
     path = folder(tmp_path / "b", REFERENCE)
     target = tmp_path / "reference.safetensors"
     assert main(["statistics", str(path), "--output", str(target)]) == 0
-    found, plain = (score(Array(IMAGES), {"fid": ask("fid")}, one) for one in (target, Array(REFERENCE)))
+    found, plain = (score(Array(IMAGES), {"fid": request("fid")}, one) for one in (target, Array(REFERENCE)))
     assert found.scores["fid"].value == pytest.approx(plain.scores["fid"].value, rel=1e-9)
     assert main(["statistics", str(path), "--output", str(target), "--features", "inception-tf.pool4"]) == 2
     assert "did you mean 'pool3'" in capsys.readouterr().err

@@ -12,7 +12,8 @@ import torch
 
 from benchmarks.run import samples
 from benchmarks.run.samples import SampleSource
-from benchmarks.scoring.portions import Scorer
+from benchmarks.scoring.protocol import scorer_of
+from benchmarks.scoring.score import Scorer, ScoreSettings
 from benchmarks.suite.protocol import Protocol
 from sid.condition import Condition, Unconditional
 from sid.draws import Draws
@@ -36,9 +37,9 @@ def _stand_in(monkeypatch: pytest.MonkeyPatch) -> None:
     stand_in(monkeypatch)
 
 
-def score(folder: Path, **more: object) -> samples.Scored:
+def score(folder: Path, **more: object) -> samples.ScoredImages:
     asked = protocol(**more)
-    return samples.of_source(source(), asked, Scorer(asked, {}), 6, folder)
+    return samples.score_source(source(), asked, scorer_of(asked, ScoreSettings()), 6, folder)
 
 
 def test_shards_change_nothing(tmp_path: Path) -> None:
@@ -61,7 +62,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path: Path) -> None:
 def test_other_weights_take_nothing_from_a_shard(tmp_path: Path) -> None:
     score(tmp_path, shard=5)
     asked = protocol(shard=5)
-    samples.of_source(source(), asked, Scorer(asked, {}, random_weights=3), 6, tmp_path)
+    samples.score_source(source(), asked, scorer_of(asked, ScoreSettings(random_weights=3)), 6, tmp_path)
     assert Colours.seen == 40
 
 
@@ -70,8 +71,8 @@ def test_processes_share_the_shards(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("WORLD_SIZE", "2")
     for rank in ("1", "0"):
         monkeypatch.setenv("RANK", rank)
-        assert next(iter(samples.order(4))) == int(rank)
-        assert sorted(samples.order(5)) == list(range(5)), "nobody is waited for"
+        assert next(iter(samples.shard_order(4))) == int(rank)
+        assert sorted(samples.shard_order(5)) == list(range(5)), "nobody is waited for"
     before = Colours.seen
     both = score(tmp_path / "both", shard=5)
     assert both.metrics == alone.metrics and Colours.seen == before + 20
@@ -83,7 +84,7 @@ def test_a_helper_makes_shards_and_scores_nothing(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Scorer, "score", lambda *_: pytest.fail("the first process alone scores"))
     for number, told in enumerate(({"shard": 5, "selection": {"trials": 2, "rule": "mean"}}, {}, {"shard": 20})):
         asked, folder = protocol(**told), tmp_path / str(number)
-        samples.help_out(source(), asked, Scorer(asked, {}), folder, 6)
+        samples.sample_shards(source(), asked, scorer_of(asked, ScoreSettings()), folder, 6)
         assert len(list(folder.glob("*/*.safetensors"))) == (8 if number == 0 else 0)
     assert Colours.seen == 40
 

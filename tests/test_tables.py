@@ -32,9 +32,9 @@ def rows_of(home: Path) -> list[table_rows.Row]:
 
 
 def cell(rows: list[table_rows.Row], task: str, entry: str, metric: str = "fd") -> table_rows.Row:
-    found = [row for row in rows if (row.task.name, row.line.entry, row.column.name) == (task, entry, metric)]
-    assert len(found) == 1
-    return found[0]
+    matches = [row for row in rows if (row.task.name, row.line.entry, row.column.name) == (task, entry, metric)]
+    assert len(matches) == 1
+    return matches[0]
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,7 @@ def test_rule(values: list[float], target: Target, tolerance: float, word: str) 
     assert judge(dict(enumerate(values)), target, tolerance).word == word
 
 
-def test_one_seeds_trials_tell_what_drawing_anew_does() -> None:
+def test_one_seeds_trials_give_the_deviation_by_drawing_anew() -> None:
     score = {"value": 1.925, "details": {"trials": [1.915, 1.935], "rule": "mean"}}
     run = runs.Run(Path(), "t", "e", 0, scores={"metrics": {"fid": score}})
     spread = run.trial_spread("fid")
@@ -121,14 +121,14 @@ def test_what_is_missing_is_explained_and_gets_no_verdict(home: Path) -> None:
     unscored.write_text(json.dumps(scores | {"unavailable": {"fd": "its weights are not here"}}))
 
     rows = rows_of(home)
-    said = {entry: cell(rows, "digits-cond", entry).judgement.text for entry, *_ in tree.ENTRIES}
-    assert said["sim"] == "not run"
-    assert said["sid-1.0"] == "incomplete: seed 1 not run"
-    assert said["dmd"] == "unreadable: seed 0: scores.json is no valid JSON"
-    assert said["teacher"] == "outdated: seed 2 made by another recipe than the suite now states"
-    assert said["untrained"] == "unavailable: its weights are not here"
-    assert said["evil"] == "not compared"
-    assert said["heldout"] == "reproduced"
+    texts = {entry: cell(rows, "digits-cond", entry).judgement.text for entry, *_ in tree.ENTRIES}
+    assert texts["sim"] == "not run"
+    assert texts["sid-1.0"] == "incomplete: seed 1 not run"
+    assert texts["dmd"] == "unreadable: seed 0: scores.json is no valid JSON"
+    assert texts["teacher"] == "outdated: seed 2 made by another recipe than the suite now states"
+    assert texts["untrained"] == "unavailable: its weights are not here"
+    assert texts["evil"] == "not compared"
+    assert texts["heldout"] == "reproduced"
     assert len(rows) == len(tree.TASKS) * len(tree.ENTRIES) * len(tree.COLUMNS)
     assert cell(rows, "digits-cond", "sid-1.0").texts()["seeds"] == "0 2"
     assert cell(rows, "digits-cond", "untrained", "fd-heldout").judgement.word == "reproduced"
@@ -136,8 +136,8 @@ def test_what_is_missing_is_explained_and_gets_no_verdict(home: Path) -> None:
 
 def test_a_run_in_the_wrong_folder_is_not_trusted(home: Path) -> None:
     shutil.copytree(home / "runs/digits-cond/sim/0", home / "runs/digits-cond/sim/7")
-    found = runs.read_runs(home)[("digits-cond", "sim", 7)]
-    assert found.fault == "scores.json is of digits-cond/sim/0"
+    run = runs.read_runs(home)[("digits-cond", "sim", 7)]
+    assert run.fault == "scores.json is of digits-cond/sim/0"
 
 
 def test_folders_are_joined_and_contradictions_named(home: Path, tmp_path: Path) -> None:
@@ -202,7 +202,57 @@ def test_markdown_cells_stay_cells(home: Path) -> None:
     text = typeset.as_markdown("T", rows_of(home))
     assert "<script>" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.READER) + 1}
+    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.SHOWN) + 1}
+
+
+RULE = "minimum of 3 trials"
+
+
+def noted(home: Path) -> list[table_rows.Row]:
+    """A tree in which some runs note something, and one has the value of another paper's rule."""
+    note = "noise is drawn by <b>sample index</b>"
+    for file in (home / "runs" / "digits-cond").glob("*/*/record.json"):
+        notes = [note] if file.parts[-3] != "sim" else [note, "pictures of 8 pixels | as published"]
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"notes": notes[: 1 + (file.parts[-2] == "2")]}))
+    for file in (home / "runs" / "digits-cond" / "sid-1.2").glob("*/scores.json"):
+        scores = json.loads(file.read_text())
+        scores["metrics"]["fd"]["details"] = {
+            "trials": [2.5, 2.4, 2.3],
+            "rule": "mean",
+            "edm_minimum": 2.2,
+            "part": 1.0,
+        }
+        file.write_text(json.dumps(scores))
+    layout = tree.layout()
+    tasks = tuple(dataclasses.replace(task, alternatives={"edm_minimum": RULE}) for task in layout.tasks)
+    return table_rows.build(dataclasses.replace(layout, tasks=tasks), runs.merge([home]), {}, tree.reference())
+
+
+def test_notes_and_other_papers_rules_stand_under_their_table_and_not_in_the_csv(home: Path, tmp_path: Path) -> None:
+    before = rows_of(tree.write(tmp_path / "plain"))
+    assert not any(row.notes for row in before) and "Notes" not in typeset.as_markdown("t", before)
+    rows = noted(home)
+    assert typeset.as_csv(rows) == typeset.as_csv(before)
+    group = [row for row in rows if (row.task.name, row.column.name) == ("digits-cond", "fd")]
+    assert table_rows.table_notes(group) == [
+        "noise is drawn by <b>sample index</b>",  # of all rows, so without their labels
+        f"SiD, alpha 1.2: 2.20 by edm_minimum ({RULE})",
+        "SIM: pictures of 8 pixels | as published (seed 2)",
+    ]
+    text = typeset.as_markdown("t", rows)
+    assert "- noise is drawn by &lt;b&gt;sample index&lt;/b&gt;\n" in text
+    assert f"- SiD, alpha 1.2: 2.20 by edm\\_minimum ({RULE})\n" in text
+    assert text.count("\nNotes:\n") == 2, "one for each table of the task whose runs note something"
+    assert "Notes" not in typeset.as_latex("t", rows)
+
+
+def test_a_suite_reports_the_rules_that_its_protocol_names() -> None:
+    from benchmarks.suite.load import load_suite
+    from benchmarks.suite.plan import Plan
+    from benchmarks.tables.layout import layout_of
+
+    tasks = {task.name: task.alternatives for task in layout_of(Plan(load_suite("cifar10"))).tasks}
+    assert tasks["cifar10-uncond"] == {"edm-minimum-of-three": RULE, "one-trial": "the first trial"}
 
 
 def test_a_published_number_goes_before_the_reference(home: Path) -> None:
@@ -233,10 +283,10 @@ def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) ->
     lines = list(csv.DictReader(io.StringIO(file.read_text())))
     assert tuple(lines[0]) == table_rows.HEADER
     assert {line["verdict"] for line in lines} == {"reference"} and not any(line["reference"] for line in lines)
-    found = committed.read("mini", tmp_path / "reference")
-    assert found["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2, spread=0.22)
+    targets = committed.read("mini", tmp_path / "reference")
+    assert targets["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2, spread=0.22)
     assert all(
-        row.judgement.word == REPRODUCED for row in table_rows.build(tree.layout(), runs.merge([home]), {}, found)
+        row.judgement.word == REPRODUCED for row in table_rows.build(tree.layout(), runs.merge([home]), {}, targets)
     )
 
     shutil.rmtree(home / "runs" / "digits-cond" / "sim" / "1")

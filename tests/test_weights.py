@@ -9,7 +9,7 @@ import yaml
 from benchmarks import assets
 from benchmarks.assets import Weight
 from benchmarks.cli import main
-from benchmarks.machine.needs import read_by, weights_of
+from benchmarks.machine.needs import weights_of, weights_of_column
 from benchmarks.scoring.protocol import read
 from sid.fault import Fault
 
@@ -120,7 +120,7 @@ def test_a_name_of_its_own_is_found_without_a_folder_of_its_own(empty, monkeypat
     monkeypatch.delenv("HPS_ROOT", raising=False)
     homes = {hps: empty / "HOME" / ".cache" / "hpsv2", reward: empty / "HOME" / ".cache" / "ImageReward"}
     for weight, home in homes.items():
-        assert assets.find(weight) is None and str(home) in assets.searched(weight)
+        assert assets.find(weight) is None and str(home) in assets.searched_folders(weight)
         for place in (home, empty / "SIDBENCH_WEIGHTS", empty / "SIDBENCH_WEIGHTS" / weight.name):
             place.mkdir(parents=True, exist_ok=True)
             (place / weight.files[0]).write_bytes(b"theirs")
@@ -138,9 +138,9 @@ def test_the_verb_tells_every_wrong_file(empty, capsys):
     for name in wrong:
         (empty / "SIDBENCH_WEIGHTS" / f"{name}.pth").write_bytes(b"damaged")
     assert main(["weights", "aesthetic", "--verify"]) == 2
-    told = capsys.readouterr()
-    assert told.out.count("wrong, see below") == 2 and "2 of 4 missing" in told.out
-    assert [line.split()[1] for line in told.err.splitlines()] == [f"{name}:" for name in wrong]
+    printed = capsys.readouterr()
+    assert printed.out.count("wrong, see below") == 2 and "2 of 4 missing" in printed.out
+    assert [line.split()[1] for line in printed.err.splitlines()] == [f"{name}:" for name in wrong]
 
 
 def test_tensors_are_refused_in_our_own_words(empty):
@@ -149,25 +149,25 @@ def test_tensors_are_refused_in_our_own_words(empty):
     torch.save({"a": ONE}, empty / "objects.pth")
     (empty / "garbage.pth").write_bytes(b"garbage")
     (empty / "garbage.safetensors").write_bytes(b"garbage")
-    for name, told in (
+    for name, reason in (
         ("objects.pth", "it holds Python objects, which are never loaded"),
         ("garbage.pth", "it is damaged, or no file of tensors"),
         ("garbage.safetensors", "it is damaged, or no file of tensors"),
     ):
-        with pytest.raises(Fault, match=told) as raised:
+        with pytest.raises(Fault, match=reason) as raised:
             assets.tensors(empty / name)
         assert "weights_only" not in str(raised.value) and "trust" not in str(raised.value)
 
 
 def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_is_read(capsys):
     assert main(["weights", "released"]) == 0
-    told = capsys.readouterr().out.splitlines()
-    assert "published teachers and generators: `sidbench plan released` names the missing ones" in told[-1]
+    printed = capsys.readouterr().out.splitlines()
+    assert "published teachers and generators: `sidbench plan released` names the missing ones" in printed[-1]
     assert main(["weights", "sdxl"]) == 0
-    told = capsys.readouterr().out
-    assert "sac+logos+ava1-l14-linearMSE: missing" in told and "ava+logos-l14" not in told
-    (column,) = [one for one in read("sdxl-10k").metrics.values() if one.metric == "aesthetic"]
-    assert [weight.name for weight in read_by(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
+    printed = capsys.readouterr().out
+    assert "sac+logos+ava1-l14-linearMSE: missing" in printed and "ava+logos-l14" not in printed
+    (column,) = [entry for entry in read("sdxl-10k").metrics.values() if entry.metric == "aesthetic"]
+    assert [weight.name for weight in weights_of_column(column)] == ["sac+logos+ava1-l14-linearMSE", "clip-vit-l-14"]
     assert main(["weights", "smoke"]) == 0
     assert "doctor" not in capsys.readouterr().out
 
@@ -175,9 +175,9 @@ def test_the_verb_says_where_a_suites_teachers_are_told_and_lists_the_head_that_
 def test_a_prefix_is_no_sha256_and_an_unset_folder_is_told(monkeypatch):
     prefix = Weight("one", "a test", ("one.pth",), "MIT", "", sha256="e3b0c442")
     assert prefix.pinned == "begins with e3b0c442" and ONE.pinned == "pinned on first use"
-    assert "not set" not in assets.searched(ONE)
+    assert "not set" not in " ".join(assets.searched_folders(ONE))
     monkeypatch.delenv("SIDBENCH_WEIGHTS")
-    assert assets.searched(ONE).startswith("$SIDBENCH_WEIGHTS (not set), ")
+    assert assets.searched_folders(ONE)[0] == "$SIDBENCH_WEIGHTS (not set)"
 
 
 def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):
@@ -188,9 +188,9 @@ def test_missing_says_everything_and_nothing_is_downloaded(empty, monkeypatch):
 
 def test_the_verb_lists_every_file_with_licence_and_way_to_get_it(capsys):
     assert main(["weights"]) == 0
-    told = capsys.readouterr().out
-    assert told.count("  get       ") == len(weights_of([])) >= 12
-    assert "0 missing" not in told and "Apache-2.0" in told and "hf download laion/CLIP-ViT-g-14" in told
+    printed = capsys.readouterr().out
+    assert printed.count("  get       ") == len(weights_of([])) >= 12
+    assert "0 missing" not in printed and "Apache-2.0" in printed and "hf download laion/CLIP-ViT-g-14" in printed
     assert main(["weights", "fid"]) == 0
     assert "1 missing" in capsys.readouterr().out
     assert main(["weights", "fidd"]) == 2
@@ -199,8 +199,12 @@ def test_the_verb_lists_every_file_with_licence_and_way_to_get_it(capsys):
 
 def test_the_verb_lists_what_a_protocol_or_a_suite_needs(capsys, tmp_path):
     assert main(["weights", "dmd2-sdxl-10k"]) == 0
-    told = capsys.readouterr().out
-    assert "inception-2015-12-05: missing" in told and "clip-vit-g-14: missing" in told and "2 of 2 missing" in told
+    printed = capsys.readouterr().out
+    assert (
+        "inception-2015-12-05: missing" in printed
+        and "clip-vit-g-14: missing" in printed
+        and "2 of 2 missing" in printed
+    )
     assert main(["weights", "smoke"]) == 0
     assert "smoke: no published weights are needed" in capsys.readouterr().out
     column = {"metric": "aesthetic", "features": "clip-vit-l-14.image"}
@@ -209,8 +213,8 @@ def test_the_verb_lists_what_a_protocol_or_a_suite_needs(capsys, tmp_path):
     suite = {"name": "mine", "extends": "smoke", "protocols": {"faces": protocol}, "tasks": tasks}
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(suite))
     assert main(["weights", str(tmp_path / "mine.yaml")]) == 0
-    told = capsys.readouterr().out
-    assert "sac+logos+ava1-l14-linearMSE: missing" in told and "clip-vit-l-14: missing" in told
-    assert "3,714,759 bytes, Apache-2.0" in told and "pinned on first use" in told
+    printed = capsys.readouterr().out
+    assert "sac+logos+ava1-l14-linearMSE: missing" in printed and "clip-vit-l-14: missing" in printed
+    assert "3,714,759 bytes, Apache-2.0" in printed and "pinned on first use" in printed
     assert main(["weights", "smok"]) == 2
     assert "did you mean 'smoke'" in capsys.readouterr().err

@@ -18,37 +18,44 @@ import yaml
 
 ROOT = Path(__file__).parents[1]
 
-# Python imports this module at its start: a `sidbench` line of a rule becomes a stand-in.
+# Python imports this module at its start: a `sidbench` line of a rule becomes a stand-in. An exception would be
+# swallowed there and the real job run, so any failure ends the process.
 STAND_IN = """
-import os, sys
+import os, sys, traceback
+
+def stand_in(verb, results, job_id):
+    import time
+    from pathlib import Path
+    from benchmarks.suite.plan import load_plan
+    plan = load_plan(os.environ["SUITE_FILE"], results)
+    if verb in ("table", "report"):
+        job = plan.of(verb)[0]
+    elif verb == "run":
+        job = plan.find("run", *job_id)
+    else:
+        job = plan.find(*job_id[0].split("/"))
+    wrong = [path for path in job.inputs if not Path(path).exists()]
+    if os.environ["OMP_NUM_THREADS"] != "1" or "hugetlb" not in os.environ.get("GLIBC_TUNABLES", ""):
+        wrong.append("environment")
+    assert not wrong, wrong
+    if os.environ.get("SLOW") == job.id:
+        Path("started").touch()
+        time.sleep(60)
+    for path in job.outputs:
+        Path(path).write_text(job.digest)
+
 words = sys.orig_argv[1:]
 if os.environ.get("BUMP"):
     import importlib
     module, name = os.environ["BUMP"].split(":")
     getattr(importlib.import_module(module), name).version += 1
 if words[:3] == ["-m", "benchmarks", "--results"] and words[4] in ("run", "prepare", "table", "report"):
-    import time
-    from pathlib import Path
-    from benchmarks.plan import load_plan
-    verb, results = words[4], words[3]
-    plan = load_plan(os.environ["SUITE_FILE"], results)
-    if verb in ("table", "report"):
-        job = plan.of(verb)[0]
-    elif verb == "run":
-        job = plan.find("run", words[6])
-    else:
-        job = plan.find(*words[6].split("/"))
-    wrong = [path for path in job.inputs if not Path(path).exists()]
-    if os.environ["OMP_NUM_THREADS"] != "1" or "hugetlb" not in os.environ.get("GLIBC_TUNABLES", ""):
-        wrong.append("environment")
-    if wrong:  # an exception would be swallowed here, and the real job run
-        print("stand-in:", wrong, file=sys.stderr, flush=True)
+    try:
+        stand_in(words[4], words[3], words[6:7])
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
         os._exit(1)
-    if os.environ.get("SLOW") == job.id:
-        Path("started").touch()
-        time.sleep(60)
-    for path in job.outputs:
-        Path(path).write_text(job.digest)
     os._exit(0)
 """
 
@@ -89,9 +96,9 @@ class Place:
 
     def to_do(self, **more: str) -> set[str]:
         """What a dry run would make: runs by their entry, the rest by its rule."""
-        said = self.snakemake("-n", **more)
-        found = re.findall(r"^rule (\w+):\n((?: .*\n)*)", said, flags=re.MULTILINE)
-        named = {(rule, re.search(r"entry=([^,\s]+)", block)) for rule, block in found}
+        output = self.snakemake("-n", **more)
+        blocks = re.findall(r"^rule (\w+):\n((?: .*\n)*)", output, flags=re.MULTILINE)
+        named = {(rule, re.search(r"entry=([^,\s]+)", block)) for rule, block in blocks}
         return {entry[1] if entry else rule for rule, entry in named} - {"everything"}
 
     def reproduce(self, *flags: str, **more: str) -> list[str]:
@@ -121,11 +128,11 @@ def place(made: Place, tmp_path: Path) -> Place:
 def test_a_bare_call_plans_the_mini_suite(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "snakemake", "-n", "--directory", str(tmp_path)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=60)
-    said = done.stdout + done.stderr
-    assert done.returncode == 0, said
-    assert int(re.search(r"^total +(\d+)$", said, flags=re.MULTILINE)[1]) > 50  # type: ignore[index]
-    assert "profiles/default" in said, "the profile is found without being named"
-    assert "results/mini/report/index.html" in said
+    output = done.stdout + done.stderr
+    assert done.returncode == 0, output
+    assert int(re.search(r"^total +(\d+)$", output, flags=re.MULTILINE)[1]) > 50  # type: ignore[index]
+    assert "profiles/default" in output, "the profile is found without being named"
+    assert "results/mini/report/index.html" in output
 
 
 def test_no_timer_is_left_behind_by_a_finished_job(tmp_path: Path) -> None:
@@ -135,7 +142,7 @@ def test_no_timer_is_left_behind_by_a_finished_job(tmp_path: Path) -> None:
         f"include: {str(ROOT / 'Snakefile')!r}\n"
         "onsuccess:\n"
         "    import threading\n"
-        "    print('timers:', sum(isinstance(one, threading.Timer) for one in threading.enumerate()))\n"
+        "    print('timers:', sum(isinstance(thread, threading.Timer) for thread in threading.enumerate()))\n"
     )
     words = ("--snakefile", str(counting), "everything", "--cores", "2")
     usual = Place(tmp_path / "usual").snakemake(*words)
@@ -228,14 +235,14 @@ def test_an_interrupt_is_one_sentence(place: Place) -> None:
     ) as call:
         _wait_for(place.folder / "started")
         os.killpg(call.pid, signal.SIGINT)
-        _, said = call.communicate(timeout=30)
+        _, output = call.communicate(timeout=30)
     assert call.returncode == 130
-    assert said == "sidbench: interrupted; the same command goes on from here\n"
+    assert output == "sidbench: interrupted; the same command goes on from here\n"
     assert not (place.folder / "results/own/runs/digits-cond/sid/0/scores.json").exists()
     assert not list((place.folder / ".snakemake").glob("locks/*")), "an interrupt leaves nothing locked"
 
 
-def test_a_fault_of_the_suite_is_told_before_anything_runs(tmp_path: Path) -> None:
+def test_a_fault_of_the_suite_is_reported_before_anything_runs(tmp_path: Path) -> None:
     place = Place(tmp_path / "faulty")
     place.write(sid={"method": "sidd"})
     done = _call(place, *place.reproduce())
@@ -270,9 +277,9 @@ def _wait_for(path: Path) -> None:
 
 def test_snakemakes_own_report_embeds_the_page(place: Place) -> None:
     place.snakemake("--report", "report.zip")
-    with zipfile.ZipFile(place.folder / "report.zip") as held:
-        (page,) = [name for name in held.namelist() if name.endswith("/index.html")]
-        assert held.read(page) == (place.folder / "results" / "own" / "report" / "index.html").read_bytes()
+    with zipfile.ZipFile(place.folder / "report.zip") as archive:
+        (page,) = [name for name in archive.namelist() if name.endswith("/index.html")]
+        assert archive.read(page) == (place.folder / "results" / "own" / "report" / "index.html").read_bytes()
 
 
 def test_a_new_audit_remakes_the_page_alone(place: Place) -> None:

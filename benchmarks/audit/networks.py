@@ -1,4 +1,4 @@
-"""The peers' own Inceptions with given tensors, so that the same network runs in each of them."""
+"""The peers' own Inception modules with given weights, so that all peers run the same network."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 State = dict[str, "Tensor"]
-BLOCKS = {64: 0, 192: 1, 768: 2, 2048: 3}  # pytorch-fid's numbers of the taps, by their dimensions
+BLOCKS = {64: 0, 192: 1, 768: 2, 2048: 3}  # features' dimension -> pytorch-fid's number of the block
 
 
 def clean_fid_models(state: State, tap: int = 2048) -> dict[str, Callable[[Tensor], Tensor]]:
-    """clean-fid's feature functions by mode, fed by its own loader; NVIDIA's TorchScript has our twin inside."""
+    """clean-fid's feature functions by mode; an equivalent of ours stands in for NVIDIA's TorchScript file."""
     import torch
     from cleanfid import inception_pytorch
     from cleanfid.inception_torchscript import InceptionV3W
@@ -37,7 +37,7 @@ def clean_fid_models(state: State, tap: int = 2048) -> dict[str, Callable[[Tenso
 
 
 def pytorch_fid_model(state: State, tap: int = 2048) -> Any:
-    """pytorch-fid's network, resize and normalisation inside."""
+    """pytorch-fid's network with its own resize and normalisation."""
     from pytorch_fid import inception
 
     with _given(inception, state):
@@ -45,7 +45,7 @@ def pytorch_fid_model(state: State, tap: int = 2048) -> Any:
 
 
 def fidelity_model(weights: str, taps: list[str]) -> Any:
-    """torch-fidelity's extractor from a file that this project wrote (it loads without weights_only)."""
+    """torch-fidelity's extractor. `weights` must be a file of ours: it is loaded without weights_only."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     return FeatureExtractorInceptionV3("given", taps, feature_extractor_weights_path=weights)
@@ -53,13 +53,13 @@ def fidelity_model(weights: str, taps: list[str]) -> Any:
 
 @contextlib.contextmanager
 def _given(module: Any, state: State) -> Iterator[None]:
-    """The module's download replaced by the tensors."""
+    """Replaces the module's download by the given tensors."""
     with patch.object(module, "load_state_dict_from_url", lambda *args, **kwargs: state):
         yield
 
 
 def _nvidia_twin(state: State, tap: int) -> Any:
-    """What NVIDIA's file does, in torch's own functions: an affine grid shifted to TF1's positions, then the layers."""
+    """NVIDIA's file in torch's own functions: an affine grid shifted to TensorFlow 1's positions, then the layers."""
     import torch
     from pytorch_fid import inception
     from torch.nn import functional as F
@@ -69,8 +69,8 @@ def _nvidia_twin(state: State, tap: int) -> Any:
 
     class Layers(torch.nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:
-            found = network(pixels)[0].mean((2, 3))
-            return F.pad(found, (0, 2048 - tap))  # clean-fid insists on 2048 columns
+            features = network(pixels)[0].mean((2, 3))
+            return F.pad(features, (0, 2048 - tap))  # clean-fid requires 2048 columns
 
     class Twin(torch.nn.Module):
         def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What is asked of another implementation, and how a broken one is told."""
+"""The base class of another implementation, its calls, and the report of a broken one."""
 
 from __future__ import annotations
 
@@ -14,97 +14,101 @@ from unittest.mock import patch
 
 import numpy as np
 
-from benchmarks.audit.recipe import Recipe
+from benchmarks.audit.peer_recipe import PeerRecipe
 from sid.discovery import Component, discover
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-OURS = Recipe()
+OURS = PeerRecipe()
 
 
 @dataclass(frozen=True)
-class Given:
-    """The network that every peer is handed: its tensors, and the same in a file this project wrote."""
+class GivenNetwork:
+    """The network that every peer uses: its tensors, and the same in a file that this project wrote."""
 
     state: dict[str, Any]
     file: Path
-    tap: int = 2048  # dimensions of the features: 64, 192 or 768 where fewer images shall be enough
+    tap: int = 2048  # dimension of the features; 64, 192 or 768 need fewer images
 
 
 @dataclass(frozen=True)
-class Call:
-    """One way into a peer, with the recipe that its documentation or code promises."""
+class PeerCall:
+    """A public function of a peer, with the recipe that its documentation or code states."""
 
     run: Callable[..., Any]
-    recipe: Recipe = OURS
-    compatible: Mapping[str, Any] | None = None  # options of our metric that follow the peer's own rule
-    twin: Callable[..., Any] | None = None  # or this project's arithmetic on the peer's own random draws
-    note: str = ""  # what of it is not the peer's own, on its row
+    recipe: PeerRecipe = OURS
+    compatible: Mapping[str, Any] | None = None  # options of our metric that make the peer's random draws
+    twin: Callable[..., Any] | None = None  # or our arithmetic on the peer's random draws
+    note: str = ""  # for its row: what is not the peer's own code
 
 
 class Peer(Component):
-    """Each method gives calls by label; none of them may be reached before `version_of` found the package."""
+    """Another implementation, one file in `peers/`.
+
+    Each method returns calls by label and may import the package: `version_of` is called first, and raises if it is
+    not installed.
+    """
 
     package: ClassVar[str]
 
     def version_of(self) -> str:
         return version(self.package)
 
-    def distances(self) -> dict[str, Call]:
+    def distances(self) -> dict[str, PeerCall]:
         """(features, reference) -> Frechet distance."""
         return {}
 
-    def kernels(self, subset: int) -> dict[str, Call]:
+    def kernels(self, subset: int) -> dict[str, PeerCall]:
         """(features, reference) -> KID with subsets of that size."""
         return {}
 
-    def scores(self) -> dict[str, Call]:
+    def scores(self) -> dict[str, PeerCall]:
         """logits -> Inception Score."""
         return {}
 
-    def neighbours(self) -> dict[str, Call]:
+    def neighbours(self) -> dict[str, PeerCall]:
         """(features, reference) -> (precision, recall) with k = 3."""
         return {}
 
-    def resizes(self) -> dict[str, Call]:
+    def resizes(self) -> dict[str, PeerCall]:
         """uint8 [N, 3, H, W] -> grey levels [N, 3, 299, 299]."""
         return {}
 
-    def networks(self, given: Given) -> dict[str, Call]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         """folder of images -> features [N, tap]."""
         return {}
 
 
 def peers() -> dict[str, Peer]:
-    """All that have a file here, installed or not."""
+    """All peers, installed or not."""
     return discover(Peer, ["benchmarks.audit.peers"])
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A value or the reason why there is none."""
+    """A value, or the reason why there is none."""
 
     value: Any = None
     broken: str = ""
 
 
 def guarded(run: Callable[..., Any], *arguments: Any) -> Outcome:
-    """A peer may break in any way with the versions that are installed; the audit goes on."""
+    """Calls a peer; any exception of it becomes an outcome, so that the audit goes on."""
     try:
         with sqrtm_as_before(), warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what a peer says to its own users is no finding of the audit
+            warnings.simplefilter("ignore")  # warnings for the peer's own users
             return Outcome(run(*arguments))
     except PackageNotFoundError as error:
         return Outcome(broken=f"not installed: {error.name}")
     except Exception as error:
-        told = str(error).strip().splitlines() or [""]
-        return Outcome(broken=f"broken with the installed versions: {type(error).__name__}: {told[0][:160]}")
+        message = str(error).strip().splitlines() or [""]
+        return Outcome(broken=f"broken with the installed versions: {type(error).__name__}: {message[0][:160]}")
 
 
 @contextlib.contextmanager
 def sqrtm_as_before() -> Iterator[None]:
-    """scipy 1.18 took `disp` out of sqrtm, on which several peers rely: here they find it again."""
+    """scipy 1.18 removed sqrtm's argument `disp`, which several peers pass: within this context it exists."""
     import scipy.linalg
 
     now = scipy.linalg.sqrtm
@@ -121,16 +125,16 @@ def sqrtm_as_before() -> Iterator[None]:
 
 
 def image_batches(folder: Path, size: int = 16) -> Iterator[Tensor]:
-    """uint8 batches of the images of a folder in natural order, neighbours of one size together."""
+    """uint8 batches of a folder's images in natural order; consecutive images of one size share a batch."""
     import torch
 
     from benchmarks.images.reading import decode, open_images
 
-    images, held = open_images(folder), list[Any]()
+    images, batch = open_images(folder), list[Any]()
     for index in range(len(images)):
         pixels = decode(images.read(index), images.names[index])[0]
-        if held and (held[0].shape != pixels.shape or len(held) == size):
-            yield torch.from_numpy(np.stack(held))
-            held = []
-        held.append(pixels)
-    yield torch.from_numpy(np.stack(held))
+        if batch and (batch[0].shape != pixels.shape or len(batch) == size):
+            yield torch.from_numpy(np.stack(batch))
+            batch = []
+        batch.append(pixels)
+    yield torch.from_numpy(np.stack(batch))

@@ -1,4 +1,4 @@
-"""The audit: arithmetic, resizes and whole pipelines of every implementation at hand, on the same images."""
+"""The audit: arithmetic, resizes and whole pipelines of every installed implementation, on the same images."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.audit.attribute import TOLERANCE, Row, attribute, scale, sensitivity
-from benchmarks.audit.peer import Call, Given, Outcome, Peer, guarded, peers
-from benchmarks.audit.recipe import Bench, FeatureBench, Recipe
+from benchmarks.audit.attribute import TOLERANCE, AuditRow, attribute, scale, sensitivity
+from benchmarks.audit.peer import GivenNetwork, Outcome, Peer, PeerCall, guarded, peers
+from benchmarks.audit.peer_recipe import Bench, FeatureBench, PeerRecipe
 from benchmarks.suite import components
 
 if TYPE_CHECKING:
@@ -21,25 +21,25 @@ if TYPE_CHECKING:
 KERNEL_SUBSET = 250
 FEATURE_DIMENSION, FEATURE_COUNT = 64, 600  # of the synthetic features
 BASELINES = {
-    "inception-tf": Recipe(),
-    "inception-clean": Recipe(resize="clean"),
-    "inception-torch": Recipe(resize="bilinear", normalisation="v/127.5-1"),
-    "inception-antialias": Recipe(resize="antialiased"),
+    "inception-tf": PeerRecipe(),
+    "inception-clean": PeerRecipe(resize="clean"),
+    "inception-torch": PeerRecipe(resize="bilinear", normalisation="v/127.5-1"),
+    "inception-antialias": PeerRecipe(resize="antialiased"),
 }
 
 
 @dataclass
-class Table:
-    """Rows of one kind, with what the value means."""
+class AuditTable:
+    """Rows whose values have the same unit."""
 
     title: str
     unit: str
-    rows: list[Row] = field(default_factory=list)
+    rows: list[AuditRow] = field(default_factory=list)
 
 
 @dataclass
 class Subject:
-    """Two folders of the same kind of images, the network's tensors, and what must be said on every line."""
+    """Two folders of images, the network's tensors, and the labels of the rows."""
 
     images: Path
     reference: Path
@@ -50,8 +50,8 @@ class Subject:
 
 def audit(
     subject: Subject, baseline: str = "inception-tf", progress: Callable[[str], None] = lambda what: None
-) -> list[Table]:
-    """All tables; a broken peer is a row with its reason. `progress` is told what comes next, for it takes minutes."""
+) -> list[AuditTable]:
+    """All tables; a broken peer is a row with the reason. `progress` is called with the next step: all take minutes."""
     progress("arithmetic on synthetic features")
     tables = arithmetic()
     progress("resize kernels")
@@ -60,21 +60,21 @@ def audit(
     return tables
 
 
-def calls(kind: Callable[[Peer], dict[str, Call]], broken: list[Row], label: str) -> dict[str, Call]:
-    """ "<peer> <version> <call>" -> Call, and a row for every peer that is absent or broken."""
-    found: dict[str, Call] = {}
+def calls(kind: Callable[[Peer], dict[str, PeerCall]], broken: list[AuditRow], label: str) -> dict[str, PeerCall]:
+    """The calls of all peers by "<peer> <version> <call>"; appends a row to `broken` for each peer without calls."""
+    available: dict[str, PeerCall] = {}
     for name, peer in peers().items():
         version = guarded(peer.version_of)
         outcome = version if version.broken else guarded(kind, peer)
         if outcome.broken:
             broken.append(_unavailable(name, outcome, label))
             continue
-        found |= {f"{name} {version.value} {call}": way for call, way in outcome.value.items()}
-    return found
+        available |= {f"{name} {version.value} {way}": call for way, call in outcome.value.items()}
+    return available
 
 
-def arithmetic(seed: int = 0) -> list[Table]:
-    """Distances, KID, IS and precision/recall of the same synthetic features by every peer's public function."""
+def arithmetic(seed: int = 0) -> list[AuditTable]:
+    """Frechet distance, KID, IS, precision and recall of the same synthetic features by every peer's functions."""
     label = "synthetic features"
     rng = np.random.default_rng(seed)
     mixing = np.eye(FEATURE_DIMENSION) + 0.3 * rng.standard_normal((FEATURE_DIMENSION, FEATURE_DIMENSION))
@@ -83,14 +83,16 @@ def arithmetic(seed: int = 0) -> list[Table]:
     logits = 3 * rng.standard_normal((FEATURE_COUNT, 100))
     bench = FeatureBench(images, reference)
     title = f"Frechet distance of {FEATURE_COUNT} x {FEATURE_DIMENSION} features"
-    first = Table(title, "distance", [Row("sidbench frechet", bench.value(Recipe()), 0.0, residue=0.0, label=label)])
+    first = AuditTable(
+        title, "distance", [AuditRow("sidbench frechet", bench.value(PeerRecipe()), 0.0, residue=0.0, label=label)]
+    )
     for name, call in calls(lambda peer: peer.distances(), first.rows, label).items():
         outcome = guarded(call.run, images, reference)
-        recipe = call.recipe.changed("precision", "float64")  # that of the features, which networks give in float32
+        recipe = call.recipe.changed("precision", "float64")  # the precision of these features; networks return float32
         first.rows.append(
             _unavailable(name, outcome, label)
             if outcome.broken
-            else attribute(name, outcome.value, recipe, bench, Recipe(), label)
+            else attribute(name, outcome.value, recipe, bench, PeerRecipe(), label)
         )
     pair = ({"a.b": images}, {"a.b": reference})
     kernels = _seeded("KID, 100 subsets", "kid", lambda peer: peer.kernels(KERNEL_SUBSET), pair, label)
@@ -98,11 +100,21 @@ def arithmetic(seed: int = 0) -> list[Table]:
     return [first, kernels, scores, _neighbours(images, reference, label)]
 
 
-def _seeded(title: str, metric: str, kind: Callable[[Peer], dict[str, Call]], given: tuple, label: str) -> Table:
-    """A metric with random draws: the peer's value against ours on the same draws, and against ours without any."""
+def _seeded(
+    title: str, metric: str, kind: Callable[[Peer], dict[str, PeerCall]], given: tuple, label: str
+) -> AuditTable:
+    """A metric with random draws: each peer against our value on its draws, and against ours on our own.
+
+    Args:
+        title: of the table.
+        metric: the name of our metric.
+        kind: the peers' calls of that metric.
+        given: features, and those of the reference if the metric has one, as our metric takes them.
+        label: of the rows.
+    """
     component = components.metrics()[metric]
     plain = component.compute(*given).value
-    table = Table(title, metric, [Row(f"sidbench {metric}", plain, 0.0, residue=0.0, label=label)])
+    table = AuditTable(title, metric, [AuditRow(f"sidbench {metric}", plain, 0.0, residue=0.0, label=label)])
     arrays = [next(iter(part.values())) for part in given]
     for name, call in calls(kind, table.rows, label).items():
         outcome = guarded(call.run, *arrays)
@@ -114,19 +126,19 @@ def _seeded(title: str, metric: str, kind: Callable[[Peer], dict[str, Call]], gi
             options = {"subsets": 100, "subset_size": KERNEL_SUBSET, **options}
         ours = call.twin(*arrays) if call.twin else component.compute(*given, **options).value
         drawn, residue = ours - plain, outcome.value - ours
-        row = Row(name, outcome.value, outcome.value - plain, {"random draws": drawn}, 0.0, residue, label=label)
+        row = AuditRow(name, outcome.value, outcome.value - plain, {"random draws": drawn}, 0.0, residue, label=label)
         large = abs(residue) > TOLERANCE * scale(outcome.value)
         row.verdict = "unexplained" if large else "explained" if abs(drawn) > TOLERANCE * scale(plain) else "ok"
         table.rows.append(row)
     return table
 
 
-def _neighbours(images: np.ndarray, reference: np.ndarray, label: str) -> Table:
+def _neighbours(images: np.ndarray, reference: np.ndarray, label: str) -> AuditTable:
     metrics = components.metrics()
     ours = [metrics[name].compute({"a.b": images}, {"a.b": reference}).value for name in ("precision", "recall")]
-    table = Table("Precision and recall, k = 3", "share")
+    table = AuditTable("Precision and recall, k = 3", "share")
     for part, value in zip(("precision", "recall"), ours, strict=True):
-        table.rows.append(Row(f"sidbench {part}", value, 0.0, residue=0.0, label=label))
+        table.rows.append(AuditRow(f"sidbench {part}", value, 0.0, residue=0.0, label=label))
     for name, call in calls(lambda peer: peer.neighbours(), table.rows, label).items():
         outcome = guarded(call.run, images, reference)
         if outcome.broken:
@@ -135,30 +147,34 @@ def _neighbours(images: np.ndarray, reference: np.ndarray, label: str) -> Table:
         for part, value, theirs in zip(("precision", "recall"), ours, outcome.value, strict=True):
             residue = theirs - value
             verdict = "unexplained" if abs(residue) > TOLERANCE else "ok"
-            table.rows.append(Row(f"{name} {part}", theirs, residue, residue=residue, verdict=verdict, label=label))
+            table.rows.append(
+                AuditRow(f"{name} {part}", theirs, residue, residue=residue, verdict=verdict, label=label)
+            )
     return table
 
 
-def resizes(subject: Subject) -> Table:
-    """Every kernel's distance from the clean one, and every peer's from ours of its family, in grey levels."""
+def resizes(subject: Subject) -> AuditTable:
+    """The rms distance of every kernel from the clean one, and of each peer from our kernel, in grey levels."""
     import torch
 
     from benchmarks.audit.peer import image_batches
-    from benchmarks.audit.recipe import ALTERNATIVES, resized
+    from benchmarks.audit.peer_recipe import ALTERNATIVES, resized
 
     label = subject.pixels_label
     images = next(image_batches(subject.images, 4))
-    clean = resized(images, Recipe(resize="clean"))
+    clean = resized(images, PeerRecipe(resize="clean"))
 
     def rms(first: Tensor, second: Tensor) -> float:
         return float(torch.sqrt(((first - second) ** 2).mean()))
 
-    table = Table("Resize to 299: rms distance from the clean kernel", "grey levels")
+    table = AuditTable("Resize to 299: rms distance from the clean kernel", "grey levels")
     for name in ALTERNATIVES["resize"]:
-        value = rms(resized(images, Recipe(resize=name)), clean)
-        table.rows.append(Row(f"sidbench {name}", value, value, residue=0.0, verdict="", label=label))
-    rounded = rms(resized(images, Recipe(resize="clean", rounding="after resize")), clean)
-    table.rows.append(Row("sidbench clean, rounded to uint8", rounded, rounded, residue=0.0, verdict="", label=label))
+        value = rms(resized(images, PeerRecipe(resize=name)), clean)
+        table.rows.append(AuditRow(f"sidbench {name}", value, value, residue=0.0, verdict="", label=label))
+    rounded = rms(resized(images, PeerRecipe(resize="clean", rounding="after resize")), clean)
+    table.rows.append(
+        AuditRow("sidbench clean, rounded to uint8", rounded, rounded, residue=0.0, verdict="", label=label)
+    )
     for name, call in calls(lambda peer: peer.resizes(), table.rows, label).items():
         outcome = guarded(call.run, images)
         if outcome.broken:
@@ -167,12 +183,12 @@ def resizes(subject: Subject) -> Table:
         value, residue = rms(outcome.value, clean), rms(outcome.value, resized(images, call.recipe))
         verdict = "unexplained" if residue > 1e-2 else "ok" if call.recipe.resize == "clean" else "explained"
         cause = {} if call.recipe.resize == "clean" else {f"resize: {call.recipe.resize}": value}
-        table.rows.append(Row(name, value, value, cause, 0.0, residue, verdict, label=label))
+        table.rows.append(AuditRow(name, value, value, cause, 0.0, residue, verdict, label=label))
     return table
 
 
-def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] = lambda what: None) -> list[Table]:
-    """From image files to a distance: every peer with the same network, then every factor alone."""
+def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] = lambda what: None) -> list[AuditTable]:
+    """From image files to a distance: every peer with the same network, then every factor changed alone."""
     from benchmarks.features.networks.inception import Inception
     from benchmarks.images.reading import decode, open_images
 
@@ -186,7 +202,7 @@ def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] =
     bench, start = Bench(network, sets[0], sets[1]), BASELINES[baseline]
     label = subject.label
     title = f"FID of {len(sets[0])} images against {len(sets[1])}, from the files"
-    table = Table(title, f"distance; deviation from {baseline}")
+    table = AuditTable(title, f"distance; deviation from {baseline}")
     for name, recipe in BASELINES.items():
         progress(f"sidbench {name}, {len(sets[0]) + len(sets[1])} images")
         table.rows.append(attribute(f"sidbench {name}", bench.value(recipe), recipe, bench, start, label))
@@ -195,25 +211,27 @@ def pipelines(subject: Subject, baseline: str, progress: Callable[[str], None] =
         attribute("sidbench fid, variant sid-metrics", bench.value(stylegan), stylegan, bench, start, label)
     )
     with tempfile.TemporaryDirectory() as folder:
-        given = Given(subject.state, _saved(subject.state, Path(folder)))
+        given = GivenNetwork(subject.state, _saved(subject.state, Path(folder)))
         for name, call in calls(lambda peer: peer.networks(given), table.rows, label).items():
             progress(name)
             outcome = guarded(_whole, call, name, subject)
             if outcome.broken:
                 table.rows.append(_unavailable(name, outcome, label))
                 continue
-            value, seen = outcome.value
+            value, counts = outcome.value
             row = attribute(name, value, call.recipe, bench, start, label)
             row.note = f"{row.note} {call.note}".strip()
-            if seen != (len(sets[0]), len(sets[1])):
-                row.note = f"it read {seen[0]} and {seen[1]} images of {len(sets[0])} and {len(sets[1])}. {row.note}"
+            if counts != (len(sets[0]), len(sets[1])):
+                row.note = (
+                    f"it read {counts[0]} and {counts[1]} images of {len(sets[0])} and {len(sets[1])}. {row.note}"
+                )
             table.rows.append(row)
     progress("one factor at a time")
-    return [table, Table(f"One factor at a time, from {baseline}", "distance", sensitivity(bench, start, label))]
+    return [table, AuditTable(f"One factor at a time, from {baseline}", "distance", sensitivity(bench, start, label))]
 
 
-def _whole(call: Call, name: str, subject: Subject) -> tuple[float, tuple[int, int]]:
-    """A peer's distance by its own function on its own features, and how many images it read."""
+def _whole(call: PeerCall, name: str, subject: Subject) -> tuple[float, tuple[int, int]]:
+    """A peer's distance by its own function on its own features, and the numbers of images it read."""
     first, second = call.run(subject.images), call.run(subject.reference)
     peer = peers()[name.split()[0]]
     (own,) = peer.distances().values()
@@ -221,12 +239,12 @@ def _whole(call: Call, name: str, subject: Subject) -> tuple[float, tuple[int, i
 
 
 def _saved(state: dict[str, Tensor], folder: Path) -> Path:
-    """The tensors in a file that the peers can load."""
+    """Writes the tensors to a file that the peers can load."""
     import torch
 
     torch.save(state, folder / "network.pth")
     return folder / "network.pth"
 
 
-def _unavailable(name: str, outcome: Outcome, label: str) -> Row:
-    return Row(name, None, verdict="unavailable", note=outcome.broken, label=label)
+def _unavailable(name: str, outcome: Outcome, label: str) -> AuditRow:
+    return AuditRow(name, None, verdict="unavailable", note=outcome.broken, label=label)

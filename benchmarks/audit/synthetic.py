@@ -1,4 +1,4 @@
-"""Images that need no data set: noise with the spectrum of photographs, of several sizes, and a blurred partner."""
+"""Images without a data set: noise of several sizes with the spectrum of photographs."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SIZES = (64, 256, 512)
 
 
 def write(folder: Path, count: int, seed: int, blur: float, sizes: tuple[int, ...] = SIZES) -> Path:
-    """`count` PNG files; `blur` steepens the 1/f spectrum, so that two sets differ as two generators would."""
+    """`count` PNG files; `blur` above 0 steepens the 1/f spectrum, so that two sets differ as two models' images do."""
     from PIL import Image
 
     folder.mkdir(parents=True)

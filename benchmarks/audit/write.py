@@ -6,15 +6,15 @@ import csv
 import io
 from pathlib import Path
 
-from benchmarks.audit.attribute import Row
-from benchmarks.audit.run import Table
+from benchmarks.audit.attribute import AuditRow
+from benchmarks.audit.run import AuditTable
 from sid import atomic
 
 COLUMNS = ("implementation", "value", "deviation", "causes", "joint effect", "residue", "verdict", "note", "on")
 
 
-def cells(row: Row) -> tuple[str, ...]:
-    """A row as it is printed."""
+def cells(row: AuditRow) -> tuple[str, ...]:
+    """A row's texts, as `COLUMNS`."""
     causes = ", ".join(f"{cause} {part:+.3g}" for cause, part in row.causes.items())
     together = f"{row.together:+.2g}" if row.together and len(row.causes) > 1 else ""
     number = [
@@ -24,8 +24,8 @@ def cells(row: Row) -> tuple[str, ...]:
     return (row.implementation, number[0], number[1], causes, together, number[2], row.verdict, row.note, row.label)
 
 
-def text(tables: list[Table]) -> str:
-    """For a terminal: what is said of a row stands under it."""
+def text(tables: list[AuditTable]) -> str:
+    """For a terminal: a row's causes and note stand on the line below it."""
     lines = []
     for table in tables:
         lines += ["", f"{table.title} [{table.unit}]"]
@@ -33,14 +33,14 @@ def text(tables: list[Table]) -> str:
         for row in table.rows:
             name, value, deviation, causes, together, residue, verdict, note, label = cells(row)
             lines.append(f"  {name:<{width}}  {value:>13}  {deviation:>10}  {verdict:<11}  [{label}]")
-            told = [causes and f"causes: {causes}", together and f"jointly {together}"]
-            told += [residue and causes and f"residue {residue}", note]
-            if any(told):
-                lines.append(f"  {'':<{width}}  {'; '.join(part for part in told if part)}")
+            remarks = [causes and f"causes: {causes}", together and f"jointly {together}"]
+            remarks += [residue and causes and f"residue {residue}", note]
+            if any(remarks):
+                lines.append(f"  {'':<{width}}  {'; '.join(remark for remark in remarks if remark)}")
     return "\n".join(lines) + "\n"
 
 
-def markdown(tables: list[Table]) -> str:
+def markdown(tables: list[AuditTable]) -> str:
     parts = ["# Audit of metric implementations", ""]
     for table in tables:
         parts += [f"## {table.title}", "", f"Unit: {table.unit}", ""]
@@ -50,8 +50,8 @@ def markdown(tables: list[Table]) -> str:
     return "\n".join(parts)
 
 
-def comma_separated(tables: list[Table]) -> str:
-    """One table: the title is a column."""
+def comma_separated(tables: list[AuditTable]) -> str:
+    """All tables in one, with the title as the first column."""
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(("table", *COLUMNS))
@@ -59,15 +59,15 @@ def comma_separated(tables: list[Table]) -> str:
     return buffer.getvalue()
 
 
-def html(tables: list[Table]) -> str:
+def html(tables: list[AuditTable]) -> str:
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     environment = Environment(loader=PackageLoader("benchmarks.audit", "."), autoescape=select_autoescape(("j2",)))
     return environment.get_template("page.html.j2").render(tables=tables, columns=COLUMNS, cells=cells)
 
 
-def write(tables: list[Table], folder: Path) -> list[Path]:
-    """audit.md, audit.csv, audit.html."""
+def write(tables: list[AuditTable], folder: Path) -> list[Path]:
+    """Writes audit.md, audit.csv and audit.html; returns their paths."""
     made = {"md": markdown(tables), "csv": comma_separated(tables), "html": html(tables)}
     for extension, content in made.items():
         atomic.write_text(folder / f"audit.{extension}", content)

@@ -1,4 +1,8 @@
-"""CIFAR-10 (Krizhevsky 2009): the original archive or its folder, EDM's zip, or Hugging Face's parquet."""
+"""CIFAR-10 (Krizhevsky 2009): from the original archive or its folder, EDM's zip, or Hugging Face's parquet files.
+
+The original batches are pickles; they are read without executing anything, and only the names of a numpy array of bytes
+are admitted.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.assets import DataFile
-from benchmarks.data.base import FileDataset, opened
+from benchmarks.data.base import FileDataset, open_cached
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -28,7 +32,9 @@ ARCHIVE = DataFile(
     "https://www.cs.toronto.edu/~kriz/cifar.html",
 )
 BATCHES = {"train": tuple(f"data_batch_{number}" for number in range(1, 6)), "heldout": ("test_batch",)}
-SHARDS = {"train": "train", "heldout": "test"}
+PARQUET_SPLITS = {"train": "train", "heldout": "test"}
+IMAGE_COLUMNS, LABEL_COLUMNS = ("img", "image"), ("label", "labels", "fine_label")
+SHAPE = (3, 32, 32)
 VALUES = 3 * 32 * 32
 
 
@@ -37,7 +43,7 @@ class Cifar10(FileDataset):
     version = 1
     paper = "Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009"
     verified = "layout"
-    shape = (3, 32, 32)
+    shape = SHAPE
     classes = 10
     files = (ARCHIVE,)
 
@@ -49,7 +55,7 @@ class Cifar10(FileDataset):
             return Array(_split(path, split)[0], f"{path}, {split}")
         if split != "train":
             raise Fault(f"{path} holds the split train only; the split {split} needs {ARCHIVE.names[0]}")
-        return opened(path)
+        return open_cached(path)
 
     def labels(self, split: str) -> np.ndarray:
         path = self.locate(ARCHIVE)
@@ -59,17 +65,12 @@ class Cifar10(FileDataset):
 @lru_cache(maxsize=4)
 def _split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """uint8 images [N, 3, 32, 32] and labels, in the files' own order."""
-    images, labels = _of_parquet(path, split) if path.name == PARQUET else _of_batches(path, split)
-    images.flags.writeable = labels.flags.writeable = False  # they are shared by all that ask
+    images, labels = _parquet_split(path, split) if path.name == PARQUET else _batches_split(path, split)
+    images.flags.writeable = labels.flags.writeable = False  # all callers share them
     return images, labels
 
 
-def _of_parquet(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
-
-    return images_and_labels(files_of(folder, SHARDS[split]), Cifar10.shape)
-
-
-def _of_batches(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
+def _batches_split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
 
     contents = _batches(path)
@@ -81,20 +82,20 @@ def _of_batches(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             parts.append(_batch(contents[name]))
         except Fault as fault:
             raise Fault([f"{path}: {name}: {sentence}" for sentence in fault.sentences]) from None
-    images, labels = (np.concatenate(of_all) for of_all in zip(*parts, strict=True))
+    images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return images, labels
 
 
 def _batches(path: Path) -> dict[str, bytes]:
-    from benchmarks.images.archives import members
+    from benchmarks.images.archives import tar_files
 
     if path.is_dir():
         return {file.name: file.read_bytes() for file in path.iterdir() if "_batch" in file.name}
-    return {Path(name).name: content for name, content in members(path) if "_batch" in Path(name).name}
+    return {Path(name).name: content for name, content in tar_files(path) if "_batch" in Path(name).name}
 
 
 def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
-    """One pickled batch, read as data: nothing in it runs."""
+    """Images and labels of one pickled batch; nothing in it is executed."""
     import numpy as np
 
     from sid.teachers.pickles.inert_pickle import Name, Policy, Shell, read
@@ -102,8 +103,8 @@ def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
     array, dtype, encode = Name("numpy", "ndarray"), Name("numpy", "dtype"), Name("_codecs", "encode")
     makers = {Name(module, "_reconstruct") for module in ("numpy.core.multiarray", "numpy._core.multiarray")}
 
-    class Batch(Policy):
-        """The names of an array of bytes, and no other."""
+    class ArrayPolicy(Policy):
+        """Admits the names of an array of bytes, and no other."""
 
         def admit(self, name: Name) -> None:
             if name not in {array, dtype, encode, *makers}:
@@ -114,24 +115,24 @@ def _batch(content: bytes) -> tuple[np.ndarray, np.ndarray]:
                 return str(arguments[0]).encode("latin1")
             return Shell(array if name in makers else name, arguments)
 
-    told = read(io.BytesIO(content), Batch())
-    if not isinstance(told, dict):
+    table = read(io.BytesIO(content), ArrayPolicy())
+    if not isinstance(table, dict):
         raise Fault("it is no CIFAR-10 batch: it holds no table")
-    told = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in told.items()}
-    labels, data = told.get("labels"), told.get("data")
+    table = {key.decode("latin1") if isinstance(key, bytes) else key: value for key, value in table.items()}
+    labels, data = table.get("labels"), table.get("data")
     if not isinstance(data, Shell) or data.of != array or not isinstance(labels, list):
         raise Fault("it is no CIFAR-10 batch: it holds no data and labels")
-    shape, kind, pixels = _state(data)
+    shape, kind, pixels = _array_state(data)
     if shape != (len(labels), VALUES) or kind != "u1" or len(pixels) != len(labels) * VALUES:
-        found = f"{list(shape)} of {kind} in {len(pixels):,} bytes, with {len(labels)} labels"
-        raise Fault(f"it is no CIFAR-10 batch: its array is {found}")
+        array_words = f"{list(shape)} of {kind} in {len(pixels):,} bytes, with {len(labels)} labels"
+        raise Fault(f"it is no CIFAR-10 batch: its array is {array_words}")
     classes = np.array(labels, np.int64)
     if classes.min() < 0 or classes.max() > 9:
         raise Fault(f"it is no CIFAR-10 batch: a label is {classes.max()}")
-    return np.frombuffer(pixels, np.uint8).reshape(-1, 3, 32, 32), classes
+    return np.frombuffer(pixels, np.uint8).reshape(-1, *SHAPE), classes
 
 
-def _state(data: Any) -> tuple[tuple[int, ...], str, bytes]:
+def _array_state(data: Any) -> tuple[tuple[int, ...], str, bytes]:
     """Shape, type and bytes of a pickled array."""
     try:
         _, shape, dtype, columns_first, content = data.state
@@ -143,22 +144,18 @@ def _state(data: Any) -> tuple[tuple[int, ...], str, bytes]:
     return tuple(shape), str(kind).lstrip("|"), content.encode("latin1") if isinstance(content, str) else bytes(content)
 
 
-IMAGE, LABEL = ("img", "image"), ("label", "labels", "fine_label")
-
-
-def files_of(folder: Path, split: str) -> list[Path]:
-    """The shards of a split in their order: `train-00000-of-00002.parquet` and so on, all of them."""
-    found = sorted(folder.glob(f"{split}-*-of-*.parquet"))
-    if not found:
+def _parquet_files(folder: Path, split: str) -> list[Path]:
+    """`train-00000-of-00002.parquet` and so on in order; refused if one is missing."""
+    files = sorted(folder.glob(f"{split}-*-of-*.parquet"))
+    if not files:
         raise Fault(f"{folder} has no {split}-*.parquet")
-    stated = int(found[0].stem.rpartition("-of-")[2])
-    if len(found) != stated:
-        raise Fault(f"{folder} has {len(found)} of {stated} parquet files of the split {split}")
-    return found
+    stated = int(files[0].stem.rpartition("-of-")[2])
+    if len(files) != stated:
+        raise Fault(f"{folder} has {len(files)} of {stated} parquet files of the split {split}")
+    return files
 
 
-def images_and_labels(files: list[Path], shape: tuple[int, int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """uint8 images [N, C, H, W] and labels [N] in the files' order."""
+def _parquet_split(folder: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     import numpy as np
     import pyarrow
 
@@ -166,34 +163,35 @@ def images_and_labels(files: list[Path], shape: tuple[int, int, int]) -> tuple[n
 
     pixels: list[np.ndarray] = []
     labels: list[np.ndarray] = []
-    for file in files:
+    for file in _parquet_files(folder, PARQUET_SPLITS[split]):
         try:
             table = _table(file)
         except (pyarrow.ArrowException, OSError) as error:
             raise Fault(f"{file} can't be read as parquet: {str(error).splitlines()[0]}") from None
-        image, label = (_column(table.column_names, names, file) for names in (IMAGE, LABEL))
+        image, label = (_column(table.column_names, names, file) for names in (IMAGE_COLUMNS, LABEL_COLUMNS))
         for number, cell in enumerate(table.column(image).to_pylist()):
             content = cell.get("bytes") if isinstance(cell, dict) else None
             if not content:
                 raise Fault(f"{file}: row {number} holds no image bytes in '{image}'")
             decoded = decode(content, f"{file.name}, row {number}")[0]
-            if decoded.shape != shape:
-                raise Fault(f"{file}: row {number} has the shape {list(decoded.shape)}, expected {list(shape)}")
+            if decoded.shape != SHAPE:
+                raise Fault(f"{file}: row {number} has the shape {list(decoded.shape)}, expected {list(SHAPE)}")
             pixels.append(decoded)
         labels.append(table.column(label).to_numpy().astype(np.int64))
     return np.stack(pixels), np.concatenate(labels)
 
 
 def _table(file: Path) -> pyarrow.Table:
-    """Only the columns that are used: nothing else in a foreign file is decoded."""
+    """Only the columns that are used: nothing else in the file is decoded."""
     import pyarrow.parquet
 
-    with pyarrow.parquet.ParquetFile(file) as opened:
-        return opened.read(columns=[name for name in opened.schema_arrow.names if name in IMAGE + LABEL])
+    with pyarrow.parquet.ParquetFile(file) as parquet:
+        used = [name for name in parquet.schema_arrow.names if name in IMAGE_COLUMNS + LABEL_COLUMNS]
+        return parquet.read(columns=used)
 
 
-def _column(found: list[str], names: tuple[str, ...], file: Path) -> str:
+def _column(columns: list[str], names: tuple[str, ...], file: Path) -> str:
     for name in names:
-        if name in found:
+        if name in columns:
             return name
     raise Fault(f"{file} has no column {' or '.join(names)}")

@@ -44,7 +44,7 @@ def _split(split: str) -> tuple[np.ndarray, np.ndarray]:
 def _table() -> np.ndarray:
     """64 grey levels and the digit in each row, from the file beside scikit-learn's loader.
 
-    `sklearn.datasets.load_digits` reads the same file, but importing it takes longer than scoring a run.
+    `sklearn.datasets.load_digits` reads the same file, but its import takes longer than scoring a run.
     """
     import gzip
     from importlib.util import find_spec
@@ -53,10 +53,10 @@ def _table() -> np.ndarray:
 
     from sid.fault import Fault
 
-    found = find_spec("sklearn")
-    if found is None or found.origin is None:
+    package = find_spec("sklearn")
+    if package is None or package.origin is None:
         raise Fault("the digits ship with scikit-learn, which is not installed: pip install scikit-learn")
-    path = Path(found.origin).parent / "datasets" / "data" / "digits.csv.gz"
+    path = Path(package.origin).parent / "datasets" / "data" / "digits.csv.gz"
     if not path.is_file():
         raise Fault(f"the digits were expected at {path}; this scikit-learn keeps them elsewhere")
     with gzip.open(path, "rt") as file:

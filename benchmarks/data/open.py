@@ -1,4 +1,4 @@
-"""A data set by its name, or any images by their path: a folder, zip, tar, npz or npy."""
+"""Opens a data set by its name, or any images by their path: a folder, zip, tar, npz or npy."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.assets import placed_data
-from benchmarks.data.base import LABELS, Dataset, FileDataset, opened
+from benchmarks.assets import resolve_data
+from benchmarks.data.base import LABELS_FILE, Dataset, FileDataset, open_cached
 from sid.discovery import UnknownName, discover
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.data.pairs import Pairs
+    from benchmarks.data.pairs import CaptionedImages
     from benchmarks.images.reading import Images
 
 
@@ -30,23 +30,23 @@ def open_dataset(name: str) -> Dataset:
             raise Fault(f"the data set {before} is made here: it lies at no path")
         return dataset.at(Path(path))
     if is_path(name):
-        return image_set(placed_data(Path(name)))
+        return image_set(resolve_data(Path(name)))
     raise UnknownName("data set", name, known)
 
 
 def is_path(name: str) -> bool:
-    """Whether a data set is named by where it lies, and not by what it is."""
+    """Whether `open_dataset` takes the name for a path."""
     return name.partition("@")[0] not in datasets() and ("/" in name or Path(name).exists())
 
 
-def stated(name: str) -> Mapping[str, int]:
-    """The version of a data set under its plain name, for digests; images at a path have none but their path."""
+def dataset_version(name: str) -> Mapping[str, int]:
+    """`{"data:NAME": version}` for digests; empty for images at a path, which have no version."""
     known = datasets().get(name.partition("@")[0])
     return {f"data:{known.name}": known.version} if known is not None else {}
 
 
 class ImageSet(FileDataset):
-    """Images at a path; both splits are all of them."""
+    """Images at a path; both splits are all images."""
 
     version = 1
     paper = "given by its path"
@@ -60,55 +60,55 @@ class ImageSet(FileDataset):
 
     @property
     def _path(self) -> Path:
-        assert self.given is not None, "made with a path"
+        assert self.given is not None, "image_set sets it"
         return self.given
 
-    def _pairs(self) -> Pairs:
+    def _pairs(self) -> CaptionedImages:
         from benchmarks.data.pairs import open_pairs
 
         return open_pairs(self._path)
 
 
 def image_set(path: Path) -> ImageSet:
-    """The images at a path. What other data sets declare is read off the first image and the files beside it."""
-    from benchmarks.images.reading import beside, decode
+    """The images at a path. The first image gives the shape; the files beside the images give classes and captions."""
+    from benchmarks.images.reading import decode, read_beside
 
     if not path.exists():
         raise Fault(f"there is no data set at {path}: it does not exist")
     images = _images(path)
     shape = decode(images.read(0), images.names[0])[0].shape
-    told = beside(images, LABELS)
-    labels = [label for _, label in json.loads(told).get("labels") or ()] if told else []
+    content = read_beside(images, LABELS_FILE)
+    labels = [label for _, label in json.loads(content).get("labels") or ()] if content else []
     declared = {
         "name": str(path),
         "shape": shape,
         "classes": max(labels, default=-1) + 1,
         "captioned": _captioned(path),
     }
-    made: ImageSet = type("ImageSet", (ImageSet,), declared)()
-    made.given = path
-    return made
+    dataset: ImageSet = type("ImageSet", (ImageSet,), declared)()
+    dataset.given = path
+    return dataset
 
 
 def _images(path: Path) -> Images:
-    """Pictures in a folder or archive; a folder of tars holds pairs."""
-    if not _shards(path):
-        return opened(path)
+    """Images in a folder or archive; a folder of tars is a webdataset of image-caption pairs."""
+    if not _has_tars(path):
+        return open_cached(path)
     from benchmarks.data.pairs import open_pairs
 
     return open_pairs(path).images
 
 
-def _shards(path: Path) -> bool:
+def _has_tars(path: Path) -> bool:
     return path.is_dir() and any(path.glob("*.tar"))
 
 
 def _captioned(path: Path) -> bool:
-    from benchmarks.data.pairs import CAPTIONS
+    from benchmarks.data.pairs import CAPTIONS_FILE
 
     if not path.is_dir():
         return path.suffix == ".tar" and _has_text(path)
-    return _shards(path) or (path / CAPTIONS).is_file() or next(path.rglob("*.txt"), None) is not None
+    return _has_tars(path) or (path / CAPTIONS_FILE).is_file() or next(path.rglob("*.txt"), None) is not None
 
 
 def _has_text(path: Path) -> bool:
@@ -120,5 +120,5 @@ def _has_text(path: Path) -> bool:
 
 @lru_cache
 def datasets() -> Mapping[str, Dataset]:
-    """Data sets with their splits and their conditions."""
+    """Every data set by its name."""
     return discover(Dataset, ["benchmarks.data"])

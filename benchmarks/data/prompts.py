@@ -1,4 +1,8 @@
-"""Lists of prompts that protocols and trainings name: where they lie, how they are read, and what proves them."""
+"""Lists of prompts for protocols and trainings: the published ones, how a list is read, and how its sha256 is checked.
+
+Some published lists are also spread with the outer blanks of every caption stripped; `read` restores them from COCO's
+annotation if it is there, so that the sha256 agrees.
+"""
 
 from __future__ import annotations
 
@@ -24,18 +28,18 @@ STYLES = ("anime", "concept-art", "paintings", "photo")
 
 @dataclass(frozen=True)
 class PromptList:
-    """A list that many use, so that its bytes can be known."""
+    """A list that several projects use; its bytes are known where `sha256` is set."""
 
     name: str
     file: DataFile
-    count: int = 0  # lines; 0 where nobody states it
+    count: int = 0  # of prompts; 0 if nobody states it
     sha256: str = ""  # of the lines as a text file with a line feed after each
-    outer_blanks: int = 0  # lines that begin or end with a blank, which is part of them
+    outer_blanks: int = 0  # prompts that begin or end with a blank, which is part of them
 
 
 LISTS = {
-    one.name: one
-    for one in (
+    prompts.name: prompts
+    for prompts in (
         PromptList(
             "coco2014-30k",
             DataFile(
@@ -82,20 +86,27 @@ LISTS = {
 }
 
 
-def described(name: str, file: str | None = None) -> PromptList:
-    """The list of that name; one that nobody else knows is a text file called as it is, or the given file."""
+def list_named(name: str, file: str | None = None) -> PromptList:
+    """The published list of that name; any other is the text file NAME.txt, or the given file."""
     names = (Path(file).name if file else f"{name}.txt",)
     unknown = DataFile(f"the prompts '{name}'", names, "licence unknown", "whoever made the list")
     return LISTS.get(name) or PromptList(name, unknown)
 
 
 def read(name: str, given: Path | None = None, sha256: str = "", count: int = 0) -> list[str]:
-    """The prompts in order, outer blanks kept. `sha256` and `count` are what a protocol states of them."""
-    known = described(name)
+    """The prompts in order, with their outer blanks.
+
+    Args:
+        name: of a published list, or any name.
+        given: the file; without it, the list is looked for in the data folders.
+        sha256: as a protocol states it, instead of the published list's.
+        count: likewise.
+    """
+    known = list_named(name)
     path = given if given is not None else assets.locate_data("prompts", known.file)
     if not path.exists():
-        raise assets.MissingData("prompts", known.file, [path.parent])
-    prompts = lines_of(path)
+        raise assets.Missing.data("prompts", known.file, [path.parent])
+    prompts = read_lines(path)
     sha256, count = sha256 or known.sha256, count or known.count
     if sha256 and digest(prompts) == sha256:
         return prompts
@@ -115,15 +126,15 @@ def digest(prompts: list[str]) -> str:
     return hashlib.sha256("".join(f"{prompt}\n" for prompt in prompts).encode()).hexdigest()
 
 
-def lines_of(path: Path) -> list[str]:
-    """A text file line by line, a JSON list, a pickled list of texts (nothing in it runs), or a folder of styles."""
+def read_lines(path: Path) -> list[str]:
+    """The prompts of a text file (one a line), a JSON or pickled list (no code in it runs), or a folder of styles."""
     if path.is_dir():
         lacking = [style for style in STYLES if not (path / f"{style}.json").is_file()]
         if lacking:
             raise Fault(
                 f"{path} lacks {', '.join(f'{style}.json' for style in lacking)}: a list for each style is needed"
             )
-        return [prompt for style in STYLES for prompt in lines_of(path / f"{style}.json")]
+        return [prompt for style in STYLES for prompt in read_lines(path / f"{style}.json")]
     try:
         if path.suffix == ".pkl":
             return _texts(_unpickled(path), path)
@@ -132,19 +143,19 @@ def lines_of(path: Path) -> list[str]:
             return _texts(json.loads(text), path)
     except (UnicodeDecodeError, ValueError) as error:
         raise Fault(f"{path} can't be read as a list of prompts: {error}") from None
-    # Only the line feed ends a line: a caption may hold any other blank.
+    # Only a line feed ends a line: a caption may contain any other blank.
     return _texts(text.removesuffix("\n").split("\n") if text else [], path)
 
 
-def _texts(told: Any, path: Path) -> list[str]:
-    if not isinstance(told, list) or not all(isinstance(prompt, str) for prompt in told):
+def _texts(prompts: Any, path: Path) -> list[str]:
+    if not isinstance(prompts, list) or not all(isinstance(prompt, str) for prompt in prompts):
         raise Fault(f"{path} is no list of texts")
-    if not told:
+    if not prompts:
         raise Fault(f"{path} holds no prompt")
-    empty = [number for number, prompt in enumerate(told, 1) if not prompt.strip()]
+    empty = [number for number, prompt in enumerate(prompts, 1) if not prompt.strip()]
     if empty:
         raise Fault(f"{path} has {len(empty)} empty prompts, the first in line {empty[0]}")
-    return told
+    return prompts
 
 
 def _unpickled(path: Path) -> Any:
@@ -159,10 +170,9 @@ def _unpickled(path: Path) -> Any:
 
 
 def _restored(prompts: list[str], known: PromptList) -> list[str] | None:
-    """A stripped list with the blanks that the annotation has; None without it, or where that does not help."""
-    from benchmarks.data.coco2014 import CAPTIONS, Coco2014
+    """A stripped list with the blanks of COCO's annotation; None without the annotation."""
+    from benchmarks.data.coco2014 import CAPTIONS, Coco2014, read_annotation
     from benchmarks.data.open import datasets
-    from benchmarks.data.pairs import read_annotation
 
     coco = datasets()["coco2014"]
     path = coco.find(CAPTIONS) if isinstance(coco, Coco2014) and known.outer_blanks else None
@@ -170,9 +180,9 @@ def _restored(prompts: list[str], known: PromptList) -> list[str] | None:
         return None
     written: dict[str, str] = {}
     try:
-        captions = read_annotation(path).every
+        captions = read_annotation(path).all_captions
     except Fault:
-        return None  # who needs the annotation says what is wrong with it; here the list's own fault is told
+        return None  # whoever needs the annotation reports its fault; here the list's own fault is reported
     for caption in captions:
         written.setdefault(caption.strip(), caption)
     return [written.get(prompt.strip(), prompt) for prompt in prompts]
@@ -187,14 +197,14 @@ def _difference(prompts: list[str], known: PromptList, sha256: str) -> str:
     return f"its sha256 is {digest(prompts)}, {sha256} is needed"
 
 
-def prompt_list(asked: PromptSource) -> list[str]:
-    """The prompts in order: a published list, a data set's captions each once, or a file's lines.
+def prompt_list(section: PromptSource) -> list[str]:
+    """The prompts of a suite's section in order: a published list, a data set's distinct captions, or a file's lines.
 
-    A protocol's `count` takes the first ones of a longer list. A list whose bytes are stated is never cut or repeated.
+    A protocol's `count` takes the first ones of a longer list. A list whose sha256 is stated must have exactly `count`.
     """
-    count = getattr(asked, "count", None)
-    if asked.data is not None:
-        return list(dict.fromkeys(open_dataset(asked.data).captions(asked.split)))[:count]
-    given = Path(asked.file) if asked.file is not None else None
-    stated = asked.sha256 or described(asked.name or "").sha256
-    return read(asked.name or "prompts", given, asked.sha256, (count or 0) if stated else 0)[:count]
+    count = getattr(section, "count", None)
+    if section.data is not None:
+        return list(dict.fromkeys(open_dataset(section.data).captions(section.split)))[:count]
+    given = Path(section.file) if section.file is not None else None
+    stated = section.sha256 or list_named(section.name or "").sha256
+    return read(section.name or "prompts", given, section.sha256, (count or 0) if stated else 0)[:count]

@@ -1,7 +1,7 @@
 """The miniature's text-to-image world: one coloured shape on a plain ground, 16x16 pixels, with its caption.
 
 Captions are "<size> <colour> <shape> <place> on <ground>". One combination in eight is never trained on: it is the
-split `novel`. Images are drawn by rule from (split, index), so nothing is stored and nothing is downloaded.
+split `novel`. Images are drawn by rule from (split, index): nothing is stored or downloaded.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SIDE, FINE = 16, 4  # pixels, and samples per pixel along each axis
 JITTER = 0.6  # pixels that the middle moves by at most
 PER_CAPTION = {"train": 16, "heldout": 8, "novel": 16, "world": 16}
 SEEDS = {"train": 1, "heldout": 2, "novel": 3, "world": 4}
-NOVEL = 8  # one combination in so many is held out
+NOVEL = 8  # one combination in 8 is never trained on
 
 
 class Shapes(Dataset):
@@ -48,7 +48,7 @@ class Shapes(Dataset):
         return _drawn(split)
 
     def captions(self, split: str) -> list[str]:
-        """Every caption as often as the split draws it; `world` is all combinations, `heldout` those of `train`."""
+        """Each caption once per image; the split `world` has all combinations, `heldout` those of `train`."""
         return [caption for caption in _captions(split) for _ in range(PER_CAPTION[split])]
 
 

@@ -1,6 +1,7 @@
-"""How fast a device multiplies matrices: measured on the user's own by `sidbench calibrate`, or from a table.
+"""The rate at which a device multiplies matrices: measured by `sidbench calibrate`, or from the table of data sheets.
 
-The table holds the vendors' data sheets: peak rates of dense matrix products, without sparsity. Imports no torch.
+The table holds the vendors' peak rates of dense matrix products, without sparsity. Only `measure` and `rate` import
+torch.
 """
 
 from __future__ import annotations
@@ -12,9 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.features.base import full_precision
 from benchmarks.hardware import device_name
@@ -22,18 +21,27 @@ from benchmarks.suite.job import SHARED
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
+if TYPE_CHECKING:
+    import torch
+
+
 TERA = 1e12
 DEFAULT = "h100"
 CPU = "cpu"  # the miniatures' device in a calibration
-# Assumptions, not measurements: what a network reaches of a peak that is printed, and of a rate that was measured on
-# large products. Norms, activations, optimisers and small layers are why it is not all.
+# Assumptions, not measurements: the share of a printed peak, and of a measured rate of large products, that a network
+# reaches. Norms, activations, optimisers and small layers take the rest.
 OF_PEAK = {"bf16": 0.35, "tf32": 0.35, "fp32": 0.55}
 OF_MEASURED = 0.5
+# A measurement
+SIDES = {CPU: 1024, "cuda": 8192}  # of the matrices
+SECONDS = 10.0  # for each precision
+LEAST_PRODUCTS, MOST_PRODUCTS = 3, 200  # that are timed
+TYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
 @dataclass(frozen=True)
 class Gpu:
-    """Peak rates in TFLOP/s and memory in GB, as its data sheet prints them."""
+    """Peak rates in TFLOP/s and memory in GB, as printed in its data sheet."""
 
     title: str
     fp32: float  # outside the matrix units
@@ -59,19 +67,19 @@ GPUS: Mapping[str, Gpu] = {
 
 @dataclass(frozen=True)
 class Device:
-    """What hours are reckoned with."""
+    """The rates and the memory from which an estimate follows."""
 
     name: str
-    rates: Mapping[str, float]  # FLOPs a second that a network is assumed to reach, by precision
-    memory: float | None  # bytes; None where nobody knows
-    origin: str  # one sentence: where the rates come from, and what is assumed
+    rates: Mapping[str, float]  # precision -> FLOPs a second that a network is assumed to reach
+    memory: float | None  # bytes; None if not known
+    origin: str  # where the rates come from and what is assumed, in a sentence
 
     def hours(self, flops: float, precision: str) -> float:
         return flops / self.rates[precision] / 3600
 
 
 def tabulated(name: str) -> Device:
-    """A GPU of the table, or a Fault with the nearest name."""
+    """A GPU of the table; a Fault with the nearest name if there is none."""
     if name not in GPUS:
         raise UnknownName("GPU", name, GPUS)
     gpu = GPUS[name]
@@ -86,37 +94,39 @@ def calibration_file(results: str) -> Path:
 
 
 def calibrated(results: str) -> Device | None:
-    """The user's own device, where it was measured; a file that is no calibration is one sentence."""
+    """The user's own device if it was measured; a Fault if the file is no calibration."""
     path = calibration_file(results)
     if not path.is_file():
         return None
     try:
-        told: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        measured = {kind: float(told["rates"][kind]) for kind in ("fp32", "bf16")}
-        name, memory = str(told["device"]), told["memory_bytes"]
+        calibration: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        measured = {kind: float(calibration["rates"][kind]) for kind in TYPES}
+        name, memory = str(calibration["device"]), calibration["memory_bytes"]
     except (ValueError, KeyError, TypeError):
         raise Fault(f"{path} is no calibration: `sidbench calibrate` writes it anew") from None
     if min(measured.values()) <= 0:
         raise Fault(f"{path} has a rate that is not above 0: `sidbench calibrate` writes it anew")
     rates = {kind: OF_MEASURED * rate for kind, rate in measured.items()}
-    said = ", ".join(f"{rate / TERA:.3g} TFLOP/s in {kind}" for kind, rate in measured.items())
-    origin = f"measured by `sidbench calibrate` on {name}: {said}; {OF_MEASURED:.0%} of it is assumed for networks"
+    shown = ", ".join(f"{rate / TERA:.3g} TFLOP/s in {kind}" for kind, rate in measured.items())
+    origin = f"measured by `sidbench calibrate` on {name}: {shown}; {OF_MEASURED:.0%} of it is assumed for networks"
     return Device(name, rates, memory, origin)
 
 
 def chosen(gpu: str | None, results: str) -> Device:
-    """The GPU asked for, else the calibration, else the table's default."""
+    """The named GPU, else the calibrated device, else the table's default."""
     return tabulated(gpu) if gpu else calibrated(results) or tabulated(DEFAULT)
 
 
-SIDES = {CPU: 1024, "cuda": 8192}
-SECONDS = 10.0  # of each precision
-LEAST, MOST = 3, 200  # products that are timed
-TYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
-
-
 def measure(device: str | None = None, side: int | None = None, seconds: float = SECONDS) -> dict[str, Any]:
-    """The rates in float32 (no TF32) and bfloat16, with what they were measured on."""
+    """The rates in float32 (no TF32) and bfloat16, with the device and versions they were measured on.
+
+    Args:
+        device: "cpu" or "cuda"; by default the GPU if there is one.
+        side: Of the matrices; by default that of the device in SIDES.
+        seconds: For each precision.
+    """
+    import torch
+
     device = device or ("cuda" if torch.cuda.is_available() else CPU)
     if device not in SIDES:
         raise Fault(f"the device must be one of {', '.join(SIDES)} (got '{device}')")
@@ -137,27 +147,40 @@ def measure(device: str | None = None, side: int | None = None, seconds: float =
     }
 
 
-def rate(device: str, dtype: torch.dtype, side: int, seconds: float) -> float:
-    """FLOPs a second of one product, the median of some: the first one warms up and is not counted."""
-    one, other = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
-    _timed(device, one, other)
-    taken: list[float] = []
-    while len(taken) < LEAST or (sum(taken) < seconds and len(taken) < MOST):
-        taken.append(_timed(device, one, other))
-    return 2 * side**3 / statistics.median(taken)
+def rate(device: str, dtype: str, side: int, seconds: float) -> float:
+    """FLOPs a second of matrix products, by the median time of several; the first one is a warm-up.
+
+    Args:
+        device: "cpu" or "cuda".
+        dtype: torch's name of the type of the factors.
+        side: Of the square factors.
+        seconds: After which no further product is timed.
+    """
+    import torch
+
+    left, right = (torch.randn(side, side, device=device).to(getattr(torch, dtype)) for _ in range(2))
+    _timed(device, left, right)
+    times: list[float] = []
+    while len(times) < LEAST_PRODUCTS or (sum(times) < seconds and len(times) < MOST_PRODUCTS):
+        times.append(_timed(device, left, right))
+    return 2 * side**3 / statistics.median(times)
 
 
-def _timed(device: str, one: torch.Tensor, other: torch.Tensor) -> float:
+def _timed(device: str, left: torch.Tensor, right: torch.Tensor) -> float:
     begin = _now(device)
-    one @ other
+    left @ right
     return _now(device) - begin
 
 
 def _now(device: str) -> float:
+    import torch
+
     if device == "cuda":
         torch.cuda.synchronize()
     return time.perf_counter()
 
 
 def _processor() -> str:
+    import torch
+
     return f"{device_name()} (CPU)" if not torch.cuda.is_available() else "CPU"

@@ -1,8 +1,8 @@
 """Parameters, FLOPs and saved activations of the published networks: `python -m benchmarks.estimate.flops`.
 
-The real classes under their published configs on the meta device: no weights, no values, seconds. Matrix products and
-convolutions are counted, two FLOPs a multiply-add; all else is left out. A backward pass is taken for two forward ones.
-What a pass saves for its backward pass is counted in float32, attention as a fused kernel saves it.
+The real classes with their published configs run on the meta device: no weights, no values, in seconds. Matrix products
+and convolutions are counted, two FLOPs a multiply-add; everything else is left out. Activations saved for the backward
+pass are counted in float32, with attention as a fused kernel saves it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sid.teachers.latent.networks import PixartNetwork, Sd3Network, UnetNetwork
 RECORD = Path(__file__).parent / "records" / "flops.json"
 PACKAGES = ("torch", "diffusers", "transformers", "open_clip_torch", "timm")
 RANK = 64  # of the adapters whose parameters are counted
-SHRINKS = 8  # an autoencoder's pixels a side of one latent
+SHRINKS = 8  # pixels a side of one latent of an autoencoder
 FULL, EARLY = frozenset({"x0"}), frozenset({"features"})
 
 ADAPTERS = {"pixart": PixartNetwork, "sd3": Sd3Network}
@@ -39,41 +39,41 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--record", type=Path, default=RECORD)
     args = parser.parse_args()
-    found: dict[str, Any] = {
+    record: dict[str, Any] = {
         "command": " ".join(["python -m benchmarks.estimate.flops", *sys.argv[1:]]),
         "versions": {name: version(name) for name in PACKAGES},
         "counted": "matrix products and convolutions, two FLOPs a multiply-add, one sample",
         "adapter_rank": RANK,
     }
     for part in (networks, decoders, encoders, extractors):
-        found[part.__name__] = part()
-        print(part.__name__, ", ".join(found[part.__name__]), flush=True)
-    atomic.write_json(args.record, found)
+        record[part.__name__] = part()
+        print(part.__name__, ", ".join(record[part.__name__]), flush=True)
+    atomic.write_json(args.record, record)
     print(args.record)
     return 0
 
 
 def networks() -> dict[str, Any]:
     """Every teacher's network at its published sizes."""
-    found = {}
+    counts = {}
     for name, (family, kind, config, sources, sides, (channels, decoder, text, encoders)) in LATENT.items():
         network = _diffusers(family, kind, config)
         condition = _condition(text, network)
         shapes: dict[int, tuple[int, ...]] = {side: (channels, side // SHRINKS, side // SHRINKS) for side in sides}
-        told = {"decoder": decoder, "text": list(text), "encoders": encoders}
-        found[name] = {"family": family, "sources": sources, **told, **_counted(network, shapes, condition)}
-    return found | pixels(PIXELS)
+        around = {"decoder": decoder, "text": list(text), "encoders": encoders}
+        counts[name] = {"family": family, "sources": sources, **around, **_counted(network, shapes, condition)}
+    return counts | pixels(PIXELS)
 
 
 def pixels(described: Mapping[str, Any]) -> dict[str, Any]:
     """EDM's networks."""
-    found = {}
+    counts = {}
     for name, (settings, sources) in described.items():
         with torch.device("meta"):
             network = components.teachers()["edm"].build(dict(settings)).network
         side = settings["img_resolution"]
-        found[name] = {"family": "edm", "sources": sources, **_counted(network, {side: (3, side, side)}, Condition())}
-    return found
+        counts[name] = {"family": "edm", "sources": sources, **_counted(network, {side: (3, side, side)}, Condition())}
+    return counts
 
 
 def decoders() -> dict[str, Any]:
@@ -81,7 +81,7 @@ def decoders() -> dict[str, Any]:
     import diffusers
 
     kind: Any = diffusers.AutoencoderKL
-    found = {}
+    counts = {}
     for name, (channels, quantised, sides) in DECODERS.items():
         with torch.device("meta"):
             model = kind(
@@ -100,22 +100,22 @@ def decoders() -> dict[str, Any]:
                 "decode": flops(partial(model.decode, latent, return_dict=False)),
                 "encode": flops(partial(model.encode, image, return_dict=False)),
             }
-        found[name] = {"parameters": parameters(model), "sizes": sizes}
-    return found
+        counts[name] = {"parameters": parameters(model), "sizes": sizes}
+    return counts
 
 
 def encoders() -> dict[str, Any]:
     """The text encoders, for one prompt."""
     import transformers
 
-    found = {}
+    counts = {}
     for name, (width, layers, heads) in CLIP.items():
         config = transformers.CLIPTextConfig(
             hidden_size=width, intermediate_size=4 * width, num_hidden_layers=layers, num_attention_heads=heads
         )
-        found[name] = _read(transformers.CLIPTextModel, config, TOKENS["clip"])
-    found["t5-xxl"] = _read(transformers.T5EncoderModel, transformers.T5Config(**T5), TOKENS["t5"])
-    return found
+        counts[name] = _read(transformers.CLIPTextModel, config, TOKENS["clip"])
+    counts["t5-xxl"] = _read(transformers.T5EncoderModel, transformers.T5Config(**T5), TOKENS["t5"])
+    return counts
 
 
 def extractors() -> dict[str, Any]:
@@ -124,24 +124,24 @@ def extractors() -> dict[str, Any]:
 
     with torch.device("meta"):
         inception = Inception().eval()
-    found = {}
+    counts = {}
     known: dict[str, Any] = dict(components.extractors())
     for name, extractor in known.items():
         if name.startswith("inception"):
-            found[name] = {"parameters": parameters(inception), "flops": flops(lambda: inception(_meta(3, 299, 299)))}
+            counts[name] = {"parameters": parameters(inception), "flops": flops(lambda: inception(_meta(3, 299, 299)))}
         elif name.startswith("clip"):
-            found[name] = _clip(extractor)
+            counts[name] = _clip(extractor)
         elif name == "dinov2":
             with torch.device("meta"):
                 network = extractor._network().eval()
-            found[name] = {"parameters": parameters(network), "flops": flops(partial(network, _meta(3, 224, 224)))}
+            counts[name] = {"parameters": parameters(network), "flops": flops(partial(network, _meta(3, 224, 224)))}
         elif name == "image-reward":
-            found[name] = _reward(extractor)
-    return found
+            counts[name] = _reward(extractor)
+    return counts
 
 
 def flops(call: Callable[[], Any]) -> int:
-    """Of one call without a gradient."""
+    """FLOPs of one call without a gradient."""
     from torch.utils.flop_counter import FlopCounterMode
 
     with FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -150,23 +150,23 @@ def flops(call: Callable[[], Any]) -> int:
 
 
 def saved_bytes(network: nn.Module, call: Callable[[], Any]) -> int:
-    """What one call keeps for its backward pass, the weights left out; each storage once."""
+    """Bytes that one call saves for its backward pass, without the weights; each storage once."""
     own = {part.untyped_storage()._cdata for part in network.parameters()}
-    kept: dict[int, Any] = {}
+    saved: dict[int, Any] = {}  # the storages themselves, so that no other one takes their place
 
-    def keep(tensor: Tensor) -> Tensor:
+    def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        kept[storage._cdata] = storage  # held, so that no other storage takes its place
+        saved[storage._cdata] = storage
         return tensor
 
-    with _fused_attention(), torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        held = call()
-    del held
-    return sum(storage.nbytes() for place, storage in kept.items() if place not in own)
+    with _fused_attention(), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
+        output = call()
+    del output
+    return sum(storage.nbytes() for place, storage in saved.items() if place not in own)
 
 
 class _Fused(torch.autograd.Function):
-    """What a fused attention keeps: its inputs and its output, never the matrix of scores."""
+    """Attention that saves, as a fused kernel does, its inputs and its output, never the matrix of scores."""
 
     @staticmethod
     def forward(ctx: Any, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
@@ -177,7 +177,7 @@ class _Fused(torch.autograd.Function):
 
 @contextmanager
 def _fused_attention() -> Iterator[None]:
-    """On the meta device torch takes attention apart, as no GPU does."""
+    """On the meta device torch decomposes attention, as no GPU does."""
     plain = nn.functional.scaled_dot_product_attention
     nn.functional.scaled_dot_product_attention = lambda query, key, value, *_, **__: _Fused.apply(query, key, value)
     try:
@@ -222,10 +222,10 @@ def _counted(network: nn.Module, shapes: dict[int, tuple[int, ...]], condition: 
             "encoder": flops(partial(network, x, time, condition, EARLY)),
             "saved_bytes": saved_bytes(network, partial(network, x, time, condition, FULL)),
         }
-    found: dict[str, Any] = {"parameters": parameters(network), "sizes": sizes}
+    counts: dict[str, Any] = {"parameters": parameters(network), "sizes": sizes}
     with torch.device("meta"):
         adapt(network, RANK, 1.0)  # type: ignore[arg-type]
-    return found | {"adapters": sum(part.numel() for part in adapter_parameters(network))}
+    return counts | {"adapters": sum(part.numel() for part in adapter_parameters(network))}
 
 
 def _read(kind: Any, config: Any, tokens: int) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def _read(kind: Any, config: Any, tokens: int) -> dict[str, Any]:
 
 
 def _clip(extractor: Any) -> dict[str, Any]:
-    """The image tower and the caption's: a score reads both."""
+    """The image tower and the text tower: a score reads both."""
     import open_clip
 
     with torch.device("meta"):
@@ -247,14 +247,14 @@ def _clip(extractor: Any) -> dict[str, Any]:
 
 
 def _reward(extractor: Any) -> dict[str, Any]:
-    """BLIP: the image tower, and the caption's with its cross-attention to the image."""
+    """BLIP: the image tower, and the text tower with its cross-attention to the image."""
     with torch.device("meta"):
         network = extractor.build().eval()
         ids = torch.zeros(1, TOKENS["blip"], dtype=torch.long)
 
     def pair() -> None:
-        seen = network["vision"](_meta(3, extractor.side, extractor.side)).last_hidden_state
-        network["text"](ids, encoder_hidden_states=seen)
+        image = network["vision"](_meta(3, extractor.side, extractor.side)).last_hidden_state
+        network["text"](ids, encoder_hidden_states=image)
 
     return {"parameters": parameters(network), "flops": flops(pair)}
 

@@ -1,4 +1,7 @@
-"""The published networks as they were counted (benchmarks/speed/records/flops.json), found by what a suite names."""
+"""Sizes and FLOPs of published networks, found by what a suite names, and the memory of a training of them.
+
+The counts are those of records/flops.json, which benchmarks/estimate/flops.py writes.
+"""
 
 from __future__ import annotations
 
@@ -10,84 +13,86 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sid.method import Copy, Ema, Lora, Method, Student
-from sid.parallel.settings import EngineSettings, Footprint
+from sid.parallel.settings import Footprint
 
 if TYPE_CHECKING:
-    from benchmarks.suite.config import Budget, Teacher
+    from benchmarks.suite.config import Budget, TeacherSection
     from benchmarks.suite.released import Released
 
 
 RECORD = Path(__file__).parent / "records" / "flops.json"
+FLOAT = 4  # bytes
+STATES = 2  # that a training stores, and one more while it writes
 
 
 @dataclass(frozen=True)
 class Network:
-    """A teacher's network for pictures of one size, with what stands around it. FLOPs are of one sample."""
+    """A teacher's network for images of one size, with its text encoders and autoencoder. FLOPs are of one sample."""
 
     name: str
     side: int  # pixels
     parameters: int
     adapters: float  # parameters of adapters, per unit of rank
-    forward: float
-    encoder: float  # of a pass that stops at the features
-    saved_bytes: float  # what a pass keeps for its backward pass, in float32
+    forward: float  # FLOPs of a pass
+    encoder: float  # FLOPs of a pass that stops at the features
+    saved_bytes: float  # activations that a pass saves for its backward pass, in float32
     sample: tuple[int, ...]
     text: tuple[int, int, int] = (0, 0, 0)  # tokens, width, width of the pooled embedding
     prompt: float = 0.0  # FLOPs of all text encoders
-    decode: float = 0.0
+    decode: float = 0.0  # FLOPs of the autoencoder's halves
     encode: float = 0.0
-    stands_for: str = field(default="", compare=False)  # what it is taken for, where that was not counted itself
+    stands_for: str = field(default="", compare=False)  # the network it is taken for, if that was not counted itself
 
     @property
     def early(self) -> float:
-        """The encoder's share of a pass."""
+        """The share of a pass that ends at the features."""
         return self.encoder / self.forward
 
 
 @lru_cache
 def counted() -> Mapping[str, Any]:
-    """The record."""
+    """The record of counts."""
     return json.loads(RECORD.read_text(encoding="utf-8"))
 
 
-def of_teacher(teacher: Teacher) -> Network | None:
-    """A suite's teacher; None where it is trained on the spot, or nothing of its size was counted."""
+def of_teacher(teacher: TeacherSection) -> Network | None:
+    """The network of a suite's teacher; None if it is trained here or nothing of its size was counted."""
     return _find(teacher.family, teacher.source, teacher.resolution) if teacher.source is not None else None
 
 
 def of_released(described: Released, teacher: Network | None) -> Network | None:
-    """A published generator: by its base, else by its repository; pixel models are their task's teacher."""
+    """The network of a released generator, by its base or repository; that of pixel models is their teacher's."""
     if described.kind == "edm":
         return teacher
     return _find(described.family, described.base or described.repository, described.resolution)
 
 
 def _find(family: str, source: str | None, side: int | None) -> Network | None:
-    """By the published name, else the family's first of that size, which then says that it stands for another."""
-    alike = {name: told for name, told in counted()["networks"].items() if told["family"] == family}
+    """By the published name, else the family's first network of that size, marked by `stands_for`."""
+    alike = {name: counts for name, counts in counted()["networks"].items() if counts["family"] == family}
     stem = Path(str(source)).stem
-    exact = [name for name, told in alike.items() if source in told["sources"] or stem in told["sources"]]
+    exact = [name for name, counts in alike.items() if source in counts["sources"] or stem in counts["sources"]]
     for name in [*exact, *alike]:
         sizes = alike[name]["sizes"]
         size = str(side) if side is not None else next(iter(sizes))
-        # A pixel model says nothing of its size but by its name: no other can stand for it.
+        # A pixel model's size is known by its name alone: no other network can stand for it.
         if size in sizes and (name in exact or side is not None):
             return _network(name, alike[name], size, "" if name in exact else str(source))
     return None
 
 
-def _network(name: str, told: Mapping[str, Any], size: str, stands_for: str) -> Network:
-    at, record = told["sizes"][size], counted()
+def _network(name: str, counts: Mapping[str, Any], size: str, stands_for: str) -> Network:
+    at, record = counts["sizes"][size], counted()
     around: dict[str, Any] = {}
-    if "decoder" in told:
-        autoencoder = record["decoders"][told["decoder"]]["sizes"][size]
-        prompt = sum(record["encoders"][encoder]["flops"] for encoder in told["encoders"])
-        around = {"text": tuple(told["text"]), "prompt": prompt, **autoencoder}
+    if "decoder" in counts:
+        autoencoder = record["decoders"][counts["decoder"]]["sizes"][size]
+        prompt = sum(record["encoders"][encoder]["flops"] for encoder in counts["encoders"])
+        around = {"text": tuple(counts["text"]), "prompt": prompt, **autoencoder}
     return Network(
         name,
         int(size),
-        told["parameters"],
-        told["adapters"] / record["adapter_rank"],
+        counts["parameters"],
+        counts["adapters"] / record["adapter_rank"],
         at["forward"],
         at["encoder"],
         at["saved_bytes"],
@@ -98,30 +103,34 @@ def _network(name: str, told: Mapping[str, Any], size: str, stands_for: str) -> 
 
 
 def extractor_flops(name: str) -> float | None:
-    """Of one image through a feature network; None where it was not counted."""
-    found = counted()["extractors"].get(name)
-    return None if found is None else float(found["flops"])
-
-
-FLOAT = 4  # bytes
-STATES = 2  # that a training keeps, and one more while it writes
+    """FLOPs of one image through a feature network; None if it was not counted."""
+    counts = counted()["extractors"].get(name)
+    return None if counts is None else float(counts["flops"])
 
 
 @dataclass(frozen=True)
-class Held:
+class MemoryEstimate:
     """Bytes of one training."""
 
     single: float  # weights, gradients and optimisers, on one GPU and on each of ddp
-    fsdp2: float  # on each of so many GPUs
-    activations: float  # of the micro-batch, beside those
-    micro: int  # samples of a GPU at a time
+    fsdp2: float  # on each GPU, sharded over all of them
+    activations: float  # of the micro-batch, in addition
+    micro: int  # samples on a GPU at a time
     precision: str
-    state: float  # one of its states on disk
-    generator: float  # what it leaves
+    state: float  # of one state on disk
+    generator: float  # of the generator on disk
 
 
-def held(method: Method, options: Any, network: Network, budget: Budget, gpus: int) -> Held:
-    """With a GAN's head left out: it is small beside the networks."""
+def memory_of(method: Method, options: Any, network: Network, budget: Budget, gpus: int) -> MemoryEstimate:
+    """The memory of a training, without a GAN's head, which is small beside the networks.
+
+    Args:
+        method: The method, with its `options`.
+        options: An instance of its Options.
+        network: The teacher's.
+        budget: Batch, adapters and engine of the run.
+        gpus: That share the training.
+    """
     settings, rank = budget.executed, getattr(budget.student, "rank", None)
     footprint = footprint_of(method, options, network, rank)
     turns = method.passes(options)
@@ -132,20 +141,20 @@ def held(method: Method, options: Any, network: Network, budget: Budget, gpus: i
     def each(strategy: str) -> float:
         return footprint.bytes_each(replace(settings, strategy=strategy), gpus)
 
-    kept = 3 * sum(footprint.trained) + footprint.averaged
-    return Held(
+    stored = 3 * sum(footprint.trained) + footprint.averaged  # weights and two moments; averages
+    return MemoryEstimate(
         each("ddp"),
         each("fsdp2"),
         half * graphs * micro * network.saved_bytes,
         micro,
         settings.precision,
-        FLOAT * kept,
+        FLOAT * stored,
         FLOAT * network.parameters,
     )
 
 
 def footprint_of(method: Method, options: Any, network: Network, rank: int | None = None) -> Footprint:
-    """The networks that a method builds. `rank` is that of adapters which stand for the student."""
+    """The networks that a method builds. `rank` is that of the student's adapters, if it has any."""
     nets = method.build(options).values()
     whole = network.parameters
     base, trained, averaged = 0, list[int](), 0
@@ -160,19 +169,5 @@ def footprint_of(method: Method, options: Any, network: Network, rank: int | Non
             trained.append(round(net.rank * network.adapters))
         elif isinstance(net, Ema):
             averaged += whole
-    # Which players keep no first moment stands in their optimisers, which need torch: none is taken off.
+    # Optimisers without a first moment are not subtracted: the players that have them need torch.
     return Footprint(whole, tuple(trained), (), averaged, base)
-
-
-def saves(settings: EngineSettings) -> list[str]:
-    """Settings that hold less than is told here."""
-    return [
-        name
-        for name, on in (
-            ("checkpointing", settings.checkpointing),
-            ("split_backward", settings.split_backward),
-            ("first_moment: false", not settings.first_moment),
-            ("eight_bit", settings.eight_bit),
-        )
-        if on
-    ]

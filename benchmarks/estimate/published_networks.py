@@ -1,4 +1,4 @@
-"""The published networks as data: configs where they differ from the class's defaults, and what reads or decodes them.
+"""The published networks as data: configs where they differ from the class's defaults, text encoders, autoencoders.
 
 From the publishers' config.json and EDM's published init arguments; `benchmarks.estimate.flops` counts them.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-# As the publishers' config.json say, where they differ from the class's own defaults.
 SD15 = {"sample_size": 64, "cross_attention_dim": 768}
 SD21 = {
     "sample_size": 64,

@@ -12,7 +12,7 @@ from benchmarks.estimate.estimate import CPU_RATE
 if TYPE_CHECKING:
     from benchmarks.estimate.devices import Device
     from benchmarks.estimate.estimate import Estimate
-    from benchmarks.estimate.networks import Held
+    from benchmarks.estimate.networks import MemoryEstimate
     from benchmarks.suite.config import Suite
 
 
@@ -20,9 +20,9 @@ WIDTH = 100
 NONE = "-"
 GIGA = 1e9
 ASSUMED = (
-    "FLOPs are counted on the published configs; a backward pass is taken for two forward passes, one to the inputs "
-    "for one. References' features, metrics and the preparation of data are not included.",
-    "Hours are of one device that does all of it: perfectly shared, N of them take an Nth.",
+    "FLOPs are counted on the published configs; a backward pass counts as two forward passes, one to the inputs "
+    "alone as one. References' features, metrics and the preparation of data are not included.",
+    "Hours are those of one device that does all of it: perfectly shared, N of them take an Nth.",
     "Precision is the suite's own; sampling and scoring are float32, here without TF32.",
 )
 MEMORY = (
@@ -32,53 +32,61 @@ MEMORY = (
 )
 
 
-def lines(suite: Suite, told: Estimate, device: Device, gpus: int, missing: Sequence[str]) -> Iterator[str]:
-    """What `sidbench plan` prints."""
+def lines(suite: Suite, estimate: Estimate, device: Device, gpus: int, missing: Sequence[str]) -> Iterator[str]:
+    """The lines that `sidbench plan` prints.
+
+    Args:
+        suite: The suite.
+        estimate: Its cost.
+        device: What hours follow from.
+        gpus: That share each training.
+        missing: Sentences about what the suite lacks.
+    """
     yield f"{suite.name}: {suite.title}" if suite.title else suite.name
-    hours = sum(stage.hours(device) for stage in told.stages.values())
+    hours = sum(stage.hours(device) for stage in estimate.stages.values())
     yield from _wrapped(f"An estimate, by {device.origin}." if hours else "An estimate: miniatures alone, on the CPU.")
     yield ""
-    yield from _stages(told, device)
+    yield from _stages(estimate, device)
     if gpus > 1 and hours:
         yield f"On {gpus} such GPUs: {_hours(hours / gpus)} hours at best ({_hours(hours / gpus / 24)} days)."
     yield ""
-    if told.trainings:
-        yield from _memory(told, device, gpus)
+    if estimate.trainings:
+        yield from _memory(estimate, device, gpus)
         yield ""
-    for sentence in _notes(told, bool(hours)):
+    for sentence in _notes(estimate, bool(hours)):
         yield from _wrapped(f"note: {sentence}")
-    for sentence in told.unknown:
+    for sentence in estimate.unknown:
         yield from _wrapped(f"not known: {sentence}")
     for sentence in missing:
         yield from _wrapped(f"missing: {sentence}")
 
 
-def _notes(told: Estimate, counted: bool) -> Iterator[str]:
+def _notes(estimate: Estimate, counted: bool) -> Iterator[str]:
     yield from ASSUMED if counted else ()
-    if told.one_state:
+    if estimate.largest_state:
         yield (
-            f"Disk holds each training's last two states and its generator; while one is written there is a third, of "
-            f"up to {_bytes(told.one_state)}. Images are not kept."
+            f"Disk holds each training's last two states and its generator; while a state is written it is a third, of "
+            f"up to {_bytes(estimate.largest_state)}. Images are not kept."
         )
-    if told.measured:
-        yield f"CPU hours of {told.measured} miniature jobs are those of their last records."
-    if told.stated:
+    if estimate.measured:
+        yield f"CPU hours of {estimate.measured} miniature jobs are those of their last records."
+    if estimate.reckoned:
         yield (
-            f"CPU hours of {told.stated} miniature jobs are reckoned with {CPU_RATE:,.0f} passes a second and core, "
-            "as one machine made them; a core of another may be half or twice as fast."
+            f"CPU hours of {estimate.reckoned} miniature jobs follow from {CPU_RATE:,.0f} passes per second and core, "
+            "as measured on one machine; a core of another may be half or twice as fast."
         )
 
 
-def _stages(told: Estimate, device: Device) -> Iterator[str]:
+def _stages(estimate: Estimate, device: Device) -> Iterator[str]:
     yield _row("stage", "jobs", "images", "passes", "device hours", "CPU hours", "disk")
-    for name, stage in told.stages.items():
+    for name, stage in estimate.stages.items():
         if stage.jobs:
             hours, cpu = stage.hours(device), stage.cpu_seconds / 3600
             counts = (f"{stage.jobs:,}", _short(stage.images), _short(stage.passes))
             yield _row(name, *counts, _hours(hours), _hours(cpu), _bytes(stage.disk))
-    hours = sum(stage.hours(device) for stage in told.stages.values())
-    cpu = sum(stage.cpu_seconds for stage in told.stages.values()) / 3600
-    disk = sum(stage.disk for stage in told.stages.values())
+    hours = sum(stage.hours(device) for stage in estimate.stages.values())
+    cpu = sum(stage.cpu_seconds for stage in estimate.stages.values()) / 3600
+    disk = sum(stage.disk for stage in estimate.stages.values())
     yield _row("all", "", "", "", _hours(hours), _hours(cpu), _bytes(disk))
 
 
@@ -87,34 +95,36 @@ def _row(stage: str, *cells: str) -> str:
     return (f"{stage:<12}" + "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))).rstrip()
 
 
-def _memory(told: Estimate, device: Device, gpus: int) -> Iterator[str]:
+def _memory(estimate: Estimate, device: Device, gpus: int) -> Iterator[str]:
     yield f"{'GB on each GPU':<40}{'single, ddp':>14}{f'fsdp2 over {gpus}':>16}{'+ activations':>16}{'fits':>14}"
-    for title, network in told.networks.items():
-        trainings = {holds: runs for (name, holds), runs in told.trainings.items() if name == network.name}
+    for title, network in estimate.networks.items():
+        trainings = {memory: runs for (name, memory), runs in estimate.trainings.items() if name == network.name}
         if trainings:
             yield f"{title}: {_short(network.parameters)} parameters, {_short(network.forward)} FLOP a pass"
-        for holds, runs in trainings.items():
-            beside = f"{holds.activations / GIGA:.1f} (x{holds.micro})"
+        for memory, runs in trainings.items():
+            beside = f"{memory.activations / GIGA:.1f} (x{memory.micro})"
             yield (
-                f"  {_names(runs, 36):<38}{holds.single / GIGA:>14.1f}{holds.fsdp2 / GIGA:>16.1f}{beside:>16}"
-                f"{_fits(holds, device.memory):>14}"
+                f"  {_names(runs, 36):<38}{memory.single / GIGA:>14.1f}{memory.fsdp2 / GIGA:>16.1f}{beside:>16}"
+                f"{_fits(memory, device.memory):>14}"
             ).rstrip()
     yield from _wrapped(f"These are {MEMORY}")
 
 
-def _fits(holds: Held, room: float | None) -> str:
-    """The strategies under which a GPU holds it all; else the largest micro-batch that it would hold."""
+def _fits(memory: MemoryEstimate, room: float | None) -> str:
+    """The strategies under which a training fits into a GPU; else the largest micro-batch that would."""
     if room is None:
         return ""
-    both = [name for name, size in (("ddp", holds.single), ("fsdp2", holds.fsdp2)) if size + holds.activations <= room]
+    both = [
+        name for name, size in (("ddp", memory.single), ("fsdp2", memory.fsdp2)) if size + memory.activations <= room
+    ]
     if both:
         return ", ".join(both)
-    largest = int((room - holds.fsdp2) / (holds.activations / holds.micro)) if holds.fsdp2 < room else 0
+    largest = int((room - memory.fsdp2) / (memory.activations / memory.micro)) if memory.fsdp2 < room else 0
     return f"fsdp2 at x{largest}" if largest else "no"
 
 
 def _names(runs: Sequence[str], width: int) -> str:
-    """As many rows as find room, once each, and how many more there are."""
+    """As many rows' names as fit, once each, and how many more there are."""
     names = list(dict.fromkeys(run.partition("/")[2] for run in runs))
     shown = names[0]
     for at, name in enumerate(names[1:], 1):
@@ -149,28 +159,28 @@ def _bytes(size: float) -> str:
     return f"{size / 1e12:.1f} TB" if size >= 1e12 else f"{size / GIGA:.1f} GB" if size >= 1e8 else "< 0.1 GB"
 
 
-def as_json(suite: Suite, told: Estimate, device: Device, gpus: int, missing: Sequence[str]) -> dict[str, Any]:
-    """The same as data."""
+def as_json(suite: Suite, estimate: Estimate, device: Device, gpus: int, missing: Sequence[str]) -> dict[str, Any]:
+    """The same content as data; arguments as those of `lines`."""
     stages = {
         name: {**asdict(stage), "device_hours": stage.hours(device)}
-        for name, stage in told.stages.items()
+        for name, stage in estimate.stages.items()
         if stage.jobs
     }
     trainings = [
-        {"network": name, "runs": runs, "bytes_per_gpu": asdict(holds)}
-        for (name, holds), runs in told.trainings.items()
+        {"network": name, "runs": runs, "bytes_per_gpu": asdict(memory)}
+        for (name, memory), runs in estimate.trainings.items()
     ]
     return {
         "suite": suite.name,
         "estimate": True,
         "device": asdict(device),
         "gpus": gpus,
-        "device_hours": sum(stage.hours(device) for stage in told.stages.values()),
+        "device_hours": sum(stage.hours(device) for stage in estimate.stages.values()),
         "stages": stages,
-        "networks": {title: asdict(network) for title, network in told.networks.items()},
+        "networks": {title: asdict(network) for title, network in estimate.networks.items()},
         "trainings": trainings,
-        "largest_state_bytes": told.one_state,
-        "notes": [*_notes(told, True), MEMORY],
-        "not_known": list(told.unknown),
+        "largest_state_bytes": estimate.largest_state,
+        "notes": [*_notes(estimate, True), MEMORY],
+        "not_known": list(estimate.unknown),
         "missing": list(missing),
     }

@@ -19,7 +19,7 @@ STEPS, BATCH, RATE = 600, 128, 2e-3
 
 
 class DigitsClassifier(Extractor):
-    """64-256-32-10 with ReLU; the features are the 32 values before the last layer."""
+    """An MLP 64-256-32-10 with ReLU; `features` are the 32 values before the last layer."""
 
     name = "digits-classifier"
     version = 1
@@ -47,13 +47,13 @@ class DigitsClassifier(Extractor):
         return {"features": features.cpu().numpy(), "logits": self.network[-1](features).cpu().numpy()}
 
     def train(self, folder: Path, seed: int, dataset: Dataset) -> None:
-        """Adam on noisy copies of the training split; the held-out accuracy goes into the description."""
+        """Adam on noisy copies of the training split; extractor.json states the held-out accuracy."""
         import torch
         from safetensors.torch import save
 
         from sid import atomic
 
-        images, labels = (torch.from_numpy(part("train")) for part in (dataset.images, dataset.labels))
+        images, labels = (torch.from_numpy(read("train")) for read in (dataset.images, dataset.labels))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = _network()
@@ -66,9 +66,9 @@ class DigitsClassifier(Extractor):
                 torch.nn.functional.cross_entropy(network(noisy), labels[chosen]).backward()
                 optimiser.step()
         network.eval()
-        held, truth = (torch.from_numpy(part("heldout")) for part in (dataset.images, dataset.labels))
+        heldout, truth = (torch.from_numpy(read("heldout")) for read in (dataset.images, dataset.labels))
         with torch.no_grad():
-            accuracy = (network(_pixels(held)).argmax(1) == truth).double().mean().item()
+            accuracy = (network(_pixels(heldout)).argmax(1) == truth).double().mean().item()
         atomic.write_bytes(folder / "network.safetensors", save(network.state_dict()))
         described = {"name": self.name, "version": self.version, "seed": seed, "heldout_accuracy": accuracy}
         atomic.write_json(folder / "extractor.json", described)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.assets import Weight, locate, pin, tensors, verify
-from benchmarks.features.base import Extractor, full_precision
-from benchmarks.features.inception import colour
+from benchmarks.features.base import NetworkExtractor, full_precision, standardise, three_channels
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -24,8 +22,8 @@ WEIGHT = Weight(
 )
 
 
-class Dinov2(Extractor):
-    """Antialiased bicubic to 224 x 224 in float, whatever the aspect: EDM2's default."""
+class Dinov2(NetworkExtractor):
+    """Images are resized to 224 x 224 by antialiased bicubic in float, whatever their aspect: EDM2's default."""
 
     name = "dinov2"
     version = 1
@@ -34,9 +32,9 @@ class Dinov2(Extractor):
     outputs = ("cls",)
     preprocess = "aa-bicubic-float-224/imagenet-mean-std"
     weights = (WEIGHT,)
-    architecture: ClassVar[str] = "vit_large_patch14_dinov2"  # timm's name; its tensors are named as published
-    network: Any = None
-    device: str = "cpu"
+    architecture: ClassVar[str] = (
+        "vit_large_patch14_dinov2"  # timm's name; timm names the tensors as they were published
+    )
 
     def open(self, weights: Path | None, device: str = "cpu") -> Dinov2:
         path = locate(WEIGHT, weights)
@@ -47,45 +45,34 @@ class Dinov2(Extractor):
         except (RuntimeError, KeyError) as error:
             raise Fault(f"{path} is no DINOv2 of the published layout: {str(error)[:200]}") from error
         pin(WEIGHT, path)
-        return self._opened(network, identity, device)
+        return self.with_network(network, identity, device)
 
     def random(self, seed: int, device: str = "cpu") -> Dinov2:
         import torch
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self._opened(self._network(), f"random-{seed}", device)
+            return self.with_network(self._network(), f"random-{seed}", device)
 
     def _network(self) -> Any:
         import timm
 
         return timm.create_model(self.architecture, pretrained=False, img_size=SIDE, num_classes=0)
 
-    def _opened(self, network: Any, identity: str, device: str) -> Dinov2:
-        opened = copy.copy(self)
-        opened.network = network.to(device).eval().requires_grad_(False)
-        opened.identity, opened.device = identity, device
-        return opened
-
     def prepare(self, images: Tensor) -> Tensor:
         from benchmarks.features.networks.resize import clean
 
-        return clean(colour(images.to(self.device)), SIDE)
+        return clean(three_channels(images.to(self.device)), SIDE)
 
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
-        import torch
-
-        mean, std = (torch.tensor(part, device=prepared.device).view(3, 1, 1) for part in (MEAN, STD))
         with full_precision():
-            tokens = self.network.forward_features((prepared / 255 - mean) / std)
+            tokens = self.network.forward_features(standardise(prepared, MEAN, STD))
         return {"cls": tokens[:, 0].float().cpu().numpy()}
-
-    def __call__(self, images: Tensor) -> dict[str, np.ndarray]:
-        return self.extract(self.prepare(images), self.outputs)
 
 
 def at_224(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The positions of 518 pixels brought to 224 as DINOv2's own code does: bicubic, scale (16 + 0.1) / 37."""
+    """The position embeddings for 518 pixels, resized to 224 as DINOv2's code does: bicubic, scale (16 + 0.1) / 37."""
+    import torch
     from torch.nn import functional as F
 
     state = {name: tensor for name, tensor in state.items() if name != "mask_token"}
@@ -95,8 +82,6 @@ def at_224(state: dict[str, Tensor]) -> dict[str, Tensor]:
         square = positions[:, 1:].float().reshape(1, grid, grid, -1).permute(0, 3, 1, 2)
         scale = (wanted + 0.1) / grid
         moved = F.interpolate(square, scale_factor=(scale, scale), mode="bicubic")
-        state["pos_embed"] = moved.permute(0, 2, 3, 1).reshape(1, wanted * wanted, -1)
-        import torch
-
-        state["pos_embed"] = torch.cat([positions[:, :1].float(), state["pos_embed"]], dim=1)
+        patches = moved.permute(0, 2, 3, 1).reshape(1, wanted * wanted, -1)
+        state["pos_embed"] = torch.cat([positions[:, :1].float(), patches], dim=1)
     return state

@@ -1,4 +1,8 @@
-"""One pass over the images for all extractors: decoded once in threads ahead of the network, batched, stored."""
+"""One pass of images through all extractors: each image is decoded once, in threads ahead of the networks.
+
+`extract` is that pass; with a `Store`, features that are stored are read instead. `extract_in_parts` stores the
+features of every thousand images, so that a killed process resumes.
+"""
 
 from __future__ import annotations
 
@@ -19,38 +23,40 @@ from tqdm import tqdm
 from benchmarks.features.store import Store
 from benchmarks.images import reading
 from benchmarks.images.geometry import AS_IS, Geometry
-from benchmarks.images.reading import Array, Folder, Images, Part, Tar, Zip, decode
+from benchmarks.images.reading import Array, Folder, Images, Subset, Tar, Zip, decode
 from sid import atomic
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.features.base import Extractor
-    from benchmarks.features.store import Store
+
+PART_SIZE = 1000  # images of `extract_in_parts` that a killed process loses at most
+ALPHA_MODES = ("RGBA", "LA", "PA", "RGBa", "La")
 
 
 @dataclass
 class Extracted:
-    """Feature arrays by "<extractor>.<output>", and what was seen of the images on the way."""
+    """Feature arrays by "<extractor>.<output>", and the colour modes and sizes of the images."""
 
     features: dict[str, np.ndarray]
     names: list[str]
     digest: str
-    modes: Counter = field(default_factory=Counter)  # how many came as grey, palette, with alpha, ...
-    sizes: Counter = field(default_factory=Counter)  # (width, height), before the protocol's crop and resize
-    stored: list[str] = field(default_factory=list)  # outputs that were read, not computed
+    modes: Counter = field(default_factory=Counter)  # images by mode: RGB, grey, palette, with alpha, ...
+    sizes: Counter = field(default_factory=Counter)  # images by (width, height), before the crop and resize
+    stored: list[str] = field(default_factory=list)  # outputs that were read from the store
 
     def warnings(self) -> list[str]:
-        """What changes a score without being wrong."""
-        said = []
-        alpha = sum(count for mode, count in self.modes.items() if mode in ("RGBA", "LA", "PA", "RGBa", "La"))
+        """What changes a score without being a fault."""
+        warnings = []
+        alpha = sum(count for mode, count in self.modes.items() if mode in ALPHA_MODES)
         other = sum(self.modes.values()) - self.modes["RGB"] - alpha
         if alpha:
-            said.append(f"the alpha channel of {alpha} images was dropped, not composited")
+            warnings.append(f"the alpha channel of {alpha} images was dropped, not composited")
         if other:
-            said.append(f"{other} images were converted to RGB from {', '.join(sorted(set(self.modes) - {'RGB'}))}")
+            warnings.append(f"{other} images were converted to RGB from {', '.join(sorted(set(self.modes) - {'RGB'}))}")
         if len(self.sizes) > 1:
-            said.append(f"images of {len(self.sizes)} sizes are mixed")
-        return said
+            warnings.append(f"images of {len(self.sizes)} sizes are mixed")
+        return warnings
 
 
 def extract(
@@ -64,35 +70,45 @@ def extract(
     captions: Sequence[str] | None = None,
     refused: dict[str, str] | None = None,
 ) -> Extracted:
-    """The wanted outputs of each extractor; `workers` 0 takes the cores there are, `captions` feed those of pairs.
+    """The wanted outputs of each extractor for all images.
 
-    An extractor that can't read these images is told in `refused`, and the others go on; without it, that is a Fault.
+    Args:
+        images: read once, in their order.
+        wanted: extractor -> outputs.
+        extractors: opened, by name.
+        geometry: the protocol's crop and resize.
+        batch: images at a time.
+        workers: threads that decode; 0 for as many as there are cores.
+        store: of features; None computes all and stores nothing.
+        captions: one per image, for extractors that read pairs.
+        refused: collects the message of each extractor that can't read these images, and the others continue; without
+            it, such a message is a Fault.
     """
     digest = _digest(images) if store else ""
-    found = Extracted({}, images.names, digest)
+    result = Extracted({}, images.names, digest)
     missing: dict[str, list[str]] = {}
     for name, outputs in wanted.items():
-        storable = store if not extractors[name].pairs else None  # a pair is more than its image
-        kept = storable.read(digest, geometry, extractors[name], outputs) if storable else {}
-        found.features |= {f"{name}.{output}": array for output, array in kept.items()}
-        found.stored += [f"{name}.{output}" for output in kept]
-        if lacking := [output for output in outputs if output not in kept]:
+        storable = store if _storable(extractors[name]) else None
+        stored = storable.read(digest, geometry, extractors[name], outputs) if storable else {}
+        result.features |= {f"{name}.{output}": array for output, array in stored.items()}
+        result.stored += [f"{name}.{output}" for output in stored]
+        if lacking := [output for output in outputs if output not in stored]:
             missing[name] = lacking
     if not missing:
         if store:
-            _look(images, geometry, batch, workers, store, found)
-        return found
-    arrays = _pass(_batches(images, geometry, batch, workers, found), images, missing, extractors, captions, refused)
+            _fill_modes_and_sizes(images, geometry, batch, workers, store, result)
+        return result
+    arrays = _pass(_batches(images, geometry, batch, workers, result), images, missing, extractors, captions, refused)
     _refuse_infinite(arrays, images.names)
-    found.features |= arrays
+    result.features |= arrays
     if store:
-        store.write_seen(digest, found.modes, found.sizes)
+        store.write_modes_and_sizes(digest, result.modes, result.sizes)
         for name, outputs in missing.items():
-            if extractors[name].pairs:
+            if not _storable(extractors[name]):
                 continue
-            kept = {output: arrays[f"{name}.{output}"] for output in outputs}
-            store.write(digest, geometry, extractors[name], kept)
-    return found
+            computed = {output: arrays[f"{name}.{output}"] for output in outputs}
+            store.write(digest, geometry, extractors[name], computed)
+    return result
 
 
 def _pass(
@@ -103,14 +119,14 @@ def _pass(
     captions: Sequence[str] | None,
     refused: dict[str, str] | None,
 ) -> dict[str, np.ndarray]:
-    """Every batch through every extractor; one that refuses an image leaves `missing`, and its arrays with it."""
+    """Every batch through every extractor; one that refuses an image is removed from `missing`, with its arrays."""
     arrays: dict[str, np.ndarray] = {}
     with tqdm(total=len(images), desc=images.source, unit="img", leave=False, disable=None) as bar:
         for indices, pixels in batches:
-            said = captions[indices] if captions is not None else None
+            batch_captions = captions[indices] if captions is not None else None
             for name, outputs in list(missing.items()):
                 try:
-                    parts = _features(extractors[name], pixels, outputs, said)
+                    parts = _features(extractors[name], pixels, outputs, batch_captions)
                 except Fault as fault:
                     if refused is None:
                         raise
@@ -127,30 +143,32 @@ def _pass(
     return arrays
 
 
-def _look(images: Images, geometry: Geometry, batch: int, workers: int, store: Store, found: Extracted) -> None:
-    """What was seen of images whose features are all stored; they are decoded again where that was lost."""
-    seen = store.seen(found.digest)
-    if seen is not None:
-        found.modes, found.sizes = seen
+def _fill_modes_and_sizes(
+    images: Images, geometry: Geometry, batch: int, workers: int, store: Store, result: Extracted
+) -> None:
+    """From the store; if they are not there, the images are decoded again."""
+    stored = store.read_modes_and_sizes(result.digest)
+    if stored is not None:
+        result.modes, result.sizes = stored
         return
-    for _ in _batches(images, geometry, batch, workers, found):
+    for _ in _batches(images, geometry, batch, workers, result):
         pass
-    store.write_seen(found.digest, found.modes, found.sizes)
+    store.write_modes_and_sizes(result.digest, result.modes, result.sizes)
 
 
 def _digest(images: Images) -> str:
-    """Hashing reads every image before the pass does: where one fails, those that can't be decoded are told too."""
+    """Hashing reads every image before the pass: if one can't be read, the undecodable ones are listed as well."""
     try:
         return images.digest
     except Fault:
-        reading.refuse_damaged(images)
+        reading.refuse_undecodable(images)
         raise
 
 
 def _features(
     extractor: Extractor, pixels: Sequence[np.ndarray], outputs: Collection[str], captions: Sequence[str] | None
 ) -> dict[str, np.ndarray]:
-    """Images of one size are resized together; the network sees the whole batch."""
+    """Images of one size are resized together; then the network gets the whole batch."""
     import torch
 
     groups: dict[tuple[int, ...], list[int]] = {}
@@ -164,22 +182,22 @@ def _features(
         prepared = torch.cat(parts) if len(parts) > 1 else parts[0]
         places = [index for members in groups.values() for index in members]
         if extractor.pairs and captions is not None:
-            found = extractor.extract_pairs(prepared, [captions[index] for index in places], outputs)
+            features = extractor.extract_pairs(prepared, [captions[index] for index in places], outputs)
         else:
-            found = extractor.extract(prepared, outputs)
+            features = extractor.extract(prepared, outputs)
     if places == sorted(places):
-        return found
+        return features
     order = np.argsort(places)
-    return {output: array[order] for output, array in found.items()}
+    return {output: array[order] for output, array in features.items()}
 
 
 def _batches(
-    images: Images, geometry: Geometry, batch: int, workers: int, found: Extracted
+    images: Images, geometry: Geometry, batch: int, workers: int, result: Extracted
 ) -> Iterator[tuple[slice, list[np.ndarray]]]:
-    """Decoded batches in order; after the first unreadable image the rest is only checked, then all are told."""
+    """Decoded batches in order, counted in `result`; after an unreadable image the rest is only checked for others."""
     if isinstance(images, Array) and geometry == AS_IS:  # nothing to decode: no threads, no copies
-        found.modes["L" if images.pixels.shape[1] == 1 else "RGB"] = len(images)
-        found.sizes[images.pixels.shape[:1:-1]] = len(images)
+        result.modes["L" if images.pixels.shape[1] == 1 else "RGB"] = len(images)
+        result.sizes[images.pixels.shape[:1:-1]] = len(images)
         for first in range(0, len(images), batch):
             part = images.pixels[first : first + batch]
             yield slice(first, first + len(part)), list(part)
@@ -192,8 +210,8 @@ def _batches(
         except Fault as fault:
             faults += fault.sentences
             continue
-        found.modes[mode] += 1
-        found.sizes[size] += 1
+        result.modes[mode] += 1
+        result.sizes[size] += 1
         if faults:
             continue
         pixels.append(image)
@@ -201,13 +219,13 @@ def _batches(
             yield slice(index + 1 - len(pixels), index + 1), pixels
             pixels = []
     if faults:
-        raise Fault(reading.shown_faults(faults, images.source))
+        raise Fault(reading.shorten_faults(faults, images.source))
 
 
 def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iterator[Future]:
     """Futures of decoded images, at most two batches ahead of the reader."""
 
-    def one(index: int) -> tuple[np.ndarray, str, tuple[int, int]]:
+    def decoded(index: int) -> tuple[np.ndarray, str, tuple[int, int]]:
         pixels, mode = decode(images.content(index), images.names[index])
         return geometry(pixels), mode, (pixels.shape[2], pixels.shape[1])
 
@@ -215,7 +233,7 @@ def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iter
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future] = deque()
         for index in range(len(images)):
-            waiting.append(pool.submit(one, index))
+            waiting.append(pool.submit(decoded, index))
             if len(waiting) >= 2 * batch:
                 yield waiting.popleft()
         while waiting:
@@ -223,51 +241,88 @@ def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iter
 
 
 def _refuse_infinite(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> None:
-    """NaN or infinity, with the image and the layer."""
+    """Refuses NaN and infinity, with the names of the images and the output."""
     for key, array in arrays.items():
         finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
         if not finite.all():
             bad = np.flatnonzero(~finite)
-            told = ", ".join(names[index] for index in bad[:3]) + (" ..." if len(bad) > 3 else "")
-            raise Fault(f"{key} has NaN or infinity for {len(bad)} images: {told}")
+            listed = ", ".join(names[index] for index in bad[:3]) + (" ..." if len(bad) > 3 else "")
+            raise Fault(f"{key} has NaN or infinity for {len(bad)} images: {listed}")
 
 
-PART = 1000  # images: what a killed run loses at most
-
-
-def features_in_parts(
+def extract_in_parts(
     images: Images,
-    extractor: Extractor,
-    output: str,
+    wanted: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
     geometry: Geometry,
     store: Store,
     batch: int = 32,
+    workers: int = 0,
+    refused: dict[str, str] | None = None,
     done: Callable[[int], object] = lambda count: None,
-) -> np.ndarray:
-    """One output for all images, in the store afterwards; `done` hears of every part, read or computed."""
-    remember(images, store)
-    held = store.read(images.digest, geometry, extractor, [output])
-    if held:
+) -> Extracted:
+    """As `extract`, but stores the features of every PART_SIZE images, so that a killed process resumes.
+
+    Args:
+        images, wanted, extractors, geometry, batch, workers, refused: as for `extract`.
+        store: of features; the parts are in a folder of it and deleted at the end.
+        done: called with the number of images after every part, or once if nothing is missing.
+    """
+    use_cached_digest(images, store)
+    missing: dict[str, list[str]] = {}
+    for name, outputs in wanted.items():
+        if _storable(extractors[name]):
+            stored = store.read(images.digest, geometry, extractors[name], outputs)
+            if lacking := [output for output in outputs if output not in stored]:
+                missing[name] = lacking
+    if not missing:
         done(len(images))
-        return held[output]
-    beside = Store(_parts(store, images, extractor, output, geometry))
-    arrays, modes, sizes = [], Counter[str](), Counter[tuple[int, int]]()
-    for first in range(0, len(images), PART):
-        part = Part(images, range(first, min(first + PART, len(images))))
-        found = extract(part, {extractor.name: [output]}, {extractor.name: extractor}, geometry, batch, store=beside)
-        arrays.append(found.features[f"{extractor.name}.{output}"])
-        modes += found.modes
-        sizes += found.sizes
+    else:
+        _extract_parts(images, missing, extractors, geometry, store, batch, workers, refused, done)
+    readable = {name: outputs for name, outputs in wanted.items() if name not in (refused or {})}
+    return extract(images, readable, extractors, geometry, batch, workers, store, refused=refused)
+
+
+def _extract_parts(
+    images: Images,
+    missing: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
+    geometry: Geometry,
+    store: Store,
+    batch: int,
+    workers: int,
+    refused: dict[str, str] | None,
+    done: Callable[[int], object],
+) -> None:
+    """The missing outputs into the store, through a store of parts beside it."""
+    beside = Store(_parts_folder(store, images, missing, extractors, geometry))
+    parts: dict[str, dict[str, list[np.ndarray]]] = {}
+    modes, sizes = Counter[str](), Counter[tuple[int, int]]()
+    for first in range(0, len(images), PART_SIZE):
+        part = Subset(images, range(first, min(first + PART_SIZE, len(images))))
+        readable = {name: outputs for name, outputs in missing.items() if name not in (refused or {})}
+        extracted = extract(part, readable, extractors, geometry, batch, workers, beside, refused=refused)
+        for key, array in extracted.features.items():
+            name, _, output = key.rpartition(".")
+            parts.setdefault(name, {}).setdefault(output, []).append(array)
+        modes += extracted.modes
+        sizes += extracted.sizes
         done(len(part))
-    whole = np.concatenate(arrays)
-    store.write(images.digest, geometry, extractor, {output: whole})
-    store.write_seen(images.digest, modes, sizes)
+    for name, arrays in parts.items():
+        if name not in (refused or {}):
+            whole = {output: np.concatenate(pieces) for output, pieces in arrays.items()}
+            store.write(images.digest, geometry, extractors[name], whole)
+    store.write_modes_and_sizes(images.digest, modes, sizes)
     shutil.rmtree(beside.folder)
-    return whole
 
 
-def remember(images: Images, store: Store) -> None:
-    """The images' digest as it was while their files had this size and time: hashing val2014 reads six gigabytes."""
+def _storable(extractor: Extractor) -> bool:
+    """Whether the store's key says it all: it names neither captions nor the weights of a network trained here."""
+    return not (extractor.pairs or extractor.trained_here)
+
+
+def use_cached_digest(images: Images, store: Store) -> None:
+    """Takes the images' digest from the store if their files are unchanged: hashing val2014 reads six gigabytes."""
     key = _stamp(images)
     if key is None:
         return
@@ -278,7 +333,7 @@ def remember(images: Images, store: Store) -> None:
 
 
 def _stamp(images: Images) -> str | None:
-    """Names, sizes and times of the files behind the images; None where no file is."""
+    """A hash of the names, sizes and times of the images' files; None for arrays."""
     if isinstance(images, Folder):
         files = [images.path / name for name in images.names]
     elif isinstance(images, Zip | Tar):
@@ -292,6 +347,13 @@ def _stamp(images: Images) -> str | None:
     return total.hexdigest()[:16]
 
 
-def _parts(store: Store, images: Images, extractor: Extractor, output: str, geometry: Geometry) -> Path:
-    key = "\n".join([images.digest, geometry.identity, extractor.family, output])
+def _parts_folder(
+    store: Store,
+    images: Images,
+    missing: Mapping[str, Collection[str]],
+    extractors: Mapping[str, Extractor],
+    geometry: Geometry,
+) -> Path:
+    features = [line for name, outputs in missing.items() for line in (extractors[name].family, *outputs)]
+    key = "\n".join([images.digest, geometry.identity, *features])
     return store.folder / f"parts-{hashlib.sha256(key.encode()).hexdigest()[:16]}"

@@ -1,8 +1,7 @@
-"""ImageReward's network: BLIP-L reads image and prompt together, a linear head gives the raw reward."""
+"""ImageReward's network: BLIP-L reads image and prompt together, linear layers give the raw reward."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,12 +25,23 @@ VOCABULARY = Weight(
     "https://huggingface.co/google-bert/bert-base-uncased",
     hub="google-bert/bert-base-uncased",
 )
-PROMPT = 35  # tokens that are read, start and end among them
-HEAD = (0, 2, 4, 6, 7)  # linear layers between dropouts
+PROMPT_TOKENS = 35  # that are read, including start and end
+HEAD = (0, 2, 4, 6, 7)  # the linear layers; the others are dropouts
+# ImageReward's names of the vision tower's tensors to transformers'.
+VISION_NAMES = {
+    "cls_token": "embeddings.class_embedding",
+    "pos_embed": "embeddings.position_embedding",
+    "patch_embed.proj": "embeddings.patch_embedding",
+    "blocks": "encoder.layers",
+    "attn.proj": "self_attn.projection",
+    "attn.qkv": "self_attn.qkv",
+    "norm1": "layer_norm1",
+    "norm2": "layer_norm2",
+}
 
 
 class ImageRewardNet(ClipExtractor):
-    """Images are prepared as for CLIP; one reward per pair, so captions enter with the batch."""
+    """Images are prepared as for CLIP; a reward belongs to an image and its prompt, so captions come with the batch."""
 
     name = "image-reward"
     version = 1
@@ -43,7 +53,7 @@ class ImageRewardNet(ClipExtractor):
     # BLIP-L: (vision width, layers, heads, patch), (text width, layers, heads)
     vision: ClassVar[tuple[int, int, int, int]] = (1024, 24, 16, 16)
     text: ClassVar[tuple[int, int, int]] = (768, 12, 12)
-    tokens: Any = None
+    tokenizer: Any = None
 
     def open(self, weights: Path | None, device: str = "cpu") -> ImageRewardNet:
         from transformers import BertTokenizer
@@ -55,11 +65,10 @@ class ImageRewardNet(ClipExtractor):
         missing = sorted(set(network.state_dict()) - set(state))
         if missing:
             raise Fault(f"{path} is no ImageReward: it lacks {missing[0]}" + (" and more" if missing[1:] else ""))
-        # The file also holds the parts of BLIP's pre-training, which no reward reads.
+        # The file also has BLIP's pre-training heads, which the reward does not use.
         network.load_state_dict({name: state[name] for name in network.state_dict()})
-        opened = copy.copy(self)
-        opened.network, opened.identity, opened.device = network.to(device).eval(), identity, device
-        opened.tokens = BertTokenizer(str(vocabulary))
+        opened = self.with_network(network, identity, device)
+        opened.tokenizer = BertTokenizer(str(vocabulary))
         pin(WEIGHT, path)
         pin(VOCABULARY, vocabulary)
         return opened
@@ -109,52 +118,40 @@ class ImageRewardNet(ClipExtractor):
     ) -> dict[str, np.ndarray]:
         import numpy as np
 
-        read = self.tokens(
-            list(captions), padding="max_length", truncation=True, max_length=PROMPT, return_tensors="pt"
+        tokens = self.tokenizer(
+            list(captions), padding="max_length", truncation=True, max_length=PROMPT_TOKENS, return_tensors="pt"
         )
-        whole = [len(ids) for ids in self.tokens(list(captions))["input_ids"]]
+        lengths = [len(ids) for ids in self.tokenizer(list(captions))["input_ids"]]
         with full_precision():
-            seen = self.network["vision"](pixel_values=self.normalise(prepared)).last_hidden_state
+            patches = self.network["vision"](pixel_values=self.normalise(prepared)).last_hidden_state
             joint = self.network["text"](
-                input_ids=read["input_ids"].to(self.device),
-                attention_mask=read["attention_mask"].to(self.device),
-                encoder_hidden_states=seen,
+                input_ids=tokens["input_ids"].to(self.device),
+                attention_mask=tokens["attention_mask"].to(self.device),
+                encoder_hidden_states=patches,
                 is_decoder=False,
             )
             values = joint.last_hidden_state[:, 0]
             for place in HEAD:
                 values = self.network["head"][str(place)](values)
-        return {"reward": values.float().cpu().numpy(), "truncated": np.array(whole) > PROMPT}
+        return {"reward": values.float().cpu().numpy(), "truncated": np.array(lengths) > PROMPT_TOKENS}
 
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
         raise Fault(f"{self.name} reads images with their captions: give --captions")
 
 
-VISION = {
-    "cls_token": "embeddings.class_embedding",
-    "pos_embed": "embeddings.position_embedding",
-    "patch_embed.proj": "embeddings.patch_embedding",
-    "blocks": "encoder.layers",
-    "attn.proj": "self_attn.projection",
-    "attn.qkv": "self_attn.qkv",
-    "norm1": "layer_norm1",
-    "norm2": "layer_norm2",
-}
-
-
 def to_transformers(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """ImageReward.pt's names to those of transformers' BLIP; the text tower's are the same."""
-    found = {}
+    """The tensors of ImageReward.pt under the names of transformers' BLIP; the text tower's are equal."""
+    renamed = {}
     for name, tensor in state.items():
         if name.startswith("blip.visual_encoder."):
             place = name.removeprefix("blip.visual_encoder.")
-            for theirs, ours in VISION.items():
-                place = place.replace(theirs, ours)
+            for published, ours in VISION_NAMES.items():
+                place = place.replace(published, ours)
             if place.startswith("norm."):
                 place = f"post_layernorm.{place.removeprefix('norm.')}"
-            found[f"vision.{place}"] = tensor
+            renamed[f"vision.{place}"] = tensor
         elif name.startswith("blip.text_encoder."):
-            found[f"text.{name.removeprefix('blip.text_encoder.')}"] = tensor
+            renamed[f"text.{name.removeprefix('blip.text_encoder.')}"] = tensor
         elif name.startswith("mlp.layers."):
-            found[f"head.{name.removeprefix('mlp.layers.')}"] = tensor
-    return found
+            renamed[f"head.{name.removeprefix('mlp.layers.')}"] = tensor
+    return renamed

@@ -1,15 +1,18 @@
-"""What the Inception extractors share: one network for all families, and the weights it is read from."""
+"""The extractors over the Inception of 2015-12-05: one network, five resizes.
+
+Features after different resizes differ by whole FID points, so each resize is a family. A new one is a subclass of
+`InceptionExtractor` with `name`, `preprocess`, and `resize` (a function of `networks/resize.py`) or `prepare`.
+"""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.assets import Weight, locate, pin, tensors, verify
-from benchmarks.features.base import Extractor, full_precision
+from benchmarks.features.base import NetworkExtractor, full_precision, three_channels
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -28,10 +31,11 @@ WEIGHT = Weight(
     sha256="6726825d",
 )
 OUTPUTS = ("64", "192", "768", "pool3", "logits_unbiased", "logits")
+PATCH_SIDE = 299
 
 
-class InceptionExtractor(Extractor):
-    """Resize by family, then the one network; a subclass names the family."""
+class InceptionExtractor(NetworkExtractor):
+    """The family's resize, then the network."""
 
     version = 1
     paper = "Szegedy et al., Rethinking the Inception Architecture, arXiv 1512.00567"
@@ -39,33 +43,26 @@ class InceptionExtractor(Extractor):
     outputs = OUTPUTS
     weights = (WEIGHT,)
     resize: ClassVar[str]  # a function of benchmarks.features.networks.resize
-    network: Any = None
-    device: str = "cpu"
 
     def open(self, weights: Path | None, device: str = "cpu") -> InceptionExtractor:
         path = locate(WEIGHT, weights)
         identity = verify(WEIGHT, path)
         network = _network(str(path), identity, device)
         pin(WEIGHT, path)
-        return self._opened(network, identity, device)
+        return self.with_network(network, identity, device)
 
     def random(self, seed: int, device: str = "cpu") -> InceptionExtractor:
         """The network of `benchmarks.features.networks.inception.random_state`."""
-        return self._opened(_network("", f"random-{seed}", device), f"random-{seed}", device)
-
-    def _opened(self, network: Any, identity: str, device: str) -> InceptionExtractor:
-        opened = copy.copy(self)
-        opened.network, opened.identity, opened.device = network, identity, device
-        return opened
+        return self.with_network(_network("", f"random-{seed}", device), f"random-{seed}", device)
 
     def prepare(self, images: Tensor) -> Tensor:
         from benchmarks.features.networks import resize
 
         function: Callable[[Tensor], Tensor] = getattr(resize, self.resize)
-        return function(colour(images.to(self.device)))
+        return function(three_channels(images.to(self.device)))
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Grey levels to what the network was frozen with."""
+        """Grey levels 0 to 255 to the range that the network was trained on."""
         return (pixels - 128) / 128
 
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
@@ -73,27 +70,13 @@ class InceptionExtractor(Extractor):
 
         with full_precision():
             pixels = self.normalise(prepared).contiguous(memory_format=torch.channels_last)
-            found = self.network(pixels, outputs)
-        return {name: tensor.float().cpu().numpy() for name, tensor in found.items()}
-
-    def __call__(self, images: Tensor) -> dict[str, np.ndarray]:
-        return self.extract(self.prepare(images), self.outputs)
-
-
-def colour(images: Tensor) -> Tensor:
-    """Three channels; grey is repeated, anything else is refused."""
-    if str(images.dtype) != "torch.uint8":
-        raise Fault(f"images must be uint8, got {images.dtype}")
-    if images.shape[1] == 1:
-        return images.expand(-1, 3, -1, -1)
-    if images.shape[1] != 3:
-        raise Fault(f"images must have 1 or 3 channels, got {images.shape[1]}")
-    return images
+            features = self.network(pixels, outputs)
+        return {name: tensor.float().cpu().numpy() for name, tensor in features.items()}
 
 
 @lru_cache(maxsize=2)
 def _network(path: str, identity: str, device: str) -> Any:
-    """Opened once for all families."""
+    """Loaded once for all families; without a path, the random network of the identity."""
     from benchmarks.features.networks.inception import Inception, random_state
 
     state = tensors(Path(path)) if path else random_state(int(identity.removeprefix("random-")))
@@ -106,7 +89,7 @@ def _network(path: str, identity: str, device: str) -> Any:
 
 
 class InceptionTf(InceptionExtractor):
-    """TF1-like bilinear resize, (v-128)/128."""
+    """The bilinear resize of TensorFlow 1, (v-128)/128."""
 
     name = "inception-tf"
     version = 1
@@ -144,11 +127,8 @@ class InceptionAntialias(InceptionExtractor):
     resize = "antialiased"
 
 
-SIDE = 299
-
-
 class InceptionPatch(InceptionExtractor):
-    """An image smaller than the patch is refused: a resized one in its place would be another score."""
+    """The centre crop. A smaller image is refused, not resized: that would be another score."""
 
     name = "inception-patch"
     version = 1
@@ -156,7 +136,7 @@ class InceptionPatch(InceptionExtractor):
 
     def prepare(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
-        if min(height, width) < SIDE:
-            raise Fault(f"inception-patch: an image of {width} x {height} has no patch of {SIDE} x {SIDE}")
-        top, left = round((height - SIDE) / 2), round((width - SIDE) / 2)
-        return colour(images[:, :, top : top + SIDE, left : left + SIDE].to(self.device)).float()
+        if min(height, width) < PATCH_SIDE:
+            raise Fault(f"inception-patch: an image of {width} x {height} has no patch of {PATCH_SIDE} x {PATCH_SIDE}")
+        top, left = round((height - PATCH_SIDE) / 2), round((width - PATCH_SIDE) / 2)
+        return three_channels(images[:, :, top : top + PATCH_SIDE, left : left + PATCH_SIDE].to(self.device)).float()

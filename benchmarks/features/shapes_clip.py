@@ -1,4 +1,4 @@
-"""The miniature's image-text model: two small towers trained against each other on the world of shapes, as CLIP is."""
+"""The miniature's image-text model: a small image tower and a small text tower, trained on `shapes` as CLIP is."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
 
 STEPS, BATCH, RATE = 600, 128, 2e-3
 WIDTH = 64
-NOISE = 0.05  # of the pixels while training: the images to be scored are not as clean
+NOISE = 0.05  # added to the pixels in training: the images to be scored are not as clean
 
 
 class ShapesClip(Extractor):
-    """`image` and `text` are the embeddings whose cosine is the score; `direction` is `image` at length one, in which
-    distances are taken; `features` the layer before."""
+    """Outputs: `image` and `text` are the embeddings whose cosine is a score, `direction` is `image` at length 1, for
+    distances, and `features` is the layer before `image`."""
 
     name = "shapes-clip"
     version = 1
@@ -35,7 +35,7 @@ class ShapesClip(Extractor):
     trained_here = True
     data = "shapes"
     network: Any = None
-    words: Any = None  # the world's word encoder
+    words: Any = None  # the word encoder of the captions
 
     def open(self, weights: Path | None, device: str = "cpu") -> ShapesClip:
         raise Fault(f"{self.name} is trained inside a suite: `sidbench prepare` makes its folder")
@@ -58,8 +58,8 @@ class ShapesClip(Extractor):
 
         features = self.network["trunk"](_pixels(prepared))
         image = self.network["image"](features)
-        found = {"features": features, "image": image, "direction": normalize(image, dim=1)}
-        return {output: found[output].cpu().numpy() for output in outputs}
+        computed = {"features": features, "image": image, "direction": normalize(image, dim=1)}
+        return {output: computed[output].cpu().numpy() for output in outputs}
 
     def texts(self, captions: Sequence[str], template: str = "") -> dict[str, np.ndarray]:
         import numpy as np
@@ -67,11 +67,11 @@ class ShapesClip(Extractor):
 
         rows, inverse = np.unique([template + caption for caption in captions], return_inverse=True)
         with torch.no_grad():
-            found = self.network["text"](_words(self.words, [str(row) for row in rows])).cpu().numpy()
-        return {"text": found[inverse], "truncated": np.zeros(len(captions), bool)}
+            text = self.network["text"](_words(self.words, [str(row) for row in rows])).cpu().numpy()
+        return {"text": text[inverse], "truncated": np.zeros(len(captions), bool)}
 
     def train(self, folder: Path, seed: int, dataset: Dataset) -> None:
-        """Symmetric cross-entropy over batches of distinct captions; held-out retrieval goes into the description."""
+        """Symmetric cross-entropy in batches of distinct captions; extractor.json gets the retrieval of two splits."""
         import torch
         from safetensors.torch import save
 
@@ -101,7 +101,7 @@ class ShapesClip(Extractor):
         atomic.write_json(folder / "extractor.json", described)
 
     def retrieval(self, world: Dataset, split: str) -> float:
-        """How often an image of the split finds its caption among all captions of the world."""
+        """How often the nearest of all captions is an image's own, for the images of a split."""
         import numpy as np
         import torch
 
@@ -109,15 +109,15 @@ class ShapesClip(Extractor):
         image = self(torch.from_numpy(world.images(split)))["image"]
         text = self.texts(every)["text"]
         image, text = (part / np.linalg.norm(part, axis=1, keepdims=True) for part in (image, text))
-        found = (image @ text.T).argmax(axis=1)
+        nearest = (image @ text.T).argmax(axis=1)
         truth = np.array([every.index(caption) for caption in world.captions(split)])
-        return float((found == truth).mean())
+        return float((nearest == truth).mean())
 
 
 def _pairs(world: Dataset, steps: int) -> Any:
     """Batches of images with their captions' words; no caption twice in a batch, so that no pair is a false negative.
 
-    All combinations are trained on, the novel ones too: the judge has to know what the students were not shown.
+    They have all combinations, the novel ones too: the extractor must know what the students were not trained on.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""Features and statistics on disk, keyed by everything that decides them; a mix of families is refused."""
+"""Features on disk, keyed by everything that decides them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Store:
-    """One safetensors file per (image set, crop and resize, extractor, weights, output)."""
+    """One safetensors file per image set, geometry, extractor with its weights, and output."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -31,44 +31,44 @@ class Store:
     def read(
         self, digest: str, geometry: Geometry, extractor: Extractor, outputs: Collection[str]
     ) -> dict[str, np.ndarray]:
-        """Those of the outputs that were stored; a damaged file is as none."""
+        """The outputs that are stored; a damaged file counts as missing."""
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        found = {}
+        features = {}
         for output in outputs:
             path = self._path(digest, geometry, extractor, output)
             if path.is_file():
                 try:
-                    found[output] = load_file(path)["features"]
+                    features[output] = load_file(path)["features"]
                 except (SafetensorError, KeyError):
                     continue
-        return found
+        return features
 
     def write(self, digest: str, geometry: Geometry, extractor: Extractor, features: Mapping[str, np.ndarray]) -> None:
-        """Stores the outputs, each with what made it in its header."""
+        """Stores the outputs; each file's header states what it was made of."""
         from safetensors.numpy import save
 
         for output, array in features.items():
-            made = {"images": digest, "geometry": geometry.identity, "family": extractor.family, "output": output}
-            data = save({"features": np.ascontiguousarray(array)}, {"sidbench": json.dumps(made, sort_keys=True)})
+            header = {"images": digest, "geometry": geometry.identity, "family": extractor.family, "output": output}
+            data = save({"features": np.ascontiguousarray(array)}, {"sidbench": json.dumps(header, sort_keys=True)})
             atomic.write_bytes(self._path(digest, geometry, extractor, output), data)
 
-    def seen(self, digest: str) -> tuple[Counter, Counter] | None:
-        """Modes and sizes of an image set whose features were stored: what they warn of is as true without a pass.
+    def read_modes_and_sizes(self, digest: str) -> tuple[Counter, Counter] | None:
+        """How many images of a set have each colour mode and each size; their warnings hold without a new pass, too.
 
-        None where nothing was kept; a damaged file is as none.
+        None if they are not stored; a damaged file counts as missing.
         """
         path = self.folder / f"{digest[:16]}.json"
         try:
-            kept = json.loads(path.read_bytes())
-            modes = Counter({str(mode): int(count) for mode, count in kept["modes"].items()})
-            sizes = Counter({(int(width), int(height)): int(count) for width, height, count in kept["sizes"]})
+            counts = json.loads(path.read_bytes())
+            modes = Counter({str(mode): int(count) for mode, count in counts["modes"].items()})
+            sizes = Counter({(int(width), int(height)): int(count) for width, height, count in counts["sizes"]})
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return (modes, sizes) if modes and sizes else None
 
-    def write_seen(self, digest: str, modes: Counter, sizes: Counter) -> None:
-        """Beside the features."""
-        kept = {"modes": modes, "sizes": sorted((width, height, count) for (width, height), count in sizes.items())}
-        atomic.write_json(self.folder / f"{digest[:16]}.json", kept)
+    def write_modes_and_sizes(self, digest: str, modes: Counter, sizes: Counter) -> None:
+        """In a file beside the features."""
+        counts = {"modes": modes, "sizes": sorted((width, height, count) for (width, height), count in sizes.items())}
+        atomic.write_json(self.folder / f"{digest[:16]}.json", counts)

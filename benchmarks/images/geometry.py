@@ -1,4 +1,4 @@
-"""What happens to an image before any network's own resize: the crop and the first resize of a protocol."""
+"""The crop and the resize that a protocol prescribes for the images, before a network's own resize."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ FILTERS = ("lanczos", "bicubic", "bilinear", "box")
 
 @dataclass(frozen=True)
 class Geometry:
-    """`crop` "none" | "centre" (to the short side); `side` 0 leaves the size; the result is uint8, as published."""
+    """Maps an image to uint8 pixels of the prescribed size, as the published protocols do."""
 
-    crop: str = "none"
-    side: int = 0
+    crop: str = "none"  # "none" | "centre": the middle square of the short side
+    side: int = 0  # of the square result, in pixels; 0 keeps the size
     filter: str = "lanczos"
 
     def __post_init__(self) -> None:
@@ -25,7 +25,7 @@ class Geometry:
 
     @property
     def identity(self) -> str:
-        """Part of the key under which features are stored."""
+        """Part of the key under which features are cached."""
         return f"crop-{self.crop}/" + (f"{self.filter}-{self.side}-uint8" if self.side else "as-is")
 
     def __call__(self, pixels: np.ndarray) -> np.ndarray:

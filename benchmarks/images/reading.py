@@ -1,15 +1,17 @@
-"""Images to be scored: a folder, zip, tar, npz or npy, in natural order, hashed; nothing is ever unpacked to disk."""
+"""Reads images from a folder, zip, tar, npz or npy: in natural order, hashed, decoded to uint8, never unpacked to disk.
+
+`open_images(path)` returns `Images`, whose undecoded contents are read one at a time; `decode` makes pixels of one.
+A new container is a subclass of `Images` with `names` and `read`, and a line in `_open`.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import io
-import lzma
 import os
 import re
 import tarfile
 import zipfile
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from benchmarks.images import archives
-from benchmarks.images.archives import _refuse_escapes, _refuse_truncated
+from benchmarks.images.archives import ARCHIVE_ERRORS, refuse_outside_names, refuse_truncated
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
 
 EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
-DAMAGED_FILES = (zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError)
-PACKED_LIMIT = 4 * 2**30  # bytes of a compressed tar that are held in memory, since it can't be read in any order
+MEMORY_LIMIT = 4 * 2**30  # bytes of images in a compressed tar, which is kept in memory: it has no random access
+SHOWN_FAULTS = 20  # are listed; the others are counted
+PNG_MAGIC, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of the first chunk, the header, that holds the bit depth
+TIFF_BITS = 258  # the tag BitsPerSample
 
 
 class Images(ABC):
@@ -47,7 +51,7 @@ class Images(ABC):
         """A file's bytes, or uint8 pixels [C, H, W] where the source holds arrays."""
 
     def content(self, index: int) -> bytes | np.ndarray:
-        """As `read`; an image that can't be read is named, for each archive library has its own errors."""
+        """As `read`, but any error of an archive library becomes a Fault that names the image."""
         try:
             return self.read(index)
         except Exception as error:
@@ -55,17 +59,17 @@ class Images(ABC):
 
     @cached_property
     def hashes(self) -> list[bytes]:
-        """One digest of the content per image."""
-        found = []
+        """The sha256 of each image's content."""
+        hashes = []
         for index in range(len(self)):
             content = self.content(index)
             data = content if isinstance(content, bytes) else str(content.shape).encode() + content.tobytes()
-            found.append(hashlib.sha256(data).digest())
-        return found
+            hashes.append(hashlib.sha256(data).digest())
+        return hashes
 
     @cached_property
     def digest(self) -> str:
-        """Of the contents in order: equal for equal images, whatever holds them."""
+        """The sha256 of all contents in order: equal images have equal digests in every container."""
         return hashlib.sha256(b"".join(self.hashes)).hexdigest()
 
     @property
@@ -74,14 +78,14 @@ class Images(ABC):
         return len(self.hashes) - len(set(self.hashes))
 
     def first(self, count: int) -> Images:
-        """The first `count`; fewer than asked for are refused, never taken silently."""
+        """The first `count` images; refused if there are fewer."""
         if count > len(self):
             raise Fault(f"{self.source} holds {len(self):,} images, {count:,} were asked for")
-        return self if count == len(self) else Part(self, range(count))
+        return self if count == len(self) else Subset(self, range(count))
 
 
-class Part(Images):
-    """Some images of another source."""
+class Subset(Images):
+    """Some images of another collection."""
 
     def __init__(self, whole: Images, indices: range | list[int]):
         super().__init__(whole.source)
@@ -99,9 +103,9 @@ class Folder(Images):
         super().__init__(str(path))
         self.path = path
         named = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
-        if lost := natural([str(file) for file in named if file.is_symlink() and not file.exists()]):
-            more = f" and {len(lost) - 3:,} more" if len(lost) > 3 else ""
-            raise Fault(f"{', '.join(lost[:3])}{more}: a link to a file that is not there")
+        if broken := natural([str(file) for file in named if file.is_symlink() and not file.exists()]):
+            more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
+            raise Fault(f"{', '.join(broken[:3])}{more}: a link to a file that is not there")
         self.names = natural([file.relative_to(path).as_posix() for file in named if file.is_file()])
 
     def read(self, index: int) -> bytes:
@@ -122,31 +126,33 @@ class Zip(Images):
 
 
 class Tar(Images):
-    """Plain files of a tar archive; a compressed one is read once and held."""
+    """Plain files of a tar archive; a compressed archive is read once and kept in memory."""
 
     def __init__(self, path: Path):
         super().__init__(str(path))
-        self.path, self.held, self.places = path, dict[str, bytes](), dict[str, tuple[int, int]]()
+        self.path = path
+        self.contents: dict[str, bytes] = {}  # by name, if the archive is compressed
+        self.places: dict[str, tuple[int, int]] = {}  # offset and size by name
         compressed = not _is_plain_tar(path)
         total = 0
         with tarfile.open(path) as archive:
-            for member in archives.whole_members(archive):
+            for member in archives.complete_members(archive):
                 if not member.isfile() or not image_name(member.name):
                     continue
                 self.places[member.name] = (member.offset_data, member.size)
                 if compressed:
                     total += member.size
-                    if total > PACKED_LIMIT:
-                        raise Fault(f"{path} is compressed and holds more than {PACKED_LIMIT >> 30} GiB: unpack it")
+                    if total > MEMORY_LIMIT:
+                        raise Fault(f"{path} is compressed and holds more than {MEMORY_LIMIT >> 30} GiB: unpack it")
                     content = archive.extractfile(member)
                     assert content is not None
-                    self.held[member.name] = content.read()
+                    self.contents[member.name] = content.read()
         self.names = natural(list(self.places))
 
     def read(self, index: int) -> bytes:
         name = self.names[index]
-        if name in self.held:
-            return self.held[name]
+        if name in self.contents:
+            return self.contents[name]
         offset, size = self.places[name]
         with open(self.path, "rb") as file:
             file.seek(offset)
@@ -154,7 +160,7 @@ class Tar(Images):
 
 
 class Array(Images):
-    """uint8 images [N, H, W, C], [N, C, H, W] or [N, H, W]; other types are refused, since their range is a guess."""
+    """uint8 images [N, H, W, C], [N, C, H, W] or [N, H, W]; other types are refused, since their range is unknown."""
 
     def __init__(self, pixels: np.ndarray, source: str = "array"):
         super().__init__(source)
@@ -166,13 +172,13 @@ class Array(Images):
 
 
 def open_images(path: Path | str) -> Images:
-    """The images at a path, by what lies there."""
+    """The images at a path: a folder, zip, tar, npz or npy."""
     path = Path(path)
     if not path.exists():
         raise Fault(f"there are no images at {path}: it does not exist")
     try:
         images = _open(path)
-    except DAMAGED_FILES as error:
+    except (*ARCHIVE_ERRORS, ValueError) as error:
         raise Fault(f"{path} can't be read: {error}") from error
     if not len(images):
         raise Fault(f"{path} holds no images: none of {', '.join(EXTENSIONS)}")
@@ -192,22 +198,22 @@ def _open(path: Path) -> Images:
 
 
 def _array(path: Path) -> np.ndarray:
-    """The one array of the file, or the one called `images` or `arr_0`; never a pickled object."""
+    """The only array of the file, or the one named `images` or `arr_0`; never a pickled object."""
     if not archives.is_npz(path):
-        return archives.single_array(path)
-    held = archives.array_names(path)
-    names = [name for name in ("images", "arr_0") if name in held] or held
+        return archives.read_npy(path)
+    stored = archives.npz_names(path)
+    names = [name for name in ("images", "arr_0") if name in stored] or stored
     if len(names) != 1 and names[:1] != ["images"]:
         raise Fault(f"{path} holds {', '.join(names) or 'no array'}: call the images 'images'")
-    return archives.named_array(path, names[0])
+    return archives.read_npz(path, names[0])
 
 
 def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
-    """[N, C, H, W] of what is certainly uint8 images."""
+    """uint8 images as [N, C, H, W]; refuses arrays of another type or shape."""
     if pixels.dtype != np.uint8:
         low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
-        seen = "NaN or infinity" if not np.isfinite([low, high]).all() else f"values from {low:g} to {high:g}"
-        raise Fault(f"{source} holds {pixels.dtype} with {seen}, not uint8: quantise it by a rule you can name")
+        content = "NaN or infinity" if not np.isfinite([low, high]).all() else f"values from {low:g} to {high:g}"
+        raise Fault(f"{source} holds {pixels.dtype} with {content}, not uint8: quantise it by a rule you can name")
     if pixels.ndim == 3:
         pixels = pixels[:, None]
     elif pixels.ndim == 4 and pixels.shape[3] in (1, 3, 4) and pixels.shape[1] not in (1, 3):
@@ -218,7 +224,7 @@ def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
 
 
 def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
-    """uint8 pixels [3, H, W] and the mode they came in; Fault names what can't be read without a guess."""
+    """uint8 pixels [3, H, W] and the mode of the file (RGB, L, P, ...); refuses more than 8 bits per channel."""
     if isinstance(content, np.ndarray):
         return np.broadcast_to(content, (3, *content.shape[1:])), "L" if len(content) == 1 else "RGB"
     from PIL import Image, UnidentifiedImageError
@@ -228,26 +234,26 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
             mode = image.mode
             deep = bits_per_channel(image, content)
             if mode.startswith(("I", "F")) or deep > 8:
-                told = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
-                raise Fault(f"{name} has {told} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
+                kind = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
+                raise Fault(f"{name} has {kind} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
             pixels = np.asarray(image if mode == "RGB" else image.convert("RGB"))
     except Fault:
         raise
     except UnidentifiedImageError as error:
         raise Fault(f"{name} can't be decoded: it is no image that Pillow knows") from error
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
-        told = (str(error).splitlines() or [""])[0][:120]
-        raise Fault(f"{name} can't be decoded: {type(error).__name__}: {told}") from error
+        reason = (str(error).splitlines() or [""])[0][:120]
+        raise Fault(f"{name} can't be decoded: {type(error).__name__}: {reason}") from error
     return pixels.transpose(2, 0, 1), mode
 
 
 def image_name(name: str) -> bool:
-    """An image by its extension; the resource forks that some archives carry are none."""
+    """Whether it names an image, by its extension; not the resource forks that macOS adds to archives."""
     return os.path.splitext(name)[1].lower() in EXTENSIONS and not name.startswith("__MACOSX/")
 
 
 def natural(names: list[str]) -> list[str]:
-    """img2 before img10: the order in which captions are paired."""
+    """Sorted with img2 before img10; captions are paired in this order."""
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
 
 
@@ -259,13 +265,9 @@ def _is_plain_tar(path: Path) -> bool:
         return False
 
 
-PNG_START, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the first chunk is the header, its depth stands at that byte
-TIFF_BITS = 258  # the tag BitsPerSample
-
-
 def bits_per_channel(image: Image, content: bytes) -> int:
-    """Of an opened file; 8 where its format knows no more."""
-    if content.startswith(PNG_START):
+    """Of an opened file; 8 for formats that have no more. Pillow would reduce deeper ones silently."""
+    if content.startswith(PNG_MAGIC):
         return content[PNG_DEPTH]
     if image.format == "TIFF":
         tags: Any = getattr(image, "tag_v2", {})
@@ -277,22 +279,19 @@ def bits_per_channel(image: Image, content: bytes) -> int:
     return 8
 
 
-SHOWN_FAULTS = 20  # that are told one by one
-
-
-def refuse_damaged(*sets: Images) -> None:
-    """Reads and decodes every image of the sets; returns where nothing is wrong with any."""
-    told: list[str] = []
+def refuse_undecodable(*sets: Images) -> None:
+    """Reads and decodes every image of the sets; one Fault lists all that can't be."""
+    faults: list[str] = []
     for images in sets:
-        told += shown_faults(
+        faults += shorten_faults(
             [sentence for index in range(len(images)) for sentence in _decoding_faults(images, index)], images.source
         )
-    if told:
-        raise Fault(told)
+    if faults:
+        raise Fault(faults)
 
 
-def shown_faults(faults: Sequence[str], source: str) -> list[str]:
-    """The first of them, and how many more there are."""
+def shorten_faults(faults: Sequence[str], source: str) -> list[str]:
+    """The first faults of a collection, and how many more there are."""
     more = [f"and {len(faults) - SHOWN_FAULTS} more images of {source}"] if len(faults) > SHOWN_FAULTS else []
     return [*faults[:SHOWN_FAULTS], *more]
 
@@ -305,16 +304,16 @@ def _decoding_faults(images: Images, index: int) -> list[str]:
     return []
 
 
-def open_whole(path: Path) -> Images:
-    """As open_images; an archive that breaks off or names files outside of itself is refused."""
-    _refuse_truncated(path)
+def open_checked(path: Path) -> Images:
+    """As `open_images`, but refuses a truncated archive with its cause, and one that names files outside of itself."""
+    refuse_truncated(path)
     images = open_images(path)
-    _refuse_escapes(images.names, path)
+    refuse_outside_names(images.names, path)
     return images
 
 
-def beside(images: Images, name: str) -> bytes | None:
-    """Another file at the root of the same folder or zip; None where there is none."""
+def read_beside(images: Images, name: str) -> bytes | None:
+    """Another file at the root of the same folder or zip; None if there is none."""
     if isinstance(images, Folder):
         file = images.path / name
         return file.read_bytes() if file.is_file() else None

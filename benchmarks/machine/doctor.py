@@ -1,4 +1,7 @@
-"""Whether this machine is ready: each check is a function that yields findings, each with one line of advice."""
+"""Whether this machine is ready: each check is a function that yields findings with a line of advice.
+
+`examine` runs them in order. Missing files are advice and break nothing: what needs them says so, and the rest runs.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +16,10 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
-from benchmarks import assets
+from benchmarks.assets import DATA_ENV, DATA_FOLDER, WEIGHTS_ENV, data_roots, find, weights_folders
+from benchmarks.machine import needs
 from benchmarks.suite import files as suite_files
+from benchmarks.suite.load import load_suite
 from sid.fault import Fault
 
 ROOT = Path(__file__).parents[2]
@@ -22,13 +27,13 @@ PINNED = re.compile(r"^([A-Za-z0-9][A-Za-z0-9._-]*)==([^\s;\\]+)\s*(;)?", flags=
 DRIVER = Path("/proc/driver/nvidia/version")
 PROFILES = (Path("profiles/default"), Path("workflow/profiles/default"))  # where Snakemake looks by itself
 GIB = 2**30
-ROOM, LEAST = 20 * GIB, GIB  # free bytes that suffice for a while, and below which a run may fail
-SHOWN = 4
+ENOUGH_SPACE, LEAST_SPACE = 20 * GIB, GIB  # free bytes: advice below the first, broken below the second
+SHOWN = 4  # names that a line lists
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """The result of one look."""
 
     state: Literal["ok", "advice", "broken"]
     what: str
@@ -39,29 +44,33 @@ class Finding:
         return f"{self.state:<7} {self.what}" + (f": {self.advice}" if self.advice else "")
 
 
-Found = Iterator[Finding]
+Findings = Iterator[Finding]
 
 
-def python(project: Path = ROOT / "pyproject.toml", running: tuple[int, int] = sys.version_info[:2]) -> Found:
-    """The Python that the project was made for."""
+def python(project: Path = ROOT / "pyproject.toml", running: tuple[int, int] = sys.version_info[:2]) -> Findings:
+    """The running Python against the one that the project requires."""
     if not project.is_file():
-        yield Finding("advice", f"no {project.name} beside the code", "run from a checkout: suites and rules lie there")
+        yield Finding(
+            "advice", f"no {project.name} beside the code", "run from a checkout, which holds the suites and rules"
+        )
         return
-    asked = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["requires-python"]
-    low, high = (tuple(map(int, part)) for part in re.findall(r"(\d+)\.(\d+)", asked))
+    required = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["requires-python"]
+    low, high = (tuple(map(int, part)) for part in re.findall(r"(\d+)\.(\d+)", required))
     shown = ".".join(map(str, running))
     if low <= running < high:
         yield Finding("ok", f"Python {shown}")
     else:
         yield Finding(
-            "broken", f"Python {shown}, the project needs {asked}", "make the environment anew with such a one"
+            "broken", f"Python {shown}, the project needs {required}", "make the environment anew with one of those"
         )
 
 
-def packages(lock: Path = ROOT / "requirements.lock", installed: Callable[[str], str] = version) -> Found:
-    """Installed versions against the lock. What the lock asks for on some platforms only may be absent."""
+def packages(lock: Path = ROOT / "requirements.lock", installed: Callable[[str], str] = version) -> Findings:
+    """Installed versions against the lock. A package that the lock lists for some platforms only may be absent."""
     if not lock.is_file():
-        yield Finding("advice", f"no {lock.name} beside the code", "versions can't be compared; records name them")
+        yield Finding(
+            "advice", f"no {lock.name} beside the code", "versions can't be compared; every record lists its own"
+        )
         return
     pins: dict[str, list[str]] = {}  # one package may be pinned once for each range of Python
     everywhere = set()
@@ -71,12 +80,12 @@ def packages(lock: Path = ROOT / "requirements.lock", installed: Callable[[str],
     missing, other = [], []
     for name, versions in pins.items():
         try:
-            found = installed(name).partition("+")[0]
+            present = installed(name).partition("+")[0]
         except PackageNotFoundError:
             missing += [name] if name in everywhere else []
             continue
-        if found not in versions:
-            other.append(f"{name} {found} (locked: {' or '.join(versions)})")
+        if present not in versions:
+            other.append(f"{name} {present} (locked: {' or '.join(versions)})")
     remedy = f"pip install -r {lock.name}"
     if missing:
         yield Finding("broken", f"{len(missing)} packages of the lock are missing, {_some(missing)}", remedy)
@@ -88,11 +97,11 @@ def packages(lock: Path = ROOT / "requirements.lock", installed: Callable[[str],
         yield Finding("ok", f"{len(pins)} packages as locked")
 
 
-def devices(driver: Path = DRIVER) -> Found:
-    """Accelerators that torch can use."""
+def devices(driver: Path = DRIVER) -> Findings:
+    """GPUs that torch can use."""
     try:
         import torch
-    except Exception as error:  # a broken build raises what it likes
+    except Exception as error:  # a broken build raises all kinds of errors
         yield Finding("broken", f"torch can't be imported ({str(error).splitlines()[0][:100]})", "install it anew")
         return
     for index in range(torch.cuda.device_count()):
@@ -115,81 +124,58 @@ def devices(driver: Path = DRIVER) -> Found:
         )
 
 
-def weights(named: str | None = None) -> Found:
-    """Weight files that scores read, of a suite or of everything."""
-    from benchmarks.assets import WEIGHTS_ENV, find
-    from benchmarks.machine.needs import weights_of
-
-    folder = os.environ.get(WEIGHTS_ENV)
-    if folder and not Path(folder).is_dir():
-        yield Finding("broken", f"${WEIGHTS_ENV} names {folder}, which is no folder", "make it, or name another one")
-    found = weights_of([named] if named else [])
-    lacking = [weight.name for weight in found if find(weight) is None]
-    yield from _present("weight files", len(found), lacking, named, "`sidbench weights {}` tells how to get them")
+def weights(named: str | None = None) -> Findings:
+    """Weight files of a suite, else of all metrics and extractors."""
+    for folder in weights_folders():
+        if not folder.is_dir():
+            text = f"${WEIGHTS_ENV} names {folder}, which is no folder"
+            yield Finding("broken", text, "make it, or name another one")
+    listed = needs.weights_of([named] if named else [])
+    lacking = [weight.name for weight in listed if find(weight) is None]
+    yield from _present("weight files", len(listed), lacking, named, "`sidbench weights {}` says how to get them")
 
 
-def models(named: str | None = None) -> Found:
-    """Published teachers and generators of a suite: a folder, a file, or a repository in the Hugging Face cache."""
-    from benchmarks.assets import hub_cache
-
+def models(named: str | None = None) -> Findings:
+    """Published teachers and generators of a suite."""
     if named is None:
         return
-    wanted = published(named)
-    held = hub_cache()
-    lacking = [
-        one for one in wanted if not (Path(one).exists() or (held / f"models--{one.replace('/', '--')}").is_dir())
-    ]
-    yield from _present("published models", len(wanted), lacking, named, "`sidbench plan {}` tells how to get each")
+    listed = needs.models_of(load_suite(named))
+    lacking = [source for source, sentences in listed.items() if sentences]
+    yield from _present("published models", len(listed), lacking, named, "`sidbench plan {}` says how to get each")
 
 
-def published(named: str) -> list[str]:
-    """Teachers and generators of others that a suite reads: folders, files, repositories."""
-    from benchmarks.suite.load import load_suite
-    from benchmarks.suite.released import describe
-
-    suite = load_suite(named)
-    opened = {suite.tasks[task].teacher for task, _, entry in suite.rows if not entry.released}
-    wanted = [teacher.source for name, teacher in suite.teachers.items() if teacher.source and name in opened]
-    described = [describe(entry.released) for *_, entry in suite.rows if entry.released]
-    wanted += [part for one in described for part in (one.repository, one.base) if part]
-    return list(dict.fromkeys(wanted))
-
-
-def data(named: str | None = None) -> Found:
-    """Data sets and prompts, of a suite or of everything; a suite's are opened too."""
-    from benchmarks.machine import needs
-    from benchmarks.suite.load import load_suite
-
-    for folder in assets.data_roots():
-        if folder != assets.DATA_FOLDER and not folder.is_dir():
-            text = f"${assets.DATA_ENV} names {folder}, which is no folder"
+def data(named: str | None = None) -> Findings:
+    """Data sets and prompts of a suite, else of the project; a suite's are opened too."""
+    for folder in data_roots():
+        if folder != DATA_FOLDER and not folder.is_dir():
+            text = f"${DATA_ENV} names {folder}, which is no folder"
             yield Finding("broken", text, "make it, or name another one")
-    listed = needs.of_suite(load_suite(named)) if named else needs.of_all()
+    listed = needs.data_of_suite(load_suite(named)) if named else needs.data_of_project()
     lacking = [need.name for need in listed if need.missing]
     for sentence in (sentence for need in listed if named for sentence in need.verify()):
-        yield Finding("broken", sentence, "sidbench data tells where it comes from")
-    remedy = "`sidbench data {}` tells where they come from"
+        yield Finding("broken", sentence, "`sidbench data` says where it comes from")
+    remedy = "`sidbench data {}` says where they come from"
     yield from _present("data sets and prompt lists", len(listed), lacking, named, remedy)
 
 
-def disk(results: Path = Path("results")) -> Found:
-    """Room for results, and the right to write them."""
+def disk(results: Path = Path("results")) -> Findings:
+    """Free space for results, and permission to write them."""
     home = next(folder for folder in (results.absolute(), *results.absolute().parents) if folder.exists())
     if not home.is_dir() or not os.access(home, os.W_OK):
         yield Finding("broken", f"{home} can't be written", "name another folder with --results")
         return
     free = shutil.disk_usage(home).free
     shown = f"{free / GIB:.1f} GiB free for {results}"
-    if free < LEAST:
-        yield Finding("broken", shown, "make room: a run's state alone may be larger")
-    elif free < ROOM:
-        yield Finding("advice", shown, "enough for the miniatures; `sidbench plan SUITE` tells what a suite takes")
+    if free < LEAST_SPACE:
+        yield Finding("broken", shown, "free some: a run's state alone may be larger")
+    elif free < ENOUGH_SPACE:
+        yield Finding("advice", shown, "enough for the miniatures; `sidbench plan SUITE` estimates what a suite takes")
     else:
         yield Finding("ok", shown)
 
 
-def profile(given: Path | None = None) -> Found:
-    """Snakemake and the profile that it will use: digests stand in params, so changed params must make things anew."""
+def profile(given: Path | None = None) -> Findings:
+    """Snakemake and its profile. Digests are passed as params, so a change of params must trigger a job."""
     try:
         yield Finding("ok", f"Snakemake {version('snakemake')}")
     except PackageNotFoundError:
@@ -211,16 +197,16 @@ def profile(given: Path | None = None) -> Found:
         return
     triggers = settings.get("rerun-triggers") or ["code", "input", "mtime", "params", "software-env"]
     if "params" not in triggers:
-        yield Finding("broken", f"{files[0]}: a changed recipe makes nothing anew", "add params to rerun-triggers")
+        yield Finding("broken", f"{files[0]}: a changed recipe remakes nothing", "add params to rerun-triggers")
     elif "code" in triggers:
         remedy = "rerun-triggers: [mtime, params, input]"
-        yield Finding("advice", f"{files[0]}: a reformatted rule makes everything anew", remedy)
+        yield Finding("advice", f"{files[0]}: a reformatted rule remakes everything", remedy)
     else:
         yield Finding("ok", f"profile {files[0]}")
 
 
-def examine(named: str | None, results: Path, snakemake_profile: Path | None) -> Found:
-    """Every check in order; a suite's weights and data where one is named."""
+def examine(named: str | None, results: Path, snakemake_profile: Path | None) -> Findings:
+    """Every check in order; weights, models and data are those of the suite `named`."""
     yield from python()
     yield from packages()
     yield from devices()
@@ -231,8 +217,8 @@ def examine(named: str | None, results: Path, snakemake_profile: Path | None) ->
     yield from profile(snakemake_profile)
 
 
-def _present(what: str, count: int, lacking: list[str], named: str | None, remedy: str) -> Found:
-    """Nothing is broken where a file is missing: what needs it says so, and the rest runs."""
+def _present(what: str, count: int, lacking: list[str], named: str | None, remedy: str) -> Findings:
+    """How many of `count` files are present. `remedy` is the advice, with {} for the suite's name."""
     owner = f" of {named}" if named else ""
     shown = f"{count - len(lacking)} of {count} {what}{owner} present"
     if lacking and named:
@@ -242,5 +228,6 @@ def _present(what: str, count: int, lacking: list[str], named: str | None, remed
 
 
 def _some(names: list[str]) -> str:
+    """The first names, and how many more there are."""
     more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
     return ", ".join(names[:SHOWN]) + more

@@ -1,12 +1,13 @@
-"""How a job becomes the processes that train together: GPUs leased, torchrun in this process's place, srun over nodes.
+"""From a job to the processes that run it: GPUs are leased, torchrun replaces this process, srun starts one per node.
 
-sidbench run ...                                     no GPU or one: this very process
+sidbench run ...                                     no GPU or one: this process
 torchrun --nproc-per-node=8 -m benchmarks run ...    several GPUs of one machine
 srun ... torchrun --nnodes=2 ...                     several nodes, inside a SLURM allocation
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import ctypes
 import os
@@ -26,25 +27,45 @@ if TYPE_CHECKING:
     from benchmarks.suite.job import Job
 
 
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2): kept over an exec
-SAVING = 600  # seconds that a signal leaves for the iteration's end and the state
-PATIENT_SINCE = (2, 13)  # the oldest torch of which torchrun is known to take --shutdown-timeout; 2.11's doesn't
-PORTS = range(20_000, 30_000)  # where the nodes of a SLURM job meet: by its number, so that two jobs don't
+DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2), which outlasts an exec
+SAVING_SECONDS = 600  # from a signal until torchrun kills: for the end of the iteration and the state
+TIMEOUT_SINCE = (2, 13)  # the oldest torch whose torchrun is known to take --shutdown-timeout; 2.11's doesn't
+PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by the job's number
+
+
+@contextlib.contextmanager
+def started(job: Job, verb: str, target: str, args: argparse.Namespace) -> Iterator[str]:
+    """The body runs in each process that does the job, and is given the command line that makes the job's files again.
+
+    Args:
+        job: what is made; its inputs must exist.
+        verb: `run` or `prepare`.
+        target: the job's name on the command line.
+        args: `results`, `suite`, `quiet` and `gpus`.
+    """
+    require(job)
+    enter(job, args.gpus, ["--results", args.results, verb, args.suite, target, *["--quiet"] * args.quiet])
+    with leaving_cleanly():
+        yield f"sidbench {verb} {args.suite} {target}"
 
 
 def enter(job: Job, given: int | None, words: Sequence[str]) -> None:
-    """Returns in each process that is to work; the one that was called may be replaced by torchrun.
+    """Returns in each process that is to work; the calling one may be replaced by torchrun.
 
-    `given` is the number of GPUs a node that the workflow gives, where it differs from what the suite asks for.
+    Args:
+        job: Whose planned resources count.
+        given: GPUs per node that the workflow gives, if they differ from the plan's.
+        words: The arguments of `sidbench`, for torchrun to call it with again.
     """
-    asked, nodes = job.resources.get("gpu", 0), job.resources.get("nodes", 1)
-    count = asked if given is None else given
+    planned, nodes = job.resources.get("gpu", 0), job.resources.get("nodes", 1)
+    count = planned if given is None else given
     if "RANK" in os.environ:  # torchrun has started this process
-        lease.keep()
+        lease.join()
     elif nodes > 1:
-        _replace(over_nodes(nodes, asked, words, _first_host()))
-    elif asked and not count:
-        raise Fault(f"{job.id} is planned on {asked} GPU{'s' * (asked > 1)} and was given none: see `--resources gpu`")
+        _replace(over_nodes(nodes, planned, words, _first_host()))
+    elif planned and not count:
+        plural = "s" * (planned > 1)
+        raise Fault(f"{job.id} is planned on {planned} GPU{plural} and was given none: see `--resources gpu`")
     else:
         lease.lease(count)
         if count > 1:
@@ -52,12 +73,19 @@ def enter(job: Job, given: int | None, words: Sequence[str]) -> None:
 
 
 def on_this_machine(count: int, words: Sequence[str]) -> list[str]:
-    """torchrun with so many processes here."""
+    """The call of torchrun with so many processes on this machine."""
     return [*torchrun(), "--standalone", f"--nproc-per-node={count}", "-m", "benchmarks", *words]
 
 
 def over_nodes(nodes: int, count: int, words: Sequence[str], host: str) -> list[str]:
-    """One torchrun a node, started by srun; a process per GPU, one where there is none. SLURM gives the GPUs."""
+    """The call of srun that starts a torchrun on each node. SLURM assigns the GPUs.
+
+    Args:
+        nodes: How many.
+        count: GPUs, and processes, per node; 0: one process on the CPU.
+        words: The arguments of `sidbench`.
+        host: Where the nodes meet.
+    """
     number = os.environ["SLURM_JOB_ID"]
     port = PORTS[int(number) % len(PORTS)]
     each = [f"--nodes={nodes}", f"--ntasks={nodes}", "--ntasks-per-node=1", "--kill-on-bad-exit=1"]
@@ -68,40 +96,41 @@ def over_nodes(nodes: int, count: int, words: Sequence[str], host: str) -> list[
 
 
 def torchrun() -> list[str]:
-    """Its own defaults would die of SIGUSR1 and kill, after half a minute, what is still saving a large state."""
-    heard = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
-    patience = [f"--shutdown-timeout={SAVING}"] if numbers(version("torch")) >= PATIENT_SINCE else []
-    return [sys.executable, "-m", "torch.distributed.run", heard, *patience]
+    """The call of torchrun. Its defaults: to die of SIGUSR1, and to kill after 30 s what still saves a large state."""
+    signals = "--signals-to-handle=SIGTERM,SIGINT,SIGHUP,SIGQUIT,SIGUSR1"
+    timeout = [f"--shutdown-timeout={SAVING_SECONDS}"] if numbers(version("torch")) >= TIMEOUT_SINCE else []
+    return [sys.executable, "-m", "torch.distributed.run", signals, *timeout]
 
 
 def _first_host() -> str:
-    """Where the nodes meet. Snakemake's jobstep takes SLURM_JOB_NODELIST away: SLURM itself is asked."""
+    """The address of the first node, asked of SLURM, since Snakemake's jobstep removes SLURM_JOB_NODELIST."""
     if "SLURM_JOB_ID" not in os.environ:
-        raise Fault("a job over several nodes needs SLURM: take the slurm profile (docs/clusters.md), or plan one node")
-    nodes = _said("squeue", "--noheader", "--format=%N", f"--jobs={os.environ['SLURM_JOB_ID']}")
-    first = _said("scontrol", "show", "hostnames", nodes).splitlines()[0]
-    told = dict(word.split("=", 1) for word in _said("scontrol", "show", "node", first).split() if "=" in word)
-    return told.get("NodeAddr", first)  # its name in SLURM need not be one of the network's
+        raise Fault("a job over several nodes needs SLURM: use the slurm profile (docs/clusters.md), or plan one node")
+    nodes = _output("squeue", "--noheader", "--format=%N", f"--jobs={os.environ['SLURM_JOB_ID']}")
+    first = _output("scontrol", "show", "hostnames", nodes).splitlines()[0]
+    facts = dict(word.split("=", 1) for word in _output("scontrol", "show", "node", first).split() if "=" in word)
+    return facts.get("NodeAddr", first)  # its name in SLURM need not be its name in the network
 
 
-def _said(*words: str) -> str:
+def _output(*words: str) -> str:
+    """What the command prints; a Fault if it fails or prints nothing."""
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode or not done.stdout.strip():
-        raise Fault(f"{words[0]} doesn't tell the nodes of this job: {done.stderr.strip() or 'it says nothing'}")
+        raise Fault(f"{words[0]} doesn't list the nodes of this job: {done.stderr.strip() or 'it prints nothing'}")
     return done.stdout.strip()
 
 
 def _replace(words: list[str]) -> None:
-    """torchrun takes this process's place: a signal reaches it, and the leased files stay open in it."""
+    """Replaces this process by torchrun: signals reach it, and the lock files stay open in it."""
     sys.stdout.flush()
     if os.environ.get("SIDBENCH_WATCH_PARENT") and sys.platform == "linux":
-        # Trainers watch their parent, and torchrun watches nobody: the kernel ends it with the workflow.
+        # Trainers watch their parent; torchrun does not: the kernel ends it with the workflow.
         ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGTERM)
     os.execvp(words[0], words)
 
 
 def require(job: Job) -> None:
-    """Every input must be there: the sentence names the file and the command that makes all of them."""
+    """A Fault if an input of the job is missing."""
     missing = [path for path in job.inputs if not Path(path).exists()]
     if missing:
         more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
@@ -110,14 +139,14 @@ def require(job: Job) -> None:
 
 @contextlib.contextmanager
 def leaving_cleanly() -> Iterator[None]:
-    """OMP_NUM_THREADS is obeyed; a run that was asked to stop leaves with its signal's status, without a traceback."""
+    """Sets torch's threads from OMP_NUM_THREADS; a run that a signal stops leaves with its status, no traceback."""
     import torch
 
-    from sid.loop.lock import Stopped
+    from sid.loop.lock import TrainingStopped
 
     if "OMP_NUM_THREADS" in os.environ:
         torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     try:
         yield
-    except Stopped as stopped:
+    except TrainingStopped as stopped:
         raise SystemExit(stopped.code) from None

@@ -1,8 +1,8 @@
-"""GPUs by id. Snakemake only counts them: what a job may use is leased here, by lock files that the kernel frees.
+"""Leases GPUs by id, since Snakemake only counts them: by lock files, which the kernel frees however a process ends.
 
-A leased GPU is a shared lock on its file, held by every process that uses it: by the one that leased it, and by each
-that torchrun starts. Whoever wants a GPU tries for an exclusive lock, so it is free when the last of them has ended,
-however it ended. One gate lets newcomers try one at a time: they take all that they need or nothing.
+Every process that uses a GPU holds a shared lock on the GPU's file: the one that leased it, and those that torchrun
+starts. A job that wants a GPU tries for an exclusive lock, so a GPU is free when the last of its processes has ended.
+A gate file lets jobs try one at a time: each takes all the GPUs it needs or none.
 """
 
 from __future__ import annotations
@@ -18,14 +18,16 @@ from typing import IO
 from sid.fault import Fault
 
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-LEASED = "SIDBENCH_LEASED"  # the ids' lock files, told to the processes that torchrun starts
-POLL = 0.5  # seconds between two looks
+LEASED = "SIDBENCH_LEASED"  # the lock files of the leased GPUs, for the processes that torchrun starts
+POLL_SECONDS = 0.5
 DEVICES = Path("/dev")
-FOLDER = "SIDBENCH_LEASES"  # where the lock files lie, if not in /tmp
+LEASE_ENV = "SIDBENCH_LEASES"  # names the folder of the lock files, if it is not below /tmp
+
+_OPEN: list[IO[str]] = []  # the kernel closes them with the process
 
 
 def gpus() -> list[str]:
-    """The ids that this process may use: those it was given, else the machine's. Needs no torch."""
+    """The ids that this process may use: those of CUDA_VISIBLE_DEVICES, else the machine's. Imports no torch."""
     given = os.environ.get(VISIBLE)
     if given is not None:
         return [name.strip() for name in given.split(",") if name.strip() and name.strip() != "-1"]
@@ -33,17 +35,17 @@ def gpus() -> list[str]:
 
 
 def folder() -> Path:
-    """Where the lock files lie: one place per machine and user. A job of SLURM counts its own GPUs from 0."""
-    # Not a login's own folders: another login, or a service without one, must find the same locks.
-    shared = Path(os.environ.get(FOLDER, "/tmp"))
+    """The folder of the lock files: one per machine, user and SLURM job, which counts its own GPUs from 0."""
+    # Not a folder of the login: another login of the user, or a service without one, must find the same locks.
+    shared = Path(os.environ.get(LEASE_ENV, "/tmp"))
     return shared / f"sidbench-gpus-{os.getuid()}" / os.environ.get("SLURM_JOB_ID", "machine")
 
 
 def lease(count: int, patience: float | None = None) -> list[IO[str]]:
-    """Takes so many GPUs for as long as this process lives, waiting until they are free; 0 hides them all.
+    """Takes so many GPUs for the life of this process, and sets CUDA_VISIBLE_DEVICES; 0 hides all GPUs.
 
-    The ids are in CUDA_VISIBLE_DEVICES afterwards, and torch must not have been asked for a device before.
-    The files are returned for tests: they stay open, also over an exec.
+    Waits until they are free, at most `patience` seconds if that is given. To be called before torch opens a device.
+    Returns the lock files, which stay open, also over an exec.
     """
     known = gpus()
     if count > len(known):
@@ -51,31 +53,28 @@ def lease(count: int, patience: float | None = None) -> list[IO[str]]:
         raise Fault(
             f"this job needs {count} GPU{'s' * (count > 1)}, and this machine {has} (CUDA_VISIBLE_DEVICES, /dev)"
         )
-    held: dict[str, IO[str]] = {}
+    taken: dict[str, IO[str]] = {}
     if count:
-        held = _wait(known, count, patience)
-    os.environ[VISIBLE] = ",".join(held)
-    os.environ[LEASED] = os.pathsep.join(file.name for file in held.values())
-    _KEPT.extend(held.values())
-    return list(held.values())
+        taken = _wait(known, count, patience)
+    os.environ[VISIBLE] = ",".join(taken)
+    os.environ[LEASED] = os.pathsep.join(file.name for file in taken.values())
+    _OPEN.extend(taken.values())
+    return list(taken.values())
 
 
-def keep() -> None:
-    """In a process that torchrun started: holds what was leased for it, so that no killed parent frees a GPU in use."""
+def join() -> None:
+    """In a process that torchrun started: locks its leased GPUs too, so that a killed parent frees none in use."""
     for name in filter(None, os.environ.get(LEASED, "").split(os.pathsep)):
-        file = open(name)  # noqa: SIM115 - held until this process ends
+        file = open(name)  # noqa: SIM115 - open until this process ends
         fcntl.flock(file, fcntl.LOCK_SH)
-        _KEPT.append(file)
-
-
-_KEPT: list[IO[str]] = []  # closed by the kernel, with the process
+        _OPEN.append(file)
 
 
 def _wait(known: Sequence[str], count: int, patience: float | None) -> dict[str, IO[str]]:
-    """Tries until there are enough."""
+    """Tries until enough are free; says once that it waits."""
     folder().mkdir(parents=True, exist_ok=True)
     until = None if patience is None else time.monotonic() + patience
-    told = False
+    announced = False
     with open(folder() / "gate", "a") as gate:
         while True:
             fcntl.flock(gate, fcntl.LOCK_EX)
@@ -87,17 +86,17 @@ def _wait(known: Sequence[str], count: int, patience: float | None) -> dict[str,
                 return taken
             if until is not None and time.monotonic() > until:
                 raise Fault(f"no {count} of the GPUs {', '.join(known)} became free in {patience:.0f} s")
-            if not told:
+            if not announced:
                 print(f"waiting for {count} of the GPUs {', '.join(known)}", file=sys.stderr, flush=True)
-                told = True
-            time.sleep(POLL)
+                announced = True
+            time.sleep(POLL_SECONDS)
 
 
 def _take(known: Sequence[str], count: int) -> dict[str, IO[str]]:
-    """So many free ones, or none. Called by the holder of the gate alone: between the two locks nobody comes."""
+    """Locks so many free ones, or none. Only the holder of the gate calls it: nobody locks between the two locks."""
     taken: dict[str, IO[str]] = {}
     for name in known:
-        file: IO[str] = open(folder() / name.replace("/", "-"), "a")  # noqa: SIM115 - kept, or closed below
+        file: IO[str] = open(folder() / name.replace("/", "-"), "a")  # noqa: SIM115 - returned, or closed below
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

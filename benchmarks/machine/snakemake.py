@@ -1,4 +1,7 @@
-"""Snakemake, started from here: with this Python, on this checkout, and never in the way of a killed earlier call."""
+"""Snakemake started from `sidbench reproduce`: its call, its lock, its end, and its output in brief (`Feed`).
+
+It runs with this Python on this checkout, and a lock that a killed call has left is removed.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +28,33 @@ if TYPE_CHECKING:
 
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 LOCKS = Path(".snakemake") / "locks"
-OURS = Path(".snakemake") / "reproduce.lock"
+OWN_LOCK = Path(".snakemake") / "reproduce.lock"
 PATIENCE = 10.0  # seconds for a killed Snakemake to be gone
+
+# Lines of Snakemake's output
+NOISE = re.compile(
+    r"\[\w{3} \w{3} +\d|Using (workflow|profile|shell)|Assuming unrestricted|Building DAG|Provided |Rules claiming|"
+    r"Conda environments|Select jobs|Execute \d|\d+ of \d+ steps|Nothing to be done|SNAKEMAKE$|=+$|RuleException|"
+    r"CalledProcessError in|Command '|Elapsed time|Exiting because|WorkflowError:$|At least one job did not|"
+    r"Removing output files of failed|Job stats|Complete log|Job \d+ has been|Terminating processes|Touching|"
+    r"Will exit after|Shutting down"
+)
+STARTED = re.compile(r"(?:local)?rule (\w+):$")
+FINISHED = re.compile(r"Finished jobid: (\d+)")
+FAILED = re.compile(r"Error in rule (\w+)")
+LOG = re.compile(r"Logfile (\S+?):?$")
+FIELD = re.compile(r"\s+(jobid|wildcards): (.*)")
+COUNT = re.compile(r"(\w+)\s+(\d+)$")
+CORES = re.compile(r"Provided cores: (\d+)")
+GOALS = ("all", "everything", "total")  # lines of the statistics that are no work
+
+
+class Stopped(Exception):
+    """This process was asked to end."""
 
 
 def writable(folder: Path) -> None:
-    """One sentence where nothing can be written."""
+    """A Fault if the folder can't be written; it is made if it is missing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):
@@ -41,16 +65,16 @@ def writable(folder: Path) -> None:
 
 def command(suite: str, results: str, flags: Sequence[str] = ()) -> list[str]:
     """The call of Snakemake for a suite."""
-    # --config takes every word up to the next option: it stands first, so that a target among the flags is none of its.
-    told = ["--config", f"suite={suite}", f"results={results}", "--snakefile", str(SNAKEFILE)]
-    return [sys.executable, "-m", "snakemake", *told, *flags]
+    # --config takes every word up to the next option: it stands first, so that it takes no target among the flags.
+    fixed = ["--config", f"suite={suite}", f"results={results}", "--snakefile", str(SNAKEFILE)]
+    return [sys.executable, "-m", "snakemake", *fixed, *flags]
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Holds this folder's lock, which the kernel frees however this process ends; refuses where another holds it."""
-    OURS.parent.mkdir(exist_ok=True)
-    with open(OURS, "a+") as lock:
+    """Holds the lock of the working folder, or raises a Fault with its holder. The kernel frees it with the process."""
+    OWN_LOCK.parent.mkdir(exist_ok=True)
+    with open(OWN_LOCK, "a+") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -64,7 +88,7 @@ def alone() -> Iterator[None]:
 
 
 def unlock(suite: str, results: str) -> None:
-    """Takes away what a killed Snakemake has left locked; a living one is named and left alone."""
+    """Removes the locks of a killed Snakemake; a living one is named in a Fault."""
     if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
         return
     until = time.monotonic() + PATIENCE
@@ -78,7 +102,7 @@ def unlock(suite: str, results: str) -> None:
 
 
 def _living() -> int | None:
-    """The process of a Snakemake that works in this folder."""
+    """The process id of a Snakemake that works in this folder."""
     import psutil
 
     for process in psutil.process_iter():
@@ -90,12 +114,8 @@ def _living() -> int | None:
     return None
 
 
-class Stopped(Exception):
-    """This process was asked to end."""
-
-
 def run(words: Sequence[str], read: Callable[[str], None]) -> int:
-    """Runs Snakemake and hands over its lines. A request to end reaches its jobs, which save their state first."""
+    """Runs Snakemake and passes each line to `read`. A request to end reaches its jobs, which save their state."""
 
     def stop(number: int, frame: object) -> None:
         raise Stopped
@@ -111,7 +131,7 @@ def run(words: Sequence[str], read: Callable[[str], None]) -> int:
             read(line)
         return child.wait()
     except KeyboardInterrupt:
-        # The terminal has told Snakemake and its jobs already: they save and leave.
+        # The terminal has interrupted Snakemake and its jobs too: they save and leave.
         with contextlib.suppress(KeyboardInterrupt):
             child.communicate()
         raise
@@ -136,25 +156,14 @@ def _end(child: subprocess.Popen[str]) -> None:
     child.communicate()
 
 
-NOISE = re.compile(
-    r"\[\w{3} \w{3} +\d|Using (workflow|profile|shell)|Assuming unrestricted|Building DAG|Provided |Rules claiming|"
-    r"Conda environments|Select jobs|Execute \d|\d+ of \d+ steps|Nothing to be done|SNAKEMAKE$|=+$|RuleException|"
-    r"CalledProcessError in|Command '|Elapsed time|Exiting because|WorkflowError:$|At least one job did not|"
-    r"Removing output files of failed|Job stats|Complete log|Job \d+ has been|Terminating processes|Touching|"
-    r"Will exit after|Shutting down"
-)
-STARTED = re.compile(r"(?:local)?rule (\w+):$")
-FINISHED = re.compile(r"Finished jobid: (\d+)")
-FAILED = re.compile(r"Error in rule (\w+)")
-LOG = re.compile(r"Logfile (\S+?):?$")
-FIELD = re.compile(r"\s+(jobid|wildcards): (.*)")
-COUNT = re.compile(r"(\w+)\s+(\d+)$")
-CORES = re.compile(r"Provided cores: (\d+)")
-GOALS = ("all", "everything", "total")  # lines of the statistics that are no work
-
-
 class Feed:
-    """Reads Snakemake's lines one by one and tells what a user wants to know."""
+    """Reads Snakemake's lines one by one and reports what a user wants to know.
+
+    Args:
+        plan: Of the suite.
+        tell: Called with every line for the user.
+        clock: In seconds.
+    """
 
     def __init__(self, plan: Plan, tell: Callable[[str], None], clock: Callable[[], float] = time.monotonic):
         self.plan, self.tell, self.clock = plan, tell, clock
@@ -169,37 +178,37 @@ class Feed:
         self._rule = self._jobid = self._wildcards = ""
 
     def read(self, line: str) -> None:
-        """One line of Snakemake's output."""
+        """Takes one line of Snakemake's output."""
         line = line.rstrip("\n")
         if self._continues(line):
             return
-        if found := CORES.match(line):
-            self.cores = int(found[1])
+        if match := CORES.match(line):
+            self.cores = int(match[1])
         if line.startswith("Job stats"):
             self._section = "statistics"
         elif line == "SNAKEMAKE":
             self._section = "banner"
-        elif found := STARTED.match(line):
-            self._section, self._rule, self._since = "start", found[1], self.clock()
-        elif found := FINISHED.match(line):
-            self._finish(found[1])
-        elif found := FAILED.match(line):
-            self._section, self._rule = "error", found[1]
-        elif found := LOG.match(line):
-            self.tell(f"  {found[1]} says:")
+        elif match := STARTED.match(line):
+            self._section, self._rule, self._since = "start", match[1], self.clock()
+        elif match := FINISHED.match(line):
+            self._finish(match[1])
+        elif match := FAILED.match(line):
+            self._section, self._rule = "error", match[1]
+        elif match := LOG.match(line):
+            self.tell(f"  {match[1]} says:")
             self._section = "log"
         elif line and not NOISE.match(line):
             self.tell(line)
 
     def _continues(self, line: str) -> bool:
-        """Whether the line belongs to the block that an earlier one has opened."""
+        """Whether the line belongs to a block that an earlier one has opened."""
         section = self._section
         if section == "banner":
             self._section = section if line else ""
         elif section == "statistics":
-            if found := COUNT.match(line):
-                if found[1] not in GOALS:
-                    self.to_do[found[1]] = int(found[2])
+            if match := COUNT.match(line):
+                if match[1] not in GOALS:
+                    self.to_do[match[1]] = int(match[2])
             elif not line:
                 self._section = ""
                 self._announce()
@@ -210,8 +219,8 @@ class Feed:
             else:
                 self.tell(f"    {line}")
         elif section in ("start", "error") and line.startswith(" "):
-            if found := FIELD.match(line):
-                setattr(self, f"_{found[1]}", found[2])
+            if match := FIELD.match(line):
+                setattr(self, f"_{match[1]}", match[2])
         elif section in ("start", "error"):
             self._close()
             return False
@@ -220,7 +229,7 @@ class Feed:
         return True
 
     def _close(self) -> None:
-        """The end of a job's block: it has started, or it has failed."""
+        """Ends the block of a job that has started or failed."""
         if self._section == "start":
             self.running[self._jobid] = (self._rule, self._wildcards, self._since)
         else:
@@ -248,12 +257,12 @@ class Feed:
         self.tell(f"[{done:>{width}}/{total}] {self._name(rule, wildcards):<40} {duration(seconds):>12}{rest}")
 
     def remaining(self) -> float | None:
-        """Seconds to the end, from what finished jobs of each rule took for their work."""
+        """Seconds to the end, by what finished jobs of each rule took for their work; None before the first."""
         if not self.finished:
             return None
         took: dict[str, list[float]] = defaultdict(lambda: [0.0, 0.0])
         for job, rule, seconds in self.finished:
-            for key in (rule, ""):  # "": over all rules, for those of which none has finished
+            for key in (rule, ""):  # "" is the sum, for rules without a finished job
                 took[key][0] += seconds
                 took[key][1] += job.work if job else 0.0
         left = 0.0
@@ -266,14 +275,15 @@ class Feed:
         return max(left, 0.0) / max(min(self.cores, sum(self.to_do.values()) - len(self.finished)), 1)
 
     def _mean_work(self, rule: str) -> float:
-        """The mean work of a rule's jobs that are still to do."""
+        """The mean work of a rule's unfinished jobs."""
         finished = {job.id for job, _, _ in self.finished if job}
         jobs = [job for job in self.plan.jobs if rule_of(job) == rule and job.id not in finished]
         return sum(job.work for job in jobs) / len(jobs) if jobs else 0.0
 
     def _job(self, rule: str, wildcards: str) -> Job | None:
-        said = dict(part.split("=", 1) for part in wildcards.split(", ") if "=" in part)
-        id = said.get("digest") or "/".join(said[key] for key in ("task", "entry", "seed") if key in said)
+        """The planned job of a rule with these wildcards."""
+        values = dict(part.split("=", 1) for part in wildcards.split(", ") if "=" in part)
+        id = values.get("digest") or "/".join(values[key] for key in ("task", "entry", "seed") if key in values)
         return next((job for job in self.plan.jobs if rule_of(job) == rule and job.id == (id or job.id)), None)
 
     def _name(self, rule: str, wildcards: str) -> str:
@@ -287,22 +297,16 @@ class Feed:
 
 
 def rule_of(job: Job) -> str:
-    """The rule that makes a job: runs without training and published teachers have their own."""
+    """The rule that makes a job; runs without training and published teachers have rules of their own."""
     if job.kind == "run":
-        spread = job.resources.get("nodes", 1) > 1
-        return ("run_nodes" if spread else "run") if "method" in job.params else "control"
+        several = job.resources.get("nodes", 1) > 1
+        return ("run_nodes" if several else "run") if "method" in job.params else "control"
     return "published" if job.kind == "teacher" and job.params.get("source") else job.kind
 
 
 def duration(seconds: float) -> str:
-    """A time a person reads."""
+    """A time as a person reads it."""
     whole = round(seconds)
     if whole < 100:
         return f"{whole} s"
     return f"{round(whole / 60)} min" if whole < 6000 else f"{whole // 3600} h {whole % 3600 // 60} min"
-
-
-def follow(lines: Iterable[str], feed: Feed) -> None:
-    """All of Snakemake's lines."""
-    for line in lines:
-        feed.read(line)

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.assets import Weight, locate, tensors
 from benchmarks.metrics import text_image
-from benchmarks.metrics.base import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, single_entry
 from sid.fault import Fault
 
 SOURCE = "https://github.com/christophschuhmann/improved-aesthetic-predictor/raw/main/"
@@ -18,7 +18,7 @@ LAYERS = {"linear": (0, 2, 4, 6, 7), "relu": (0, 3, 6, 9, 11)}
 WIDTHS = (768, 1024, 128, 64, 16, 1)
 
 
-def _head(file: str, sha256: str, size: int) -> Weight:
+def _weight(file: str, sha256: str, size: int) -> Weight:
     return Weight(
         file.removesuffix(".pth"),
         "aesthetic head",
@@ -31,20 +31,20 @@ def _head(file: str, sha256: str, size: int) -> Weight:
 
 
 HEADS = {
-    "sac": _head(
+    "sac": _weight(
         "sac+logos+ava1-l14-linearMSE.pth", "21dd590f3ccdc646f0d53120778b296013b096a035a2718c9cb0d511bff0f1e0", 3714759
     ),
-    "ava-linear": _head(
+    "ava-linear": _weight(
         "ava+logos-l14-linearMSE.pth", "390a3aafaf3b37d57148f9b22f30556de38343064b7d915acfa80d3812b4c9ff", 3714759
     ),
-    "ava-relu": _head(
+    "ava-relu": _weight(
         "ava+logos-l14-reluMSE.pth", "0af3254c651d55b7ea851429c20f26ec880bb0169805a4df85b814bd7966f3e4", 3714887
     ),
 }
 
 
 class Aesthetic(Metric):
-    """The linear heads have no activations: five layers fold to 768 + 1 numbers."""
+    """A linear head has no activations: its five layers fold to 768 + 1 numbers."""
 
     name = "aesthetic"
     version = 1
@@ -69,11 +69,11 @@ class Aesthetic(Metric):
         head: str = "sac",
         file: str | Path | None = None,
     ) -> Score:
-        """`head` names a published file; `file` is one given by hand, refused where its sha256 differs."""
+        """`head` names a published file; `file` is its path if given by hand, refused if its sha256 differs."""
         if head not in HEADS:
             raise Fault(f"aesthetic: unknown head '{head}'; known: {', '.join(HEADS)}")
         layers = read(locate(HEADS[head], None if file is None else Path(file)))
-        embeddings = text_image.unit(only(features, self.name), self.name)
+        embeddings = text_image.unit_length(single_entry(features, self.name), self.name)
         if embeddings.shape[1] != WIDTHS[0]:
             raise Fault(f"aesthetic reads ViT-L/14 embeddings of {WIDTHS[0]} dimensions, got {embeddings.shape[1]}")
         scores = apply(layers, embeddings)
@@ -81,14 +81,14 @@ class Aesthetic(Metric):
         return Score(float(scores.mean()), details)
 
 
-class Head:
-    """Weights and biases of the five layers, and whether ReLUs stand between."""
+class AestheticHead:
+    """Weights and biases of the five layers, and whether ReLUs are between them."""
 
     def __init__(self, layers: list[tuple[np.ndarray, np.ndarray]], relu: bool):
         self.layers, self.relu = layers, relu
 
     def fold(self) -> tuple[np.ndarray, float]:
-        """w, b with score = w.e + b; only where no activation stands between."""
+        """w, b with score = w.e + b; only without ReLUs."""
         assert not self.relu
         matrix: np.ndarray = self.layers[0][0]
         offset: np.ndarray = self.layers[0][1]
@@ -97,7 +97,7 @@ class Head:
         return matrix[0], float(offset[0])
 
 
-def apply(head: Head, embeddings: np.ndarray) -> np.ndarray:
+def apply(head: AestheticHead, embeddings: np.ndarray) -> np.ndarray:
     """One score per embedding."""
     if not head.relu:
         slope, offset = head.fold()
@@ -109,8 +109,8 @@ def apply(head: Head, embeddings: np.ndarray) -> np.ndarray:
     return values[:, 0]
 
 
-def read(path: Path) -> Head:
-    """A head of the published layout; nothing in the file is run."""
+def read(path: Path) -> AestheticHead:
+    """A head of the published layout; no code in the file is executed."""
     state = tensors(path)
     for kind, indices in LAYERS.items():
         names = [f"layers.{index}.{part}" for index in indices for part in ("weight", "bias")]
@@ -118,5 +118,5 @@ def read(path: Path) -> Head:
             arrays = [state[name].double().numpy() for name in names]
             pairs = list(zip(arrays[0::2], arrays[1::2], strict=True))
             if [weight.shape[1] for weight, _ in pairs] == list(WIDTHS[:-1]):
-                return Head(pairs, kind == "relu")
+                return AestheticHead(pairs, kind == "relu")
     raise Fault(f"{path} is no aesthetic head: its tensors are {', '.join(sorted(state)[:4])}, ...")

@@ -1,4 +1,4 @@
-"""FID-infinity: the distance at N -> infinity of generated images, from FD_N = FD_inf + C/N, with its interval."""
+"""FID-infinity: the distance for N -> infinity generated images, from FD_N = FD_inf + C/N, with its interval."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from benchmarks.metrics import frechet
-from benchmarks.metrics.base import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, feature_matrix, single_entry
 from benchmarks.metrics.frechet import as_moments
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WARN_BELOW = 5000
-WIDTH = 1.96  # standard deviations on either side
+WARN_BELOW = 5000  # images
+INTERVAL = 1.96  # standard deviations on either side: 95 %
 
 
 class FidInfinity(Metric):
     """Chong and Forsyth's line in 1/N; only the generated side is extrapolated, the reference stays as it is.
 
-    The points lie on subsets of the same images, so the scatter around the line knows nothing of other images. The
-    interval therefore adds the variance that the images' influence gives to the distance.
+    The points are subsets of the same images, so the scatter around the line says nothing of other images.
+    The interval therefore adds the variance of the distance that follows from the images' influence.
     """
 
     name = "fid-infinity"
@@ -43,41 +43,41 @@ class FidInfinity(Metric):
         seed: int = 0,
         bootstraps: int = 1000,
     ) -> Score:
-        """Distances of random subsets of `points` sizes, a line in 1/N; the interval of 95 % is for this reference."""
-        images = frechet.check(only(features, self.name))
-        compared = as_moments(only(reference, self.name), 1)
+        """Fits a line in 1/N to random subsets of `points` sizes; the interval of 95 % holds for this reference."""
+        images = feature_matrix(single_entry(features, self.name))
+        compared = as_moments(single_entry(reference, self.name), 1)
         counts = sizes(len(images), images.shape[1], points)
         rng = np.random.default_rng(seed)
-        found = [
+        distances = [
             frechet.distance(frechet.moments(images[rng.permutation(len(images))[:count]]), compared).value
             for count in counts[:-1]
         ]
         whole = frechet.moments(images)
-        found.append(frechet.distance(whole, compared).value)
-        limit, slope = line(counts, found)
+        distances.append(frechet.distance(whole, compared).value)
+        limit, slope = line(counts, distances)
         chosen = rng.integers(len(counts), size=(bootstraps, len(counts)))
-        again = [line(counts[pick], np.asarray(found)[pick])[0] for pick in chosen if len(set(counts[pick])) > 2]
-        of_line = float(np.std(again))
+        limits = [line(counts[pick], np.asarray(distances)[pick])[0] for pick in chosen if len(set(counts[pick])) > 2]
+        of_line = float(np.std(limits))
         of_images = float(np.std(frechet.influence(images, whole, compared))) / len(images) ** 0.5
-        half = WIDTH * (of_line**2 + of_images**2) ** 0.5
+        half = INTERVAL * (of_line**2 + of_images**2) ** 0.5
         details = {
             "low": limit - half,
             "high": limit + half,
             "std_of_line": of_line,
             "std_of_images": of_images,
             "bias_constant": slope,
-            "fd_n": found[-1],
+            "fd_n": distances[-1],
             "count": len(images),
             "sizes": counts.tolist(),
-            "distances": found,
+            "distances": distances,
             "seed": seed,
         }
-        warned = f"{len(images)} images are few for the line in 1/N" if len(images) < WARN_BELOW else ""
-        return Score(limit, details, (warned,) if warned else ())
+        warnings = (f"{len(images)} images are few for the line in 1/N",) if len(images) < WARN_BELOW else ()
+        return Score(limit, details, warnings)
 
 
 def sizes(count: int, dimension: int, points: int) -> np.ndarray:
-    """From min(5000, N/10), but above d so that every covariance has full rank, to N."""
+    """`points` sizes from min(5000, N/10) to N, but above d, so that every covariance has full rank."""
     smallest = max(min(5000, count // 10), dimension + 1)
     if points < 3 or smallest >= count:
         raise Fault(f"fid-infinity needs at least 3 sizes between {smallest} and {count} images; give more images")

@@ -1,38 +1,37 @@
-"""The one Frechet distance of the project: FD = |m1-m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2), in float64.
+"""The Frechet distance FD = |m1-m2|^2 + tr S1 + tr S2 - 2 tr (S1 S2)^(1/2) in float64, and the metrics that it gives.
+
+The metrics differ in their features only: a new one is a subclass of `Frechet` with `name`, `features` and `variants`.
 
 With any root S1 = R R', the matrices S1 S2 and R' S2 R share their non-zero eigenvalues, and the latter is symmetric:
 tr (S1 S2)^(1/2) = sum sqrt eig(R' S2 R) = |R1' R2|_nuclear. No complex number and no matrix square root is needed
 (Heusel et al., 1706.08500, define FID by it; the identity is linear algebra). The route is chosen by what is safe:
 
 * gram:     a set of N <= d images: its centred features are a root, and the singular values of R1' R2 lose nothing
-* cholesky: full rank: a Cholesky root of the reference (kept for the next call), two triangular products, eigenvalues
+* cholesky: full rank: a Cholesky root of the reference (cached for the next call), two triangular products, eigenvalues
 * eigen:    rank-deficient statistics without features: roots from eigenvectors, then singular values
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from benchmarks.metrics.base import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, feature_matrix, same_dimension, single_entry
 from sid.fault import Fault
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 CLAMP_LIMIT = 1e-6  # of the traces: more negative eigenvalue mass than this is no rounding error
 LOST_LIMIT = 1e-8  # of the traces: what square roots of rounding noise may add before the exact route is taken
 EPSILON = float(np.finfo(np.float64).eps)
-UNKNOWN = 10**9  # the count of statistics that do not say theirs: more images than dimensions
+UNKNOWN_COUNT = 10**9  # of statistics that do not state their count: taken to be more images than dimensions
+WARN_BELOW = 4  # images per dimension: with fewer, the bias C/N is as large as the differences that are compared
 
 
 @dataclass(frozen=True)
 class Distance:
-    """The value with its parts; never clipped: for equal sets it is a rounding error of either sign."""
+    """The value and its parts. It is never clipped: for equal sets it is a rounding error of either sign."""
 
     value: float
     mean_term: float
@@ -43,13 +42,13 @@ class Distance:
 
 @dataclass
 class Moments:
-    """Mean and covariance of a feature set, with the root of the covariance once somebody has needed it."""
+    """Mean and covariance of a feature set, with cached roots of the covariance."""
 
     mean: np.ndarray
     covariance: np.ndarray
     count: int
     ddof: int = 1
-    features: np.ndarray | None = None  # kept where N <= d: then they are the better root
+    features: np.ndarray | None = None  # only if N <= d: then they are the better root
     _cholesky: np.ndarray | None = field(default=None, repr=False)
     _eigen: tuple[np.ndarray, float] | None = field(default=None, repr=False)
 
@@ -59,15 +58,15 @@ class Moments:
 
     @property
     def known_count(self) -> int | None:
-        """How many images it summarises, None where that stands nowhere."""
-        return self.count if self.count < UNKNOWN else None
+        """How many images it summarises; None if that is not stated."""
+        return self.count if self.count < UNKNOWN_COUNT else None
 
     @property
     def rank_deficient(self) -> bool:
         return self.count <= self.dimension
 
     def cholesky(self) -> np.ndarray | None:
-        """L with L L' = S, kept; None where S is singular to working precision."""
+        """L with L L' = S, cached; None if S is singular to working precision."""
         if self._cholesky is None and not self.rank_deficient:
             try:
                 lower = np.linalg.cholesky(self.covariance)
@@ -79,7 +78,7 @@ class Moments:
         return self._cholesky
 
     def root(self) -> tuple[np.ndarray, float]:
-        """R with R R' = S and as many columns as S has rank, and the negative eigenvalue mass left out."""
+        """R with R R' = S and as many columns as S has rank; and the negative eigenvalue mass that was left out."""
         if self.features is not None and self.rank_deficient:
             centred = self.features.astype(np.float64) - self.mean
             return centred.T / np.sqrt(self.count - self.ddof), 0.0
@@ -88,14 +87,14 @@ class Moments:
             return lower, 0.0
         if self._eigen is None:
             values, vectors = np.linalg.eigh(self.covariance)
-            kept = values > self.dimension * EPSILON * max(values[-1], 0.0)
-            self._eigen = vectors[:, kept] * np.sqrt(values[kept]), float(-values[values < 0].sum())
+            positive = values > self.dimension * EPSILON * max(values[-1], 0.0)
+            self._eigen = vectors[:, positive] * np.sqrt(values[positive]), float(-values[values < 0].sum())
         return self._eigen
 
 
 def moments(features: np.ndarray, ddof: int = 1, rows: int = 4096, names: list[str] | None = None) -> Moments:
     """Mean and covariance in two passes of row blocks, so that float32 features are never copied whole."""
-    features = check(features, names=names)
+    features = feature_matrix(features, names=names)
     count, dimension = features.shape
     mean = features.mean(axis=0, dtype=np.float64)
     scatter = np.zeros((dimension, dimension))
@@ -106,37 +105,9 @@ def moments(features: np.ndarray, ddof: int = 1, rows: int = 4096, names: list[s
     return Moments(mean, scatter / (count - ddof), count, ddof, few)
 
 
-def merge(parts: Sequence[Moments]) -> Moments:
-    """Moments of the union of shards, exactly (Chan et al., Updating formulae for sample variances, 1979)."""
-    count = sum(part.count for part in parts)
-    mean = np.sum([part.count * part.mean for part in parts], axis=0) / count
-    scatter = np.zeros_like(parts[0].covariance)
-    for part in parts:
-        offset = part.mean - mean
-        scatter += (part.count - part.ddof) * part.covariance + part.count * np.outer(offset, offset)
-    return Moments(mean, scatter / (count - parts[0].ddof), count, parts[0].ddof)
-
-
-def check(features: np.ndarray, what: str = "features", names: list[str] | None = None, fewest: int = 2) -> np.ndarray:
-    """A finite matrix [N, d] with N >= `fewest`, or a sentence that names the image at fault."""
-    features = np.asarray(features)
-    if features.ndim != 2 or features.shape[1] == 0:
-        raise Fault(f"{what} must be a matrix [images, dimensions], got shape {list(features.shape)}")
-    if len(features) < fewest:
-        raise Fault(f"{what}: a score of a set needs at least {fewest} images, got {len(features)}")
-    finite = np.isfinite(features).all(axis=1)
-    if not finite.all():
-        bad = np.flatnonzero(~finite)
-        told = ", ".join(names[index] if names else f"image {index}" for index in bad[:3])
-        more = f" and {len(bad) - 3} more" if len(bad) > 3 else ""
-        raise Fault(f"{what}: NaN or infinity for {told}{more}")
-    return features
-
-
 def distance(first: Moments, second: Moments) -> Distance:
-    """Frechet distance of two sets; `second` is the reference, whose root is kept in it for the next call."""
-    if first.dimension != second.dimension:
-        raise Fault(f"features of {first.dimension} and {second.dimension} dimensions can't be compared")
+    """Frechet distance of two sets; `second` is the reference, whose root is cached in it for the next call."""
+    same_dimension(first.dimension, second.dimension)
     mean_term = float(np.sum((first.mean - second.mean) ** 2))
     traces = float(np.trace(first.covariance) + np.trace(second.covariance))
     clamped, route = 0.0, "cholesky"
@@ -154,7 +125,7 @@ def distance(first: Moments, second: Moments) -> Distance:
 
 
 def _cholesky_trace(first: Moments, second: Moments, traces: float) -> tuple[float, float] | None:
-    """(tr (S1 S2)^(1/2), clamped) by L' S1 L, or None where a matrix is too close to singular for it."""
+    """(tr (S1 S2)^(1/2), clamped) by L' S1 L, or None if a matrix is too close to singular for it."""
     from scipy.linalg.blas import dtrmm
 
     if first.rank_deficient or second.rank_deficient:
@@ -162,15 +133,15 @@ def _cholesky_trace(first: Moments, second: Moments, traces: float) -> tuple[flo
     lower = second.cholesky()
     if lower is None:
         return None
-    # dtrmm is given transposes: both numpy matrices are row-major, so L.T is an upper triangle in its order.
+    # dtrmm reads column-major matrices and numpy's are row-major, so it gets the transposes; L.T is an upper triangle.
     right = dtrmm(1.0, lower.T, first.covariance.T, side=0, lower=0)  # L' S1
     values = np.linalg.eigvalsh(dtrmm(1.0, lower.T, right, side=1, lower=0, trans_a=1, overwrite_b=1))  # L' S1 L
-    # Eigenvalues come with an error of about eps * max; the root of that is what a tiny one may contribute wrongly.
+    # Eigenvalues have an error of about eps * max; its root is the largest wrong contribution of a tiny eigenvalue.
     noise = 4 * EPSILON * max(float(values[-1]), 0.0)
     if np.count_nonzero(values <= noise) * np.sqrt(noise) > LOST_LIMIT * traces:
         return None
     negative = values < 0
-    # In units of the covariance, as the limit is: the root of the mass.
+    # The root of the mass: in units of the covariance, like the limit.
     clamped = float(np.sqrt(-values[negative].sum())) if negative.any() else 0.0
     return float(np.sqrt(values[~negative]).sum()), clamped
 
@@ -180,25 +151,28 @@ def influence(features: np.ndarray, first: Moments, second: Moments, rows: int =
 
     With the optimal map T = R (R' S1 R)^(-1/2) R' from S1 to S2 = R R', the distance's derivative is 2 (m1 - m2) by the
     mean and I - T by the covariance of the images.
+
+    Args:
+        features: [N, d] of the images.
+        first: their moments.
+        second: the reference's moments.
+        rows: of a block.
     """
     root, _ = second.root()
     values, vectors = np.linalg.eigh(root.T @ first.covariance @ root)
-    kept = values > len(values) * EPSILON * max(float(values[-1]), 0.0)
-    half = root @ (vectors[:, kept] / values[kept] ** 0.25)
+    positive = values > len(values) * EPSILON * max(float(values[-1]), 0.0)
+    half = root @ (vectors[:, positive] / values[positive] ** 0.25)
     slope = 2 * (first.mean - second.mean)
-    found = np.empty(len(features))
+    effect = np.empty(len(features))
     for start in range(0, len(features), rows):
         centred = features[start : start + rows].astype(np.float64) - first.mean
         quadratic = np.einsum("nd,nd->n", centred, centred) - ((centred @ half) ** 2).sum(axis=1)
-        found[start : start + rows] = centred @ slope + quadratic
-    return found - found.mean()
-
-
-WARN_BELOW = 4  # images per dimension: under it the bias C/N is of the size of what is compared
+        effect[start : start + rows] = centred @ slope + quadratic
+    return effect - effect.mean()
 
 
 class Frechet(Metric):
-    """FD = |m1-m2|^2 + tr(S1 + S2 - 2 (S1 S2)^(1/2)); features and reference each hold one array or Moments."""
+    """The Frechet distance on any features; features and reference are one array or one `Moments` each."""
 
     name = "frechet"
     version = 1
@@ -217,44 +191,44 @@ class Frechet(Metric):
     ) -> Score:
         if ddof not in (0, 1):
             raise Fault(f"{self.name}: ddof must be 0 or 1 (got {ddof})")
-        images, compared = (as_moments(only(part, self.name), ddof) for part in (features, reference))
-        found = distance(images, compared)
+        images, compared = (as_moments(single_entry(part, self.name), ddof) for part in (features, reference))
+        result = distance(images, compared)
         details = {
-            "mean_term": found.mean_term,
-            "covariance_term": found.covariance_term,
-            "clamped": found.clamped,
-            "route": found.route,
+            "mean_term": result.mean_term,
+            "covariance_term": result.covariance_term,
+            "clamped": result.clamped,
+            "route": result.route,
             "count": images.count,
             "reference_count": compared.known_count,
             "dimension": images.dimension,
             "ddof": images.ddof,
         }
-        return Score(found.value, details, sample_warnings(images, compared))
+        return Score(result.value, details, sample_warnings(images, compared))
 
 
-def as_moments(part: np.ndarray | Moments, ddof: int) -> Moments:
-    """Moments as they are, features summarised."""
-    return part if isinstance(part, Moments) else moments(part, ddof)
+def as_moments(features: np.ndarray | Moments, ddof: int) -> Moments:
+    """The moments of features; moments as they are."""
+    return features if isinstance(features, Moments) else moments(features, ddof)
 
 
 def sample_warnings(images: Moments, compared: Moments) -> tuple[str, ...]:
-    """What a reader must know about too few images."""
-    said = []
+    """Warnings about the counts: too few images, or another ddof in the reference."""
+    warnings = []
     if images.ddof != compared.ddof:
-        said.append(f"ddof {images.ddof} of the images against ddof {compared.ddof} of the reference")
+        warnings.append(f"ddof {images.ddof} of the images against ddof {compared.ddof} of the reference")
     count, dimension = min(images.count, compared.count), images.dimension
     if count <= dimension:
-        said.append(
+        warnings.append(
             f"rank-deficient: {count} images for {dimension} dimensions, the bias C/N dominates; "
             "kid is meaningful at this size, fid-infinity from a few times as many"
         )
     elif count < WARN_BELOW * dimension:
-        said.append(f"{count} images for {dimension} dimensions: the bias C/N is large, compare equal N only")
-    return tuple(said)
+        warnings.append(f"{count} images for {dimension} dimensions: the bias C/N is large, compare equal N only")
+    return tuple(warnings)
 
 
 class Fid(Frechet):
-    """Pool3 of Inception-2015 after the TF1-like resize without antialiasing."""
+    """Pool3 of Inception-2015 after the resize of TensorFlow 1, without antialiasing."""
 
     name = "fid"
     version = 1
@@ -298,7 +272,7 @@ class FidAntialias(Frechet):
 
 
 class PatchFid(Frechet):
-    """Sees the detail that a resize to 299 throws away (SDXL-Lightning, DMD2)."""
+    """On the centre crop of 299 pixels: measures the detail that a resize would remove (SDXL-Lightning, DMD2)."""
 
     name = "patch-fid"
     version = 1

@@ -8,8 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from benchmarks.metrics import frechet
-from benchmarks.metrics.base import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, feature_matrix, single_entry
 from sid.fault import Fault
 
 
@@ -26,7 +25,7 @@ class InceptionScore(Metric):
     variants: ClassVar = {
         "stylegan": {"splits": 10, "shuffle": None, "ddof": 0},  # and SiD: in the order of the images
         "torch-fidelity": {"splits": 10, "shuffle": 2020, "ddof": 0},
-        "torchmetrics": {"splits": 10, "shuffle": 2020, "ddof": 1},  # its own shuffle is of torch's global generator
+        "torchmetrics": {"splits": 10, "shuffle": 2020, "ddof": 1},  # its own shuffle uses torch's global generator
     }
 
     def compute(
@@ -37,7 +36,7 @@ class InceptionScore(Metric):
         shuffle: int | None = None,
         ddof: int = 0,
     ) -> Score:
-        logits = frechet.check(only(features, self.name), self.name)
+        logits = feature_matrix(single_entry(features, self.name), self.name)
         if splits < 1:
             raise Fault(f"inception-score: splits must be at least 1 (got {splits})")
         if len(logits) < splits:
@@ -57,5 +56,5 @@ def one_split(logits: np.ndarray) -> float:
     log_labels = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     labels = np.exp(log_labels)
     marginal = labels.mean(axis=0)
-    safe = np.where(marginal > 0, marginal, 1.0)  # a label nobody has adds 0 log 0 = 0
+    safe = np.where(marginal > 0, marginal, 1.0)  # a label of no image adds 0 log 0 = 0
     return float(np.exp((labels * (log_labels - np.log(safe))).sum(axis=1).mean()))

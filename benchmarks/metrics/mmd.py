@@ -1,21 +1,21 @@
-"""Squared maximum mean discrepancies over all pairs, by blocks: memory never grows with N^2. Float64."""
+"""Squared maximum mean discrepancies (MMD) over all pairs in float64, and the metrics KID and CMMD.
+
+Pairs are summed by blocks, so that memory does not grow with N^2. A new metric of the family is a kernel, a function
+(x [n, d], y [m, d]) -> [n, m], and a class that calls `unbiased_mmd` or `biased_mmd` with it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.metrics import frechet, text_image
-from benchmarks.metrics.base import Metric, Score, only
+from benchmarks.metrics import text_image
+from benchmarks.metrics.base import Metric, Score, feature_matrix, same_dimension, single_entry
 from sid.fault import Fault
 
-if TYPE_CHECKING:
-    import numpy as np
-
-
-ROWS = 2048
+ROWS = 2048  # of a block
 
 Kernel = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -38,30 +38,39 @@ def gaussian(sigma: float) -> Kernel:
     return kernel
 
 
-def polynomial(images: np.ndarray, reference: np.ndarray) -> float:
-    """The unbiased U-statistic of the cubic kernel."""
+def cubic_mmd(images: np.ndarray, reference: np.ndarray) -> float:
+    """KID: the unbiased MMD of the cubic kernel."""
     return unbiased_mmd(images, reference, cubic)
 
 
 def unbiased_mmd(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
-    """Mean over distinct pairs within each set, minus twice the mean over pairs across."""
+    """The U-statistic: the mean over distinct pairs within each set, minus twice the mean over pairs across."""
     count, other = len(first), len(second)
     within = _within(first, kernel)[0] / (count * (count - 1)) + _within(second, kernel)[0] / (other * (other - 1))
     return within - 2 * _across(first, second, kernel) / (count * other)
 
 
 def biased_mmd(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
-    """The V-statistic: the pairs (x, x) count too."""
+    """The V-statistic, in which the pairs (x, x) count too."""
     within = sum(sum(_within(part, kernel)) / len(part) ** 2 for part in (first, second))
     return within - 2 * _across(first, second, kernel) / (len(first) * len(second))
 
 
-def polynomial_subsets(
+def cubic_mmd_of_subsets(
     images: np.ndarray, reference: np.ndarray, subsets: int, size: int, seed: int, reference_first: bool
 ) -> np.ndarray:
-    """One unbiased value per random subset, drawn with numpy's RandomState as the peers draw."""
+    """KID of each random subset, drawn with numpy's RandomState as other tools draw.
+
+    Args:
+        images: [N, d].
+        reference: [M, d].
+        subsets: their number.
+        size: images in a subset.
+        seed: of the draws.
+        reference_first: whether a subset of the reference is drawn before that of the images.
+    """
     draws = np.random.RandomState(seed)
-    found = np.empty(subsets)
+    values = np.empty(subsets)
     for index in range(subsets):
         if reference_first:
             compared = reference[draws.choice(len(reference), size, replace=False)]
@@ -69,8 +78,8 @@ def polynomial_subsets(
         else:
             chosen = images[draws.choice(len(images), size, replace=False)]
             compared = reference[draws.choice(len(reference), size, replace=False)]
-        found[index] = unbiased_mmd(chosen, compared, cubic)
-    return found
+        values[index] = unbiased_mmd(chosen, compared, cubic)
+    return values
 
 
 def blocks(features: np.ndarray, rows: int = ROWS) -> Iterator[np.ndarray]:
@@ -80,24 +89,24 @@ def blocks(features: np.ndarray, rows: int = ROWS) -> Iterator[np.ndarray]:
 
 
 def _across(first: np.ndarray, second: np.ndarray, kernel: Kernel) -> float:
-    return float(sum(kernel(one, two).sum() for one in blocks(first) for two in blocks(second)))
+    return float(sum(kernel(rows, columns).sum() for rows in blocks(first) for columns in blocks(second)))
 
 
 def _within(features: np.ndarray, kernel: Kernel) -> tuple[float, float]:
-    """Sums over ordered pairs of distinct images and over pairs (x, x); blocks above the diagonal stand for both."""
+    """Sums over ordered pairs of distinct images, and over pairs (x, x); a block above the diagonal counts twice."""
     total = same = 0.0
     for row, start in enumerate(range(0, len(features), ROWS)):
-        one = features[start : start + ROWS].astype(np.float64)
-        square = kernel(one, one)
+        block = features[start : start + ROWS].astype(np.float64)
+        square = kernel(block, block)
         same += float(np.trace(square))
         total += float(square.sum() - np.trace(square))
-        for two in blocks(features[(row + 1) * ROWS :]):
-            total += 2 * float(kernel(one, two).sum())
+        for columns in blocks(features[(row + 1) * ROWS :]):
+            total += 2 * float(kernel(block, columns).sum())
     return total, same
 
 
 class Kid(Metric):
-    """The unbiased U-statistic has mean 0 for equal distributions, so a value may be negative."""
+    """Unbiased: the mean is 0 for equal distributions, so a value may be negative."""
 
     name = "kid"
     version = 1
@@ -124,20 +133,19 @@ class Kid(Metric):
         scale: float = 1.0,
     ) -> Score:
         """`scale` 1000 is how some papers print it; `reference_first` and `shrink` are clean-fid's drawing rule."""
-        images, compared = (frechet.check(only(part, self.name), self.name) for part in (features, reference))
-        if images.shape[1] != compared.shape[1]:
-            raise Fault(f"features of {images.shape[1]} and {compared.shape[1]} dimensions can't be compared")
+        images, compared = (feature_matrix(single_entry(part, self.name), self.name) for part in (features, reference))
+        same_dimension(images.shape[1], compared.shape[1])
         if subsets < 0 or subset_size < 2:
             raise Fault(f"kid: subsets of at least 2 images, or none (got {subsets} of {subset_size})")
         details: dict[str, Any] = {"count": len(images), "reference_count": len(compared), "scale": scale}
         if not subsets:
-            return Score(scale * polynomial(images, compared), {**details, "estimate": "all pairs"})
+            return Score(scale * cubic_mmd(images, compared), {**details, "estimate": "all pairs"})
         smaller, warnings = min(len(images), len(compared)), []
         if smaller < subset_size:
             if not shrink:
                 raise Fault(f"kid: subsets of {subset_size} can't be drawn from {smaller} images; give subset_size")
             warnings.append(f"subsets shrunk from {subset_size} to {smaller} images")
-        drawn = polynomial_subsets(images, compared, subsets, min(smaller, subset_size), seed, reference_first)
+        drawn = cubic_mmd_of_subsets(images, compared, subsets, min(smaller, subset_size), seed, reference_first)
         details |= {"estimate": f"{subsets} subsets of {min(smaller, subset_size)}", "seed": seed}
         return Score(scale * float(drawn.mean()), {**details, "std": scale * float(drawn.std())}, tuple(warnings))
 
@@ -162,7 +170,9 @@ class Cmmd(Metric):
         scale: float = 1000.0,
         unbiased: bool = False,
     ) -> Score:
-        images, compared = (text_image.unit(only(part, self.name), self.name) for part in (features, reference))
+        images, compared = (
+            text_image.unit_length(single_entry(part, self.name), self.name) for part in (features, reference)
+        )
         estimate = unbiased_mmd if unbiased else biased_mmd
         value = scale * estimate(images, compared, gaussian(sigma))
         details = {"count": len(images), "reference_count": len(compared), "sigma": sigma, "scale": scale}

@@ -1,6 +1,7 @@
-"""Nearest-neighbour balls: precision, recall, density and coverage in one go, streamed so that N^2 is never held.
+"""The nearest-neighbour metrics precision, recall, density and coverage (PRDC), which share one computation.
 
-Precision and recall: Kynkaanniemi et al., 1904.06991, eq. 1-2. Density and coverage: Naeem et al., 2002.09797, eq. 5-6.
+A ball reaches from a point to its k-th neighbour. Precision and recall: Kynkaanniemi et al., 1904.06991, eq. 1-2.
+Density and coverage: Naeem et al., 2002.09797, eq. 5-6. Distances are computed by blocks: no N x N matrix is in memory.
 """
 
 from __future__ import annotations
@@ -8,25 +9,20 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from benchmarks.metrics import frechet
-from benchmarks.metrics.base import Metric, Score, only
+from benchmarks.metrics.base import Metric, Score, feature_matrix, same_dimension, single_entry
 from sid.fault import Fault
 
-if TYPE_CHECKING:
-    import numpy as np
-
-
-ROWS = 1024
-SNAP = 1e-12  # of the squared lengths: squared distances below are equal points seen through rounding
+ROWS = 1024  # of a block
+SNAP = 1e-12  # of the squared lengths: a smaller squared distance is rounding, and the points are equal
 
 
 @dataclass(frozen=True)
-class Balls:
-    """The four numbers for one k."""
+class Prdc:
+    """The four values for one k."""
 
     precision: float
     recall: float
@@ -34,27 +30,33 @@ class Balls:
     coverage: float
 
 
-_kept: dict[tuple, Balls] = {}
+_cached: dict[tuple, Prdc] = {}  # the last result: four metrics ask for the same one
 
 
-def balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Balls:
-    """Of the images against the reference; the last result is kept, since four metrics ask for the same balls."""
-    images, reference = frechet.check(images), frechet.check(reference, "reference")
-    if images.shape[1] != reference.shape[1]:
-        raise Fault(f"features of {images.shape[1]} and {reference.shape[1]} dimensions can't be compared")
+def prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Prdc:
+    """The four values of images against a reference, features [N, d] and [M, d].
+
+    Args:
+        images: features of the images.
+        reference: features of the reference.
+        k: which neighbour a ball reaches to.
+        strict: whether a point on the rim is outside.
+    """
+    images, reference = feature_matrix(images), feature_matrix(reference, "reference")
+    same_dimension(images.shape[1], reference.shape[1])
     if k < 1:
         raise Fault(f"k must be at least 1 (got {k})")
     if k >= min(len(images), len(reference)):
         raise Fault(f"k = {k} neighbours need more than {k} images and reference images")
     key = (_digest(images), _digest(reference), k, strict)
-    if key not in _kept:
-        _kept.clear()
-        _kept[key] = _balls(images, reference, k, strict)
-    return _kept[key]
+    if key not in _cached:
+        _cached.clear()
+        _cached[key] = _prdc(images, reference, k, strict)
+    return _cached[key]
 
 
-def _balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Balls:
-    # Distances do not feel a shift, and cancellation is least around the middle.
+def _prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Prdc:
+    # A shift changes no distance, and around the middle the least digits cancel.
     middle = reference.mean(axis=0, dtype=np.float64)
     image_radii, reference_radii = radii(images, k, middle), radii(reference, k, middle)
     within_reference = np.zeros(len(images), dtype=np.int64)  # in how many reference balls each image lies
@@ -69,7 +71,7 @@ def _balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> B
             within_reference[rows] += inside(squares, reference_radii[columns]).sum(axis=1)
             recalled[columns] |= inside(squares, image_radii[rows, None]).any(axis=0)
             nearest[columns] = np.minimum(nearest[columns], squares.min(axis=0))
-    return Balls(
+    return Prdc(
         precision=float((within_reference > 0).mean()),
         recall=float(recalled.mean()),
         density=float(within_reference.mean() / k),
@@ -78,8 +80,8 @@ def _balls(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> B
 
 
 def radii(features: np.ndarray, k: int, middle: np.ndarray) -> np.ndarray:
-    """Squared distance of each point to its k-th neighbour, itself not counted; each pair of blocks is met once."""
-    best = np.full((len(features), k + 1), np.inf)  # the smallest seen so far, a point's distance to itself among them
+    """Squared distance of each point to its k-th neighbour without itself; each pair of blocks is computed once."""
+    best = np.full((len(features), k + 1), np.inf)  # the smallest so far, with the point's distance to itself
     for first in range(0, len(features), ROWS):
         rows = slice(first, first + ROWS)
         for second in range(first, len(features), ROWS):
@@ -94,12 +96,12 @@ def radii(features: np.ndarray, k: int, middle: np.ndarray) -> np.ndarray:
 
 
 def _smallest(best: np.ndarray, squares: np.ndarray, k: int) -> np.ndarray:
-    """The k + 1 smallest of each row of both."""
+    """The k + 1 smallest values of each row of both matrices."""
     return np.partition(np.concatenate([best, squares], axis=1), k, axis=1)[:, : k + 1]
 
 
 def squared_distances(first: np.ndarray, second: np.ndarray, middle: np.ndarray) -> np.ndarray:
-    """|x-y|^2 for all pairs in float64; what is only rounding is exactly 0, so that equal points are equal."""
+    """|x-y|^2 for all pairs in float64; what is only rounding becomes 0, so that equal points are equal."""
     first, second = first - middle, second - middle
     lengths = np.add.outer(np.einsum("nd,nd->n", first, first), np.einsum("nd,nd->n", second, second))
     squares = first @ second.T
@@ -114,105 +116,84 @@ def _digest(features: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(features).data).hexdigest()
 
 
-class Precision(Metric):
-    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+class _KynkaanniemiMetric(Metric):
+    """`k` and `strict` as `prdc` explains them."""
+
+    paper = "Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {
+        "sid": {"k": 3, "strict": False},  # on Inception pool3, in float16 there
+        "torch-fidelity": {"k": 3, "strict": False},
+        "prdc": {"k": 5, "strict": True},
+    }
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 3,
+        strict: bool = False,
+    ) -> Score:
+        return _score(self, features, reference, k, strict)
+
+
+class _NaeemMetric(Metric):
+    """`k` and `strict` as `prdc` explains them."""
+
+    paper = "Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797"
+    verified = "layout"
+    direction = "higher"
+    features = ("inception-tf.pool3",)
+    variants: ClassVar = {"prdc": {"k": 5, "strict": True}}
+
+    def compute(
+        self,
+        features: Mapping[str, np.ndarray],
+        reference: Mapping[str, np.ndarray] | None = None,
+        k: int = 5,
+        strict: bool = True,
+    ) -> Score:
+        return _score(self, features, reference, k, strict)
+
+
+def _score(
+    metric: Metric,
+    features: Mapping[str, np.ndarray],
+    reference: Mapping[str, np.ndarray] | None,
+    k: int,
+    strict: bool,
+) -> Score:
+    """The field of `Prdc` that has the metric's name."""
+    images, compared = single_entry(features, metric.name), single_entry(reference, metric.name)
+    value = getattr(prdc(images, compared, k, strict), metric.name)
+    return Score(value, {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)})
+
+
+class Precision(_KynkaanniemiMetric):
+    """The share of images that lie in a ball of the reference."""
 
     name = "precision"
     version = 1
-    paper = "Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991"
-    verified = "layout"
-    direction = "higher"
-    features = ("inception-tf.pool3",)
-    variants: ClassVar = {
-        "sid": {"k": 3, "strict": False},  # on Inception pool3, in float16 there
-        "torch-fidelity": {"k": 3, "strict": False},
-        "prdc": {"k": 5, "strict": True},
-    }
-
-    def compute(
-        self,
-        features: Mapping[str, np.ndarray],
-        reference: Mapping[str, np.ndarray] | None = None,
-        k: int = 3,
-        strict: bool = False,
-    ) -> Score:
-        images, compared = only(features, self.name), only(reference, self.name)
-        found = balls(images, compared, k, strict)
-        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
-        return Score(found.precision, details)
 
 
-class Recall(Metric):
-    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+class Recall(_KynkaanniemiMetric):
+    """The share of the reference that lies in a ball of the images."""
 
     name = "recall"
     version = 1
-    paper = "Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991"
-    verified = "layout"
-    direction = "higher"
-    features = ("inception-tf.pool3",)
-    variants: ClassVar = {
-        "sid": {"k": 3, "strict": False},  # on Inception pool3, in float16 there
-        "torch-fidelity": {"k": 3, "strict": False},
-        "prdc": {"k": 5, "strict": True},
-    }
-
-    def compute(
-        self,
-        features: Mapping[str, np.ndarray],
-        reference: Mapping[str, np.ndarray] | None = None,
-        k: int = 3,
-        strict: bool = False,
-    ) -> Score:
-        images, compared = only(features, self.name), only(reference, self.name)
-        found = balls(images, compared, k, strict)
-        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
-        return Score(found.recall, details)
 
 
-class Density(Metric):
-    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+class Density(_NaeemMetric):
+    """In how many of the reference's balls an image lies, on average, over k."""
 
     name = "density"
     version = 1
-    paper = "Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797"
-    verified = "layout"
-    direction = "higher"
-    features = ("inception-tf.pool3",)
-    variants: ClassVar = {"prdc": {"k": 5, "strict": True}}
-
-    def compute(
-        self,
-        features: Mapping[str, np.ndarray],
-        reference: Mapping[str, np.ndarray] | None = None,
-        k: int = 5,
-        strict: bool = True,
-    ) -> Score:
-        images, compared = only(features, self.name), only(reference, self.name)
-        found = balls(images, compared, k, strict)
-        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
-        return Score(found.density, details)
 
 
-class Coverage(Metric):
-    """Balls reach to the k-th neighbour; a point on the rim is inside unless `strict`."""
+class Coverage(_NaeemMetric):
+    """The share of the reference's balls that contain an image."""
 
     name = "coverage"
     version = 1
-    paper = "Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797"
-    verified = "layout"
-    direction = "higher"
-    features = ("inception-tf.pool3",)
-    variants: ClassVar = {"prdc": {"k": 5, "strict": True}}
-
-    def compute(
-        self,
-        features: Mapping[str, np.ndarray],
-        reference: Mapping[str, np.ndarray] | None = None,
-        k: int = 5,
-        strict: bool = True,
-    ) -> Score:
-        images, compared = only(features, self.name), only(reference, self.name)
-        found = balls(images, compared, k, strict)
-        details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
-        return Score(found.coverage, details)

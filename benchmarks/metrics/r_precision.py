@@ -1,4 +1,4 @@
-"""R-precision: how often an image's own caption is the nearest of all captions. What a text-to-image model composes."""
+"""R-precision: how often an image's own caption is the nearest of all captions. It measures composition."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from benchmarks.metrics import text_image
 from benchmarks.metrics.base import Metric, Score
 from sid.fault import Fault
 
-ROWS = 512  # images whose cosines with every caption are held at a time
+ROWS = 512  # images in a block, whose cosines with every caption are in memory at once
 
 
 class RPrecision(Metric):
@@ -26,15 +26,14 @@ class RPrecision(Metric):
     reference = False
 
     def compute(self, features: Mapping[str, np.ndarray], reference: Mapping[str, np.ndarray] | None = None) -> Score:
-        model, images = text_image.part(features, "image", self.name)
-        _, captions = text_image.part(features, "text", self.name)
-        if len(images) != len(captions):
-            raise Fault(f"{self.name}: {len(images)} images but {len(captions)} captions; they must pair up")
+        model, images = text_image.embeddings_named(features, "image", self.name)
+        _, captions = text_image.embeddings_named(features, "text", self.name)
+        text_image.refuse_unpaired(images, captions, self.name)
         distinct, own = np.unique(captions, axis=0, return_inverse=True)
         if len(distinct) < 2:
             raise Fault(f"{self.name} needs at least two different captions")
-        candidates, pictures = (text_image.unit(part, self.name) for part in (distinct, images))
+        candidates, pictures = (text_image.unit_length(embeddings, self.name) for embeddings in (distinct, images))
         starts = range(0, len(pictures), ROWS)
         nearest = np.concatenate([(pictures[first : first + ROWS] @ candidates.T).argmax(axis=1) for first in starts])
-        found = float((nearest == own.ravel()).mean())
-        return Score(found, {"model": model, "candidates": len(distinct), "count": len(images)})
+        share = float((nearest == own.ravel()).mean())
+        return Score(share, {"model": model, "candidates": len(distinct), "count": len(images)})

@@ -1,4 +1,4 @@
-"""Statistics of a reference on disk: mean, covariance and its root, this project's files and other tools'."""
+"""Files with the mean and covariance of a reference: this project's and other tools'."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.images import archives
 from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import Images
-from benchmarks.metrics.frechet import UNKNOWN, Moments, moments
+from benchmarks.metrics.frechet import UNKNOWN_COUNT, Moments, moments
 from sid import atomic
 from sid.fault import Fault
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     from benchmarks.features.base import Extractor
 
 
-ASYMMETRY = 1e-5  # of the largest entry: what float32 arithmetic leaves
+ASYMMETRY = 1e-5  # of the largest entry: float32 arithmetic stays below
 
 
-def write_statistics(path: Path, moments: Moments, made: Mapping[str, str]) -> None:
-    """Mean, covariance and its root for one output; `made` names family, output, geometry and images."""
+def write_statistics(path: Path, moments: Moments, header: Mapping[str, str]) -> None:
+    """Writes mean, covariance and its root of one output; `header` is what `statistics_header` returns."""
     from safetensors.numpy import save
 
     arrays = {"mean": moments.mean, "covariance": moments.covariance}
@@ -34,13 +34,13 @@ def write_statistics(path: Path, moments: Moments, made: Mapping[str, str]) -> N
         arrays["root"] = np.ascontiguousarray(root)
     if moments.features is not None and moments.rank_deficient:
         arrays["features"] = np.ascontiguousarray(moments.features)
-    header = {**made, "count": str(moments.count), "ddof": str(moments.ddof), "kind": "statistics"}
-    atomic.write_bytes(path, save(arrays, {"sidbench": json.dumps(header, sort_keys=True)}))
+    stored = {**header, "count": str(moments.count), "ddof": str(moments.ddof), "kind": "statistics"}
+    atomic.write_bytes(path, save(arrays, {"sidbench": json.dumps(stored, sort_keys=True)}))
 
 
 def read_statistics(path: Path, expected: Mapping[str, str]) -> Moments:
-    """Statistics for a comparison; refused where family, output or geometry are not the images'."""
-    header, arrays = read_file(path)
+    """Statistics for a comparison; refused unless the header has the images' family, output and geometry."""
+    header, arrays = read_header_and_arrays(path)
     if header.get("kind") != "statistics":
         raise Fault(f"{path} holds no statistics of this project")
     for name, value in expected.items():
@@ -52,22 +52,22 @@ def read_statistics(path: Path, expected: Mapping[str, str]) -> Moments:
     return moments
 
 
-def foreign_statistics(path: Path, declared: str | None) -> tuple[str, Moments]:
-    """mu and sigma of another tool's npz; its family stands nowhere in it, so the user must declare it."""
-    if missing := {"mu", "sigma"} - set(archives.array_names(path)):
+def read_foreign_statistics(path: Path, declared: str | None) -> tuple[str, Moments]:
+    """mu and sigma of another tool's npz. The file does not state the features' family: the user must declare it."""
+    if missing := {"mu", "sigma"} - set(archives.npz_names(path)):
         raise Fault(f"{path} lacks {' and '.join(sorted(missing))}: it is no file of statistics")
-    given = archives.named_array(path, "mu"), archives.named_array(path, "sigma")
+    mean, covariance = archives.read_npz(path, "mu"), archives.read_npz(path, "sigma")
     if not declared:
         raise Fault(
             f"{path} does not say by which resize it was made: declare it with --reference-family, "
             "for example inception-tf for EDM's files or inception-clean for clean-fid's"
         )
-    # Its N stands nowhere either; the published sets have more images than dimensions.
-    return declared, Moments(*_checked(path, *given), UNKNOWN)
+    # Nor does it state N; the published sets have more images than dimensions.
+    return declared, Moments(*_checked(path, mean, covariance), UNKNOWN_COUNT)
 
 
 def _checked(path: Path, mean: np.ndarray, covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A finite mean and a finite symmetric matrix of its size, in float64; a distance to anything else is no number."""
+    """Both in float64; refuses anything but a finite mean and a finite symmetric matrix of its size."""
     shapes = f"a mean of shape {list(mean.shape)} and a covariance of {list(covariance.shape)}"
     if mean.ndim != 1 or covariance.shape != (len(mean), len(mean)) or not len(mean):
         raise Fault(f"{path}: {shapes} don't belong together")
@@ -83,7 +83,7 @@ def _checked(path: Path, mean: np.ndarray, covariance: np.ndarray) -> tuple[np.n
     return mean, covariance
 
 
-def statistics_file(
+def ensure_statistics(
     images: Images,
     extractor: Extractor,
     output: str,
@@ -92,17 +92,27 @@ def statistics_file(
     folder: Path,
     ddof: int = 1,
 ) -> Path:
-    """Mean and covariance of the features, as `sidbench score --reference` takes them."""
-    made = described(images, extractor, output, geometry)
-    key = "\n".join([made["family"], output, made["geometry"], made["images"], str(ddof)])
+    """The file with mean and covariance of the features, written if it is not there; `score --reference` reads it.
+
+    Args:
+        images: the reference.
+        extractor: opened.
+        output: of the extractor.
+        geometry: the protocol's crop and resize.
+        array: the features [N, d].
+        folder: of the statistics files.
+        ddof: 1 for the unbiased covariance, 0 for the biased one.
+    """
+    header = statistics_header(images, extractor, output, geometry)
+    key = "\n".join([header["family"], output, header["geometry"], header["images"], str(ddof)])
     path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:16]}.safetensors"
     if not path.is_file():
-        write_statistics(path, moments(array, ddof), made)
+        write_statistics(path, moments(array, ddof), header)
     return path
 
 
-def described(images: Images, extractor: Extractor, output: str, geometry: Geometry) -> dict[str, str]:
-    """What statistics are of: told in their file, and asked for when it is read."""
+def statistics_header(images: Images, extractor: Extractor, output: str, geometry: Geometry) -> dict[str, str]:
+    """What statistics were made of: stored in their file, and compared when it is read."""
     return {
         "family": extractor.family,
         "output": output,
@@ -112,8 +122,8 @@ def described(images: Images, extractor: Extractor, output: str, geometry: Geome
     }
 
 
-def read_file(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
-    """Header and arrays of a file this project wrote."""
+def read_header_and_arrays(path: Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
+    """Header and arrays of a file that this project wrote."""
     from safetensors import SafetensorError, safe_open
 
     try:

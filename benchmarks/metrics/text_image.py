@@ -1,31 +1,32 @@
-"""Mean cosine of images with their captions, the base of CLIP score, HPSv2 and PickScore."""
+"""Metrics of image-caption agreement: CLIP score, HPSv2 and PickScore, a scaled mean cosine of embeddings.
+
+A new one is a class that names its extractor's `image` and `text` outputs in `features` and returns `mean_cosine`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
-from benchmarks.metrics import frechet
-from benchmarks.metrics.base import Metric, Score
+from benchmarks.metrics.base import Metric, Score, feature_matrix
 from sid.fault import Fault
 
-if TYPE_CHECKING:
-    import numpy as np
+PREFIX = "A photo depicts "
 
 
-def part(features: Mapping[str, Any], output: str, metric: str) -> tuple[str, Any]:
-    """(extractor, array) of the one entry called "<extractor>.<output>"."""
-    found = [(name.rpartition(".")[0], value) for name, value in features.items() if name.endswith("." + output)]
-    if len(found) != 1:
+def embeddings_named(features: Mapping[str, Any], output: str, metric: str) -> tuple[str, Any]:
+    """(extractor, array) of the only entry whose name ends with ".<output>"."""
+    matches = [(name.rpartition(".")[0], value) for name, value in features.items() if name.endswith("." + output)]
+    if len(matches) != 1:
         raise Fault(f"{metric} reads one '{output}' embedding, got {', '.join(features) or 'none'}")
-    return found[0]
+    return matches[0]
 
 
-def unit(embeddings: np.ndarray, what: str) -> np.ndarray:
-    """Embeddings of length one in float64; a zero one has no direction and is refused."""
-    embeddings = frechet.check(embeddings, what, fewest=1).astype(np.float64)
+def unit_length(embeddings: np.ndarray, what: str) -> np.ndarray:
+    """Embeddings scaled to length 1, in float64; a zero embedding has no direction and is refused."""
+    embeddings = feature_matrix(embeddings, what, fewest=1).astype(np.float64)
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     if not lengths.all():
         raise Fault(f"{what}: the embedding of image {int(np.flatnonzero(lengths == 0)[0])} is zero")
@@ -33,16 +34,28 @@ def unit(embeddings: np.ndarray, what: str) -> np.ndarray:
 
 
 def cosines(images: np.ndarray, captions: np.ndarray, what: str) -> np.ndarray:
-    """One cosine per pair; the counts must be equal, never cut to the shorter."""
+    """One cosine per pair of image and caption."""
+    refuse_unpaired(images, captions, what)
+    return (unit_length(images, what) * unit_length(captions, what)).sum(axis=1)
+
+
+def refuse_unpaired(images: np.ndarray, captions: np.ndarray, what: str) -> None:
     if len(images) != len(captions):
         raise Fault(f"{what}: {len(images)} images but {len(captions)} captions; they must pair up")
-    return (unit(images, what) * unit(captions, what)).sum(axis=1)
 
 
-def score(features: Mapping[str, Any], metric: str, scale: float, clamp: bool = False, **told: Any) -> Score:
-    """scale * mean cosine, beside it the same with captions moved by one: what chance gives."""
-    model, images = part(features, "image", metric)
-    _, captions = part(features, "text", metric)
+def mean_cosine(features: Mapping[str, Any], metric: str, scale: float, clamp: bool = False, **more: Any) -> Score:
+    """scale * mean cosine; the details have the same with captions shifted by one image, which is chance level.
+
+    Args:
+        features: "<extractor>.image" and ".text"; ".truncated", if there, marks captions that were cut.
+        metric: its name, for messages.
+        scale: of the cosine.
+        clamp: whether a negative cosine counts as 0.
+        more: further details of the score.
+    """
+    model, images = embeddings_named(features, "image", metric)
+    _, captions = embeddings_named(features, "text", metric)
     paired = cosines(images, captions, metric)
     moved = cosines(images, np.roll(captions, 1, axis=0), metric)
     if clamp:
@@ -53,7 +66,7 @@ def score(features: Mapping[str, Any], metric: str, scale: float, clamp: bool = 
         "std": scale * float(paired.std()),
         "captions_moved": scale * float(moved.mean()),
         "count": len(paired),
-        **told,
+        **more,
     }
     warnings = []
     cut = features.get(f"{model}.truncated")
@@ -64,11 +77,8 @@ def score(features: Mapping[str, Any], metric: str, scale: float, clamp: bool = 
     return Score(scale * float(paired.mean()), details, tuple(warnings))
 
 
-PREFIX = "A photo depicts "
-
-
 class ClipScore(Metric):
-    """Captions are embedded by the extractor, with the template named there; here it is only told."""
+    """The extractor embeds the captions with the template; here the template is only noted in the details."""
 
     name = "clip-score"
     version = 1
@@ -79,11 +89,10 @@ class ClipScore(Metric):
     reference = False
     variants: ClassVar = {
         "gigagan-coco30k": {"template": PREFIX, "scale": 1.0},  # also DMD, DMD2, SiD-LSG's final number; ViT-g-14
-        # SiD-LSG's score while it trains has no prefix and resizes without antialiasing: another number, not offered.
+        # SiD-LSG's score during training has no prefix and resizes without antialiasing: not offered.
         "mlcommons-sdxl": {"template": "", "scale": 100.0},  # ViT-B/32 of OpenAI
         "hessel": {"template": PREFIX, "scale": 2.5, "clamp": True},  # ViT-B/32 of OpenAI
     }
-
     variant_extractors: ClassVar = {"mlcommons-sdxl": "clip-vit-b-32", "hessel": "clip-vit-b-32"}
 
     def compute(
@@ -94,11 +103,11 @@ class ClipScore(Metric):
         clamp: bool = False,
         template: str = PREFIX,
     ) -> Score:
-        return score(features, self.name, scale, clamp, template=template)
+        return mean_cosine(features, self.name, scale, clamp, template=template)
 
 
 class Hpsv2(Metric):
-    """The checkpoint (v2.0 or v2.1) is the extractor's; the benchmark's images are JPEG files of quality 75."""
+    """The checkpoint (v2.0 or v2.1) is the extractor's. The benchmark scores JPEG files of quality 75."""
 
     name = "hpsv2"
     version = 1
@@ -120,11 +129,11 @@ class Hpsv2(Metric):
         reference: Mapping[str, np.ndarray] | None = None,
         scale: float = 100.0,
     ) -> Score:
-        return score(features, self.name, scale)
+        return mean_cosine(features, self.name, scale)
 
 
 class PickScore(Metric):
-    """Tables that print 0.21-0.23 leave out the logit scale; those that print 20-23 multiply by it."""
+    """Published values of 0.21-0.23 are cosines; those of 20-23 are multiplied by the logit scale."""
 
     name = "pickscore"
     version = 1
@@ -142,4 +151,4 @@ class PickScore(Metric):
         reference: Mapping[str, np.ndarray] | None = None,
         scale: float = 1.0,
     ) -> Score:
-        return score(features, self.name, scale)
+        return mean_cosine(features, self.name, scale)

@@ -1,4 +1,4 @@
-"""What `sidbench audit` left beside the results: the same images through every implementation of a metric."""
+"""The tables that `sidbench audit` wrote beside the results, as the page shows them."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ class Audit:
 
 
 def files(home: Path) -> list[Path]:
-    """The audits of a suite's folder, else those of all results."""
+    """The audits in a suite's folder, else those in the folder of all results."""
     return sorted((home / "audit").glob("*.csv")) or sorted((home.parent / "audit").glob("*.csv"))
 
 
 def read(home: Path) -> list[Audit]:
-    """Every table; what is no audit's csv is left out."""
-    found: dict[tuple[Path, str], list[tuple[str, ...]]] = {}
+    """Every table; csv files without an audit's columns are skipped."""
+    tables: dict[tuple[Path, str], list[tuple[str, ...]]] = {}
     for file in files(home):
         with open(file, newline="", encoding="utf-8", errors="replace") as lines:
             reader = csv.DictReader(lines)
             if not {"table", *SHOWN} <= set(reader.fieldnames or ()):
                 continue
             for row in reader:
-                found.setdefault((file, row["table"]), []).append(tuple(row[name] or "" for name in SHOWN))
-    return [Audit(title, tuple(rows)) for (_, title), rows in found.items()]
+                tables.setdefault((file, row["table"]), []).append(tuple(row[name] or "" for name in SHOWN))
+    return [Audit(title, tuple(rows)) for (_, title), rows in tables.items()]

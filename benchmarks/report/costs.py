@@ -1,4 +1,4 @@
-"""What the numbers cost: measured by the runs themselves, summed over seeds where that is what a user pays."""
+"""What the runs cost: device time, memory and images per second, from their records."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.report.figure import images_to
+from benchmarks.report.curves import images_to
 from benchmarks.tables.layout import Shared
 from benchmarks.tables.rows import Row
 
 
 @dataclass(frozen=True)
 class Cost:
-    """One line of the cost table; None where no record says it."""
+    """One line of the cost table; None for what no record states."""
 
     label: str
     runs: int
@@ -28,8 +28,8 @@ class Cost:
 
 
 def of_task(rows: Sequence[Row]) -> list[Cost]:
-    """The entries of one task, by the rows of its first metric."""
-    found = []
+    """The costs of a task's entries, from the rows of its first metric."""
+    costs = []
     for row in rows:
         records = [run.record for run in row.runs if run.record]
         if not records:
@@ -44,29 +44,29 @@ def of_task(rows: Sequence[Row]) -> list[Cost]:
                 ]
                 reach.append(images_to(points, row.column.higher))
         reached = [images for images in reach if images is not None]
-        found.append(_cost(row.line.label, records, round(statistics.median(reached)) if reached else None))
-    return found
+        costs.append(_cost(row.line.label, records, round(statistics.median(reached)) if reached else None))
+    return costs
 
 
 def of_shared(shared: Iterable[Shared]) -> list[Cost]:
-    """Teachers, extractors and pairs: made once for every seed, used by all entries."""
+    """The costs of teachers, extractors, pairs and prompts: made once, used by all entries."""
     grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for one in shared:
+    for artefact in shared:
         try:
-            record = json.loads((Path(one.folder) / "record.json").read_text(encoding="utf-8"))
+            record = json.loads((Path(artefact.folder) / "record.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         if isinstance(record, dict):
-            grouped.setdefault((one.kind, one.name), []).append(record)
+            grouped.setdefault((artefact.kind, artefact.name), []).append(record)
     return [_cost(f"{kind} {name}", records, None) for (kind, name), records in grouped.items()]
 
 
 def _cost(label: str, records: Sequence[Mapping[str, Any]], reach: int | None) -> Cost:
-    def said(name: str) -> list[float]:
+    def numbers(name: str) -> list[float]:
         return [float(record[name]) for record in records if isinstance(record.get(name), (int, float))]
 
     hours, memory, rate, images = (
-        said(name) for name in ("device_hours", "peak_memory_bytes", "images_per_second", "images")
+        numbers(name) for name in ("device_hours", "peak_memory_bytes", "images_per_second", "images")
     )
     return Cost(
         label,

@@ -39,23 +39,23 @@ function sortable(table) {
   });
 }
 
-function filterable(input, told) {
+function filterable(input, count) {
   const tables = [...document.querySelectorAll("table.verdicts")];
   const rows = tables.flatMap((table) => [...table.tBodies[0].rows]);
-  const said = (row) => `${row.cells[0].textContent} ${row.querySelector(".pill").textContent}`.toLowerCase();
-  const words = new Map(rows.map((row) => [row, said(row)]));
+  const shownText = (row) => `${row.cells[0].textContent} ${row.querySelector(".pill").textContent}`.toLowerCase();
+  const words = new Map(rows.map((row) => [row, shownText(row)]));
   input.addEventListener("input", () => {
     const wanted = input.value.toLowerCase().split(/\s+/);
     rows.forEach((row) => (row.hidden = !wanted.every((word) => words.get(row).includes(word))));
     tables.forEach((table) => (table.closest(".scroll").hidden = [...table.tBodies[0].rows].every((row) => row.hidden)));
     const shown = rows.filter((row) => !row.hidden).length;
-    told.textContent = input.value.trim() ? `${shown} of ${rows.length} rows` : "";
+    count.textContent = input.value.trim() ? `${shown} of ${rows.length} rows` : "";
   });
 }
 
 document.querySelectorAll("table.sortable").forEach(sortable);
 document.querySelector(".tools").hidden = false;
-filterable(document.querySelector("#filter"), document.querySelector("#found"));
+filterable(document.querySelector("#filter"), document.querySelector("#matches"));
 
 // A link to a closed recipe opens it.
 const reveal = () => {

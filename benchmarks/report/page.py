@@ -1,4 +1,4 @@
-"""One suite's page: everything it shows, in one file that needs no network and no JavaScript."""
+"""The page of a suite: one HTML file that needs no network and no JavaScript."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.report import audit, costs, figure, fronts, inline, provenance, samples, strip
+from benchmarks.report import audit, costs, curves, drawing, fronts, provenance, samples, strip
 from benchmarks.tables import verdict
-from benchmarks.tables.layout import Column, Layout, Task
+from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
-from benchmarks.tables.rows import Row, groups
+from benchmarks.tables.rows import Row, groups, table_notes
 from sid import atomic
 
-HERE = Path(__file__).parent
+TEMPLATES_DIR = Path(__file__).parent
 ICONS = {
     verdict.REPRODUCED: "✓",
     verdict.CLOSE: "≈",
@@ -39,7 +39,7 @@ LEVELS = {
 
 @dataclass(frozen=True)
 class Cell:
-    """A row with what the page draws of it."""
+    """A row with its texts, its dots and its provenance."""
 
     row: Row
     texts: dict[str, str]
@@ -49,9 +49,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    column: Column
+    """One task and metric."""
+
+    column: TableColumn
     cells: list[Cell]
     axis: strip.Axis | None
+    notes: list[str]
 
     @property
     def published(self) -> bool:
@@ -66,78 +69,78 @@ class Table:
 class Section:
     """All of one task."""
 
-    task: Task
+    task: TableTask
     tables: list[Table]
-    panel: figure.Panel
+    panel: curves.Panel
     multiples: Markup
-    front: fronts.Front | None
+    front: fronts.TaskFront | None
     plane: Markup  # the front's figure
     strips: list[samples.Strip]
     heads: list[str]
     costs: list[costs.Cost]
-    printed: list[Published]  # numbers that no entry stands for
+    printed: list[Published]  # numbers of methods that are no entry
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a page shows that is no cell: other printed numbers, and the audit of the metrics."""
+class Extras:
+    """Shown beside the cells: printed numbers of methods that are no entry, and the audit of the metrics."""
 
     printed: Sequence[Published] = ()
     audits: Sequence[audit.Audit] = ()
 
 
-NOTHING = Beside()
+NOTHING = Extras()
 
 
-def write(layout: Layout, rows: Sequence[Row], folder: Path, beside: Beside = NOTHING) -> Path:
-    """The page and its figures as files; returns the page's path."""
-    sections, overview = _sections(layout, rows, beside)
+def write(layout: Layout, rows: Sequence[Row], folder: Path, extras: Extras = NOTHING) -> Path:
+    """Writes the page and its figures as files into the folder; returns the page's path."""
+    sections, overview = _sections(layout, rows, extras)
     panels = [section.panel for section in sections if section.panel.curves]
-    drawn = {f"front-{one.front.task}": fronts.drawn(one.front) for one in sections if one.front}
+    figures = {f"front-{its.front.task}": fronts.drawn(its.front) for its in sections if its.front}
     if panels:
-        drawn["figure"] = figure.overview(panels)
-    for name, one in drawn.items():
-        atomic.write_text(folder / f"{name}.svg", figure.as_svg(one))
-        atomic.write_bytes(folder / f"{name}.png", figure.as_png(one))
+        figures["figure"] = curves.overview(panels)
+    for name, figure in figures.items():
+        atomic.write_text(folder / f"{name}.svg", drawing.as_svg(figure))
+        atomic.write_bytes(folder / f"{name}.png", drawing.as_png(figure))
     page = folder / "index.html"
-    atomic.write_text(page, _render(layout, rows, sections, overview, beside))
+    atomic.write_text(page, _render(layout, rows, sections, overview, extras))
     return page
 
 
-def render(layout: Layout, rows: Sequence[Row], beside: Beside = NOTHING) -> str:
+def render(layout: Layout, rows: Sequence[Row], extras: Extras = NOTHING) -> str:
     """The page's text. Equal results give equal text."""
-    return _render(layout, rows, *_sections(layout, rows, beside), beside)
+    return _render(layout, rows, *_sections(layout, rows, extras), extras)
 
 
-def _sections(layout: Layout, rows: Sequence[Row], beside: Beside) -> tuple[list[Section], Markup]:
+def _sections(layout: Layout, rows: Sequence[Row], extras: Extras) -> tuple[list[Section], Markup]:
     known = provenance.environments(rows)
-    levels = {f"{part.kind}:{part.name}": part.verified for part in layout.parts}
+    levels = {f"{used.kind}:{used.name}": used.verified for used in layout.components}
     listed = {recipe: number for number, recipe in enumerate(provenance.recipes(rows), start=1)}
-    places = figure.places(rows)
+    places = curves.places(rows)
     tables: dict[str, list[Table]] = {}
-    panels: dict[str, figure.Panel] = {}
+    panels: dict[str, curves.Panel] = {}
     for task, column, group in groups(rows):
         axis = strip.axis_of(group)
         cells = [_cell(row, axis, provenance.provenance(row, known, levels, listed)) for row in group]
-        tables.setdefault(task.name, []).append(Table(column, cells, axis))
-        panels.setdefault(task.name, figure.panel(group, places))
+        tables.setdefault(task.name, []).append(Table(column, cells, axis, table_notes(group)))
+        panels.setdefault(task.name, curves.panel(group, places))
     sections: list[Section] = []
     for task in layout.tasks:
         if task.name not in tables:
             continue
-        printed = [one for one in beside.printed if one.task == task.name]
+        printed = [number for number in extras.printed if number.task == task.name]
         sections.append(_section(task, tables[task.name], panels[task.name], rows, printed, len(sections)))
     drawn = [section.panel for section in sections if section.panel.curves]
     if not drawn:
         return sections, Markup()
     label = f"{drawn[0].column.name} against training images on logarithmic axes, one panel a task"
-    return sections, Markup(inline.as_inline(figure.overview(drawn), "f", label))
+    return sections, Markup(drawing.as_inline(curves.overview(drawn), "f", label))
 
 
 def _section(
-    task: Task,
+    task: TableTask,
     tables: list[Table],
-    panel: figure.Panel,
+    panel: curves.Panel,
     rows: Sequence[Row],
     printed: list[Published],
     number: int,
@@ -146,11 +149,11 @@ def _section(
     many, plane = Markup(), Markup()
     if len(panel.curves) > 1:
         label = f"{task.title}: {panel.column.name} against training images, one entry a panel"
-        many = Markup(inline.as_inline(figure.multiples(panel), f"m{number}", label))
+        many = Markup(drawing.as_inline(curves.multiples(panel), f"m{number}", label))
     front = fronts.front(task, rows, printed)
     if front:
         label = f"{task.title}: {front.y.name} against {front.x.name}, one line a series"
-        plane = Markup(inline.as_inline(fronts.drawn(front), f"p{number}", label))
+        plane = Markup(drawing.as_inline(fronts.drawn(front), f"p{number}", label))
     shown = samples.strips(task, first)
     heads = samples.heads(shown) if shown else []
     return Section(task, tables, panel, many, front, plane, shown, heads, costs.of_task(first), printed)
@@ -161,9 +164,13 @@ def _cell(row: Row, axis: strip.Axis | None, source: provenance.Provenance) -> C
     return Cell(row, row.texts(), dots, source)
 
 
-def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overview: Markup, beside: Beside) -> str:
+def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overview: Markup, extras: Extras) -> str:
     environment = Environment(
-        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(TEMPLATES_DIR),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "minus": lambda text: str(text).replace("-", "\N{MINUS SIGN}"),
@@ -184,7 +191,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         icons=ICONS,
         levels=LEVELS,
         kinds=KINDS,
-        audits=beside.audits,
+        audits=extras.audits,
         audited=audit.SHOWN,
         random=any(row.random for row in rows),
         rule=verdict.RULE,
@@ -197,20 +204,20 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         recipes=provenance.recipes(rows),
         shared=costs.of_shared(layout.shared),
         width=strip.WIDTH,
-        style=Markup((HERE / "page.css").read_text(encoding="utf-8")),
-        script=Markup((HERE / "page.js").read_text(encoding="utf-8")),
+        style=Markup((TEMPLATES_DIR / "page.css").read_text(encoding="utf-8")),
+        script=Markup((TEMPLATES_DIR / "page.js").read_text(encoding="utf-8")),
     )
 
 
 def _drawn_lines(sections: Sequence[Section]) -> dict[str, bool]:
-    """Which kinds of lines the figures have, for their caption to name."""
+    """Which kinds of lines the figures have; their caption explains those."""
     panels = [section.panel for section in sections if section.panel.curves]
-    found = {kind: any(kind in panel.lines for panel in panels) for kind in ("teacher", "heldout")}
-    return found | {"published": any(curve.published for panel in panels for curve in panel.curves)}
+    controls = {kind: any(kind in panel.lines for panel in panels) for kind in ("teacher", "heldout")}
+    return controls | {"published": any(curve.published for panel in panels for curve in panel.curves)}
 
 
 def _hours(hours: float) -> str:
-    """Device time in the unit that a reader grasps."""
+    """Device time in hours, minutes or seconds."""
     if hours >= 1:
         return f"{hours:,.1f} h"
     return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"

@@ -1,4 +1,4 @@
-"""Where a cell comes from: per seed its command and digest, and what all its runs have in common."""
+"""The provenance of a cell: each seed's command and digest, and the facts that its runs share."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from benchmarks.tables.verdict import fixed
 
 
 @dataclass(frozen=True)
-class Made:
+class RunProvenance:
     """One run of a cell."""
 
     seed: int
     value: str
     digest: str
     command: str
-    warnings: tuple[str, ...]
+    warnings: tuple[str, ...]  # of the score
+    notes: tuple[str, ...]  # of the run's record
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """The card behind a cell."""
+    """All that is known about a cell's runs."""
 
-    runs: tuple[Made, ...]
+    runs: tuple[RunProvenance, ...]
     facts: tuple[tuple[str, tuple[str, ...]], ...]  # name -> the different values of the runs
-    environments: tuple[int, ...]  # numbers in the page's list
-    recipe: int | None  # of the first seed: its number in the page's list
+    environments: tuple[int, ...]  # numbers in the page's list of environments
+    recipe: int | None  # number of the first seed's recipe in the page's list
 
 
 @dataclass(frozen=True)
@@ -49,21 +50,28 @@ def environments(rows: Iterable[Row]) -> list[Environment]:
 
 
 def recipes(rows: Iterable[Row]) -> list[str]:
-    """The different recipes of a page as JSON, in order of appearance: a row's metrics share one."""
+    """The different recipes of a page as JSON, in order of appearance; all metrics of a row share one."""
     return list(dict.fromkeys(text for row in rows if (text := _recipe(row))))
 
 
 def _recipe(row: Row) -> str:
-    """Of its first seed."""
-    said = next((run.record.get("recipe") for run in row.runs if run.record), None)
-    return json.dumps(said, indent=1, sort_keys=True) if said else ""
+    """The recipe of the first seed."""
+    recipe = next((run.record.get("recipe") for run in row.runs if run.record), None)
+    return json.dumps(recipe, indent=1, sort_keys=True) if recipe else ""
 
 
 def provenance(
     row: Row, known: Sequence[Environment], levels: Mapping[str, str], listed: Mapping[str, int]
 ) -> Provenance:
-    """`levels`: how far each component was verified, by kind:name; `listed`: the numbers of recipes."""
-    numbers = {(one.device, one.packages): one.number for one in known}
+    """The provenance of one cell.
+
+    Args:
+        row: the cell with its runs.
+        known: the page's environments.
+        levels: how far each component was verified, by "kind:name".
+        listed: the number of each recipe in the page's list.
+    """
+    numbers = {(environment.device, environment.packages): environment.number for environment in known}
     records = [run.record for run in row.runs if run.record]
     facts = (
         ("commit", _different(_commit(record) for record in records)),
@@ -73,23 +81,23 @@ def provenance(
         ("run on", _different(str(record.get("device", "")) for record in records)),
     )
     return Provenance(
-        tuple(_made(run, row) for run in row.runs),
+        tuple(_run(run, row) for run in row.runs),
         tuple((name, values) for name, values in facts if values),
         tuple(sorted({numbers[_environment(run)] for run in row.runs if run.record})),
         listed.get(_recipe(row)),
     )
 
 
-def _made(run: Run, row: Row) -> Made:
+def _run(run: Run, row: Row) -> RunProvenance:
     value = None if run.fault else run.value(row.column.name)
     shown = "" if value is None else fixed(value, row.column.decimals + 2)
     warnings = run.scores.get("metrics", {}).get(row.column.name, {}).get("warnings", ())
     command = str(run.record.get("command", "")) or "no record lies beside this run"
-    return Made(run.seed, shown, run.digest, command, tuple(str(warning) for warning in warnings))
+    return RunProvenance(run.seed, shown, run.digest, command, tuple(str(warning) for warning in warnings), run.notes)
 
 
 def _levels(versions: Any, levels: Mapping[str, str]) -> dict[str, str]:
-    """Those of the components that made this run."""
+    """The levels of the components that made this run."""
     return {name: levels[name] for name in versions if name in levels} if isinstance(versions, Mapping) else {}
 
 
@@ -105,11 +113,11 @@ def _commit(record: Mapping[str, Any]) -> str:
     return f"{str(record['commit'])[:12]}{' with uncommitted changes' if record.get('dirty') else ''}"
 
 
-def _pairs(found: Any) -> str:
+def _pairs(section: Any) -> str:
     """{"method:sid": 1, "loop": 1} as "loop 1, method:sid 1"."""
-    if isinstance(found, Mapping):
-        return ", ".join(f"{name} {value}" for name, value in sorted(found.items()))
-    return "" if found is None else str(found)
+    if isinstance(section, Mapping):
+        return ", ".join(f"{name} {value}" for name, value in sorted(section.items()))
+    return "" if section is None else str(section)
 
 
 def _different(values: Iterable[str]) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""The seeds of a row as dots on the table's common axis, with the compared value and what counts as reproduced."""
+"""The seeds of a row as dots on the table's axis, with the compared value and the range that counts as reproduced."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Dots:
     seeds: tuple[float, ...]
     mean: float | None
     target: float | None
-    band: tuple[float, float] | None  # start and width of what counts as reproduced
+    band: tuple[float, float] | None  # start and width of the range that counts as reproduced
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Axis:
     logarithmic: bool
 
     def at(self, value: float) -> float:
-        """A value's position; what lies outside is drawn at the edge."""
+        """A value's position; values outside the axis are drawn at its edge."""
         if self.logarithmic:
             share = math.log(max(value, self.low) / self.low) / math.log(self.high / self.low)
         else:
@@ -38,7 +38,7 @@ class Axis:
 
 
 def axis_of(rows: Sequence[Row]) -> Axis | None:
-    """One axis for all rows of a table; None where no finite number stands in it."""
+    """One axis for all rows of a table; None if no value is finite."""
     values = [value for row in rows for value in row.values.values() if math.isfinite(value)]
     values += [row.target.value for row in rows if row.target is not None]
     if not values:

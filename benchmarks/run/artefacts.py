@@ -1,7 +1,8 @@
-"""Opening what earlier jobs made: teachers, generators, pairs, and the data behind them."""
+"""Opens what earlier jobs made: teachers, generators, pairs, and the data behind them."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
@@ -10,18 +11,21 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from benchmarks.assets import sha256
 from benchmarks.data.open import open_dataset
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.suite import components
+from benchmarks.suite.checks import facts_of
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.loop.recipe import Data
+from sid.loop.settings import Data
 from sid.method import TeacherFacts
 from sid.prompts import PromptCache, PromptConditions
 from sid.teachers.edm import fill
+from sid.teachers.latent.folder import weight_files
 
 if TYPE_CHECKING:
     from benchmarks.data.base import Dataset
@@ -30,11 +34,11 @@ if TYPE_CHECKING:
     from sid.teachers.latent.decoder import Decoder
 
 
-CAPTIONS = "captions"  # embedded, below a folder of latents
+CAPTIONS = "captions"  # subfolder of a cache of latents with the captions' embeddings
 
 
 def described_in(folder: Path, name: str) -> dict:
-    """A description beside the weights; one sentence when the folder holds none."""
+    """The JSON file `name` of the folder; a Fault where there is none."""
     try:
         return json.loads((folder / name).read_text())
     except OSError:
@@ -45,7 +49,7 @@ def described_in(folder: Path, name: str) -> dict:
 
 @dataclass(frozen=True)
 class Origin:
-    """What teacher.json, or a generator's description, says of the teacher beside its network."""
+    """The teacher's facts in teacher.json, or in a generator's description."""
 
     family: str
     data: str | None
@@ -54,7 +58,7 @@ class Origin:
     settings: Mapping[str, Any] = field(default_factory=dict)
     resolution: int | None = None
     dropout: float = 0.0
-    own: Mapping[str, Any] = field(default_factory=dict)  # what a published model's family is told
+    own: Mapping[str, Any] = field(default_factory=dict)  # settings of a published model's family
 
     @classmethod
     def of(cls, folder: Path, name: str = "teacher.json") -> Origin:
@@ -63,7 +67,7 @@ class Origin:
 
     @property
     def dataset(self) -> Dataset:
-        """The data it was trained on, where the suite says which."""
+        """The data it was trained on; a Fault where none is named."""
         if self.data is None:
             raise Fault(f"the teacher of the family {self.family} names no data set, so there are no real images")
         return open_dataset(self.data)
@@ -74,18 +78,18 @@ class Origin:
 
     @property
     def label(self) -> str:
-        """What a method's defaults are chosen by."""
+        """The name that a method's defaults are chosen by."""
         return (self.data or "").partition("@")[0] or self.family
 
     @property
     def facts(self) -> dict[str, Any]:
-        """What a generator's description tells of its teacher, so that it can be sampled without it."""
-        told = {"source": self.source, "resolution": self.resolution} if self.source is not None else {}
-        return {"data": self.data, "conditional": self.conditional, **told}
+        """The teacher's facts in a generator's description, so that it can be sampled without its teacher."""
+        published = {"source": self.source, "resolution": self.resolution} if self.source is not None else {}
+        return {"data": self.data, "conditional": self.conditional, **published}
 
     @property
     def place(self) -> Path | None:
-        """Where a published pipeline lies."""
+        """The folder or file of a published model."""
         return Path(self.source) if self.source is not None else None
 
 
@@ -102,31 +106,55 @@ def open_teacher(folder: Path, prompts: Path | None = None) -> tuple[Denoiser, D
     return teacher, data_of(origin, prompts, teacher)
 
 
-def teacher_facts(folder: Path) -> TeacherFacts:
-    """What a method may know of a teacher on disk."""
+def teacher_sha256(folder: Path) -> str:
+    """The sha256 of a teacher's network weights, wherever they lie; of several shards, that of their sha256."""
     origin = Origin.of(folder)
-    family = components.teachers()[origin.family]
-    return TeacherFacts(
-        name=str(folder),
-        process=family.process,
+    family: Any = components.teachers()[origin.family]
+    if (folder / "network.safetensors").is_file():
+        files = [folder / "network.safetensors"]
+    elif family.text:
+        files = weight_files(family.check(origin.place) / family.part)
+    else:
+        files = [Path(str(origin.place)) / "network.safetensors"]
+    digests = [sha256(file) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
+
+
+def refuse_other_teacher(state: Path, folder: Path, identity: str) -> None:
+    """A Fault if the training state was made from another teacher than that of `folder`, whose identity is given."""
+    try:
+        before = json.loads((state / "recipe.json").read_text())["identity"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return  # nothing was trained here, or the trainer itself reports what is wrong
+    if before != identity:
+        raise Fault(
+            f"the state in {state} belongs to the teacher {before}, and the weights in {folder} are {identity}: "
+            "give that teacher, or another folder with --out"
+        )
+
+
+def teacher_facts(folder: Path) -> TeacherFacts:
+    """The facts of a teacher on disk that a method may depend on."""
+    origin = Origin.of(folder)
+    return facts_of(
+        str(folder),
+        origin.family,
         conditional=origin.conditional,
-        text=family.text,
-        guidance=origin.conditional and (origin.dropout > 0 or (family.text and origin.source is not None)),
-        features=family.features,
-        augment=family.augment,
-        real=origin.data is not None,
+        published=origin.source is not None,
+        dropout=origin.dropout,
+        real=origin.data is not None and origin.resolution is None,
     )
 
 
 def open_generator(folder: Path, prompts: Path | None = None) -> tuple[Generator, Data]:
-    """A distilled generator, with the conditions it was trained with."""
+    """A distilled generator with its conditions: its data's labels, or a list of prompts."""
     described = described_in(folder, "generator.json")
     blank = components.teachers()[described["family"]].build(described["settings"])
     return generator.load(folder, blank), data_of(Origin.of(folder, "generator.json"), prompts, blank)
 
 
 def data_of(origin: Origin, prompts: Path | None, denoiser: Denoiser) -> Data:
-    """What every player gets: conditions and the samples' shape."""
+    """Conditions and the samples' shape, for sampling and training."""
     return Data(_conditions(origin, prompts, denoiser), _shape(origin, denoiser))
 
 
@@ -137,7 +165,7 @@ def _conditions(origin: Origin, prompts: Path | None, denoiser: Denoiser) -> Con
         return Unconditional()
     if origin.data is not None:
         return ClassLabels(torch.from_numpy(origin.dataset.labels("train")))
-    # A published model whose data are not at hand: every class as often, as its own samplers draw them.
+    # A published model without a data set: all classes equally often, as the published samplers draw them.
     return ClassLabels(torch.arange(int((denoiser.settings or {})["label_dim"])))
 
 
@@ -153,11 +181,11 @@ def _shape(origin: Origin, denoiser: Denoiser) -> tuple[int, ...]:
 
 
 def decoder_of(origin: Origin) -> Decoder | None:
-    """From a latent model's latents to images; None for models of pixels."""
+    """The autoencoder of a latent model; None for models of pixels."""
     if origin.source is None or origin.resolution is None:
         return None
     family: Any = components.teachers()[origin.family]
-    return family.decoder(origin.place).to(here())
+    return family.decoder(origin.place).to(default_device())
 
 
 def real_images(origin: Origin, prompts: Path | None = None) -> Callable[[Draws], tuple[torch.Tensor, Condition]]:
@@ -179,7 +207,7 @@ def real_images(origin: Origin, prompts: Path | None = None) -> Callable[[Draws]
 
 
 def encoded_pairs(folder: Path) -> EncodedPairs:
-    """Real latents with their captions, as `sidbench prepare SUITE latents/...` has encoded them."""
+    """Real latents with their captions, as encoded by `sidbench prepare SUITE latents/DIGEST`."""
     from benchmarks.run.latents import EncodedPairs, LatentCache
 
     return EncodedPairs(LatentCache(folder), PromptCache(folder / CAPTIONS))
@@ -191,14 +219,14 @@ def teacher_pairs(
     """Prepared pairs of noise and teacher image, drawn with replacement."""
     from safetensors.torch import load_file
 
-    held = load_file(folder / "pairs.safetensors")
+    pairs = load_file(folder / "pairs.safetensors")
     cache = PromptCache(prompts) if prompts is not None else None
 
     def draw(draws: Draws) -> tuple[torch.Tensor, torch.Tensor, Condition]:
-        chosen = (draws.uniform("pairs") * len(held["noise"])).long()
-        condition = Condition(labels=held["labels"][chosen]) if "labels" in held else Condition()
+        chosen = (draws.uniform("pairs") * len(pairs["noise"])).long()
+        condition = Condition(labels=pairs["labels"][chosen]) if "labels" in pairs else Condition()
         if cache is not None:
-            condition = cache.condition(held["prompts"][chosen].tolist())
-        return held["noise"][chosen], held["images"][chosen], condition
+            condition = cache.condition(pairs["prompts"][chosen].tolist())
+        return pairs["noise"][chosen], pairs["images"][chosen], condition
 
     return draw

@@ -1,4 +1,4 @@
-"""Prompts of a suite: which they are, their embeddings by a teacher's own text encoder, and how they are drawn."""
+"""Embeddings of prompts by a teacher's own text encoder: of a suite's, of a user's file, and a protocol's captions."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.open import open_dataset
 from benchmarks.data.prompts import prompt_list
-from benchmarks.hardware import here
+from benchmarks.hardware import default_device
 from benchmarks.suite import components
 from sid import prompts
 from sid.fault import Fault
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
 
 
 def encoder_of(family: str, source: str | None, world: str | None) -> Any:
-    """The published model's text encoders, or the words of the data set a miniature is trained on."""
+    """The published model's text encoders; for a miniature, vectors of the words of the data set it is trained on."""
     if source is None:
         return WordEncoder(open_dataset(world or "").vocabulary)
     teacher: Any = components.teachers()[family]
-    return teacher.text_encoder(source).to(here())
+    return teacher.text_encoder(source).to(default_device())
 
 
-def cache(folder: Path, params: Mapping[str, Any], asked: PromptSource) -> PromptCache:
-    """The embeddings, kept in the folder; what a killed run had encoded is not encoded again."""
+def embed_prompts(folder: Path, params: Mapping[str, Any], source: PromptSource) -> PromptCache:
+    """The prompts' embeddings, cached in the folder; those that a killed run has encoded are not encoded again."""
     encoder = encoder_of(params["family"], params["source"], params["world"])
     family: Any = components.teachers()[params["family"]]
-    told = None
+    time_ids = None
     if params["source"] is not None and params["resolution"]:
-        told = family.time_ids(params["resolution"], params["resolution"])
-    return prompts.write_cache(folder, encoder, prompt_list(asked), params["dtype"], told)
+        time_ids = family.time_ids(params["resolution"], params["resolution"])
+    return prompts.write_cache(folder, encoder, prompt_list(source), params["dtype"], time_ids)
 
 
-def embedded(origin: Origin, file: Path | None, out: Path) -> Path | None:
-    """A user's own prompts for a teacher that reads text, embedded once under `out`; None for the others."""
+def embed_file(origin: Origin, file: Path | None, out: Path) -> Path | None:
+    """A user's own prompts for a teacher that reads text, embedded once under `out`; None for other teachers."""
     if not origin.text:
         if file is not None:
             raise Fault(f"--prompts {file}: the teacher of the family {origin.family} reads no text")
@@ -49,20 +49,20 @@ def embedded(origin: Origin, file: Path | None, out: Path) -> Path | None:
         raise Fault(f"the teacher of the family {origin.family} reads text: give a file of prompts with --prompts")
     encoder = encoder_of(origin.family, origin.source, origin.data)
     family: Any = components.teachers()[origin.family]
-    told = family.time_ids(origin.resolution, origin.resolution) if origin.source and origin.resolution else None
-    return prompts.cache_prompts(encoder, prompt_lists.lines_of(file), out / "prompts", "float32", told).folder
+    time_ids = family.time_ids(origin.resolution, origin.resolution) if origin.source and origin.resolution else None
+    return prompts.cache_prompts(encoder, prompt_lists.read_lines(file), out / "prompts", "float32", time_ids).folder
 
 
 class Captions:
-    """A protocol's captions: image i has the i-th, and a list that is too short starts again."""
+    """A protocol's captions: image i has the i-th; a list that is too short is repeated."""
 
-    def __init__(self, listed: Sequence[str], conditions: Conditions):
-        self.listed, self.conditions = list(listed), conditions
+    def __init__(self, captions: Sequence[str], conditions: Conditions):
+        self.captions, self.conditions = list(captions), conditions
 
     def of(self, indices: range) -> list[str]:
-        return [self.listed[index % len(self.listed)] for index in indices]
+        return [self.captions[index % len(self.captions)] for index in indices]
 
 
-def captions(folder: Path, asked: PromptSource) -> Captions:
-    """The protocol's captions with their embeddings."""
-    return Captions(prompt_list(asked), PromptConditions(PromptCache(folder), "index"))
+def captions_of(folder: Path, source: PromptSource) -> Captions:
+    """The protocol's captions with their embeddings, which `embed_prompts` cached in the folder."""
+    return Captions(prompt_list(source), PromptConditions(PromptCache(folder), "index"))

@@ -1,11 +1,7 @@
-"""Latents of real images, encoded once: a cache on disk that training maps into memory, as that of the prompts.
-
-A cache is named by what decides its content: the autoencoder, the images, the crop and side, and the rows' type.
-"""
+"""Latents of real images, encoded once: a cache on disk that training maps into memory, like that of the prompts."""
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,11 +23,11 @@ if TYPE_CHECKING:
 
 
 VERSION = 1
-SHARD = 1024  # latents in one file: what a killed run loses at most
+SHARD = 1024  # latents in one file: the most that a killed run encodes again
 
 
 class Encoder(Protocol):
-    """What encodes pictures; `sid.teachers.latent.decoder.Decoder` is one."""
+    """Encodes images; `sid.teachers.latent.decoder.Decoder` is one."""
 
     def encode(self, images: Tensor) -> Tensor: ...
 
@@ -54,8 +50,8 @@ class LatentCache:
 
     def latents(self, chosen: Sequence[int]) -> Tensor:
         """The images at these positions, in float32."""
-        places = [divmod(position, SHARD) for position in chosen]
-        return torch.stack([self._shards[shard][row] for shard, row in places]).float()
+        rows = [divmod(position, SHARD) for position in chosen]
+        return torch.stack([self._shards[shard][row] for shard, row in rows]).float()
 
 
 class EncodedPairs:
@@ -71,22 +67,6 @@ class EncodedPairs:
         return self.latents.latents(chosen), self.prompts.condition(chosen)
 
 
-def cache_latents(
-    encoder: Encoder,
-    identity: str,
-    images: Images,
-    side: int,
-    root: Path,
-    dtype: str = "float16",
-    batch: int = 8,
-    progress: tqdm | None = None,
-) -> LatentCache:
-    """The cache of these images under `root`, encoding only what is not there yet. `identity` is the autoencoder's."""
-    decided = json.dumps([VERSION, identity, images.digest, Geometry("centre", side).identity, dtype])
-    folder = Path(root) / hashlib.sha256(decided.encode()).hexdigest()[:12]
-    return write_latents(folder, encoder, identity, images, side, dtype, batch, progress)
-
-
 def write_latents(
     folder: Path,
     encoder: Encoder,
@@ -97,9 +77,20 @@ def write_latents(
     batch: int = 8,
     progress: tqdm | None = None,
 ) -> LatentCache:
-    """The cache in this very folder."""
+    """The cache in the folder, encoding only what is not there yet.
+
+    Args:
+        folder: of the cache.
+        encoder: of the autoencoder.
+        identity: the autoencoder's name, for the description.
+        images: what is encoded, after a centre crop.
+        side: of the images, in pixels.
+        dtype: of the stored latents.
+        batch: images at a time.
+        progress: counts images.
+    """
     if dtype not in DTYPES:
-        raise Fault(f"latents can't be kept as '{dtype}' (expected {', '.join(DTYPES)})")
+        raise Fault(f"latents can't be stored as '{dtype}' (expected {', '.join(DTYPES)})")
     geometry = Geometry("centre", side)
     if (folder / "latents.json").is_file():
         return LatentCache(folder)
@@ -121,7 +112,7 @@ def write_latents(
         "count": len(images),
         "shards": shards,
     }
-    # Written last: a reader that finds the description finds the rows.
+    # Written last: a cache with a description is complete.
     atomic.write_json(folder / "latents.json", described)
     return LatentCache(folder)
 
@@ -132,12 +123,12 @@ def _encoded(encoder: Encoder, images: Images, rows: range, geometry: Geometry, 
         chosen = range(first, min(first + batch, rows.stop))
         pixels = [torch.from_numpy(geometry(decode(images.read(row), images.names[row])[0])) for row in chosen]
         parts.append(encoder.encode(torch.stack(pixels).float() / 127.5 - 1).cpu())
-    kept = torch.cat(parts).to(getattr(torch, dtype))
-    if not torch.isfinite(kept).all():
+    latents = torch.cat(parts).to(getattr(torch, dtype))
+    if not torch.isfinite(latents).all():
         raise Fault(
-            f"the latents of {images.source} do not fit {dtype} (expected finite numbers): keep them as bfloat16"
+            f"the latents of {images.source} do not fit {dtype} (expected finite numbers): store them as bfloat16"
         )
-    return kept
+    return latents
 
 
 def _write(file: Path, latents: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Shared artefacts, each made once for all suites: teachers, feature networks, prompt embeddings, teacher's pairs."""
+"""Makes shared artefacts, once for all suites: teachers, extractors, prompt embeddings, latents, teacher's pairs."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import torch
 from tqdm import tqdm
 
-from benchmarks.assets import PICKLED, resolve_data, resolve_weights
+from benchmarks.assets import PICKLED, resolve_data, resolve_weights, sha256
 from benchmarks.data import prompts as prompt_lists
 from benchmarks.data.open import open_dataset
 from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
 from benchmarks.run.artefacts import CAPTIONS, Origin, data_of, described_in, open_teacher, real_images
-from benchmarks.run.record import rates, recipe, sha256, write_record
+from benchmarks.run.record import rates, recipe, write_record
 from benchmarks.suite import components
 from benchmarks.suite.protocol import Prompts, PromptSource
 from sid import atomic, pretrain, prompts, sampling
@@ -26,29 +26,36 @@ if TYPE_CHECKING:
     from benchmarks.suite.job import Job
 
 
-BATCH = 1000  # images a teacher samples at a time
+PAIRS_BATCH = 1000  # images a teacher samples at a time
 
 
 def prepare(job: Job, command: str, quiet: bool = False) -> None:
-    """Makes a shared artefact; the record is written last."""
+    """Makes the files of a shared artefact; the record is written last.
+
+    Args:
+        job: a job of a shared kind.
+        command: the command line that makes it again, for the record.
+        quiet: without progress.
+    """
     if job.kind == "teacher":
-        (_open if job.params.get("source") else _teach)(job, command, quiet)
+        (_open_published if job.params.get("source") else _train_teacher)(job, command, quiet)
         return
     started = time.monotonic()
     if job.kind == "extractor":
         extractor = components.extractors()[job.params["name"]]
         extractor.train(job.folder, job.params["seed"], open_dataset(extractor.data))
     elif job.kind == "prompts":
-        told = job.params["prompts"]
-        embeddings.cache(job.folder, job.params, (Prompts if "count" in told else PromptSource)(**told))
+        stated = job.params["prompts"]
+        source = (Prompts if "count" in stated else PromptSource)(**stated)
+        embeddings.embed_prompts(job.folder, job.params, source)
     elif job.kind == "latents":
-        _encode(job)
+        _encode_real(job)
     else:
-        _pair(job)
+        _sample_pairs(job)
     write_record(job, command, time.monotonic() - started)
 
 
-def _teach(job: Job, command: str, quiet: bool) -> None:
+def _train_teacher(job: Job, command: str, quiet: bool) -> None:
     """Trains a miniature teacher on real data."""
     from safetensors.torch import save
 
@@ -87,14 +94,14 @@ def _teach(job: Job, command: str, quiet: bool) -> None:
 
 
 def _training_captions(state: Path, data: str) -> Path:
-    """The data set's own captions as the miniature's words, which cost nothing to encode again."""
+    """Embeddings of the data set's own captions, by word vectors; encoding them again costs nothing."""
     encoder = embeddings.encoder_of("", None, data)
     listed = prompt_lists.prompt_list(PromptSource(data=data, split="train"))
     return prompts.cache_prompts(encoder, listed, state / "captions", "float32").folder
 
 
-def _open(job: Job, command: str, quiet: bool) -> None:
-    """Looks a published model over and says where it lies; a .pkl becomes safetensors here, and none of it runs."""
+def _open_published(job: Job, command: str, quiet: bool) -> None:
+    """Checks a published model and notes where it lies; a .pkl is converted to safetensors, and none of it is run."""
     params, started = job.params, time.monotonic()
     family: Any = components.teachers()[params["family"]]
     place, settings, weights = resolve_weights(params["source"]), {}, {}
@@ -124,8 +131,8 @@ def _open(job: Job, command: str, quiet: bool) -> None:
     write_record(job, command, time.monotonic() - started, weights=weights)
 
 
-def _encode(job: Job) -> None:
-    """Real images with captions in a latent teacher's space: no training step runs an encoder."""
+def _encode_real(job: Job) -> None:
+    """Real images as latents and their captions as embeddings, so that no training step runs an encoder."""
     from benchmarks.data.pairs import open_pairs
     from benchmarks.run.latents import write_latents
     from sid.prompts import write_cache
@@ -133,17 +140,17 @@ def _encode(job: Job) -> None:
     params = job.params
     family: Any = components.teachers()[params["family"]]
     pairs, side = open_pairs(resolve_data(Path(params["pairs"]))), params["resolution"]
-    told = family.time_ids(side, side)
+    time_ids = family.time_ids(side, side)
     device = default_device()
     encoder = family.text_encoder(params["source"]).to(device)
-    write_cache(job.folder / CAPTIONS, encoder, pairs.captions, params["dtype"], told)
+    write_cache(job.folder / CAPTIONS, encoder, pairs.captions, params["dtype"], time_ids)
     decoder = family.decoder(params["source"]).to(device)
     with tqdm(total=len(pairs.images), desc="encoding", unit="image", disable=None) as bar:
         write_latents(job.folder, decoder, params["source"], pairs.images, side, params["dtype"], progress=bar)
 
 
-def _pair(job: Job) -> None:
-    """Noise with the teacher's images from it, at full steps: for methods that regress on such pairs."""
+def _sample_pairs(job: Job) -> None:
+    """Noise and the images that the teacher makes of it at full steps, for methods that regress on such pairs."""
     from safetensors.torch import save
 
     params = job.params
@@ -152,8 +159,8 @@ def _pair(job: Job) -> None:
     like = torch.empty(0, device=default_device())
     sampler = sampling.from_teacher(teacher.to(like.device), params["steps"], params.get("kappa", 1.0))
     parts: dict[str, list[torch.Tensor]] = {"noise": [], "images": []}
-    for first in range(0, params["count"], BATCH):
-        draws = Draws(params["seed"], 0, range(first, min(first + BATCH, params["count"])), "pairs")
+    for first in range(0, params["count"], PAIRS_BATCH):
+        draws = Draws(params["seed"], 0, range(first, min(first + PAIRS_BATCH, params["count"])), "pairs")
         condition = data.conditions.draw(draws).to(like)
         parts["noise"].append(draws.normal("z0", data.sample_shape, like))
         parts["images"].append(sampler(draws, condition, data.sample_shape, like))
@@ -161,5 +168,5 @@ def _pair(job: Job) -> None:
             parts.setdefault("labels", []).append(condition.labels)
         if condition.text is not None:
             parts.setdefault("prompts", []).append(torch.tensor(data.conditions.positions(draws)))  # type: ignore[attr-defined]
-    tensors = {name: torch.cat(held).cpu() for name, held in parts.items()}
+    tensors = {name: torch.cat(pieces).cpu() for name, pieces in parts.items()}
     atomic.write_bytes(job.folder / "pairs.safetensors", save(tensors))

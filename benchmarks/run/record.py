@@ -1,4 +1,4 @@
-"""The record beside every artefact: what made it, from what, on what, and the command that makes it again."""
+"""record.json beside every artefact: its recipe, versions, commit, packages, device, cost and command line."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PACKAGES = ("torch", "numpy", "scipy", "diffusers", "transformers", "scikit-lear
 
 
 def record(job: Job, command: str, seconds: float, peak_memory: int, **measured: Any) -> dict[str, Any]:
-    """Where a number comes from and what it cost."""
+    """Where a number comes from and what it cost. `measured` adds keys."""
     commit, dirty = _commit()
     return {
         "command": command,
@@ -48,14 +48,14 @@ def write_record(job: Job, command: str, seconds: float, peak_memory: int = 0, *
 
 
 def recipe(params: Mapping[str, Any]) -> LoopSettings:
-    """The training loop's settings, back from plain data."""
-    told = dict(params["recipe"])
-    student = Adapters(**told["student"]) if told.get("student") else None
-    return LoopSettings(**{**told, "observe": tuple(told["observe"]), "student": student})
+    """The training loop's settings from a job's plain data."""
+    settings = dict(params["recipe"])
+    student = Adapters(**settings["student"]) if settings.get("student") else None
+    return LoopSettings(**{**settings, "observe": tuple(settings["observe"]), "student": student})
 
 
 def rates(trained: Trained) -> dict[str, Any]:
-    """What a training cost."""
+    """A training's images, speed and network passes."""
     return {
         "images": trained.images,
         "images_per_second": round(trained.images / max(trained.seconds, 1e-9), 1),
@@ -63,31 +63,23 @@ def rates(trained: Trained) -> dict[str, Any]:
     }
 
 
-def sha256(path: Path) -> str:
-    """Of a file's bytes, read in pieces."""
-    import hashlib
-
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def _packages() -> dict[str, str]:
-    found = {"python": platform.python_version()}
+    versions = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions
 
 
 def _commit() -> tuple[str, bool]:
     """The checkout's commit and whether files differ from it; outside a checkout, neither is known."""
-    here = Path(__file__).parents[2]
+    checkout = Path(__file__).parents[2]
 
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(here), *arguments], capture_output=True, text=True, timeout=20, check=True
+            ["git", "-C", str(checkout), *arguments], capture_output=True, text=True, timeout=20, check=True
         ).stdout.strip()
 
     try:

@@ -1,4 +1,7 @@
-"""A whole run in one process: train, sample, score. Images are scored in portions, so that many fit a small machine."""
+"""One run in one job: train (or open a control or a released generator), sample, score, write the record.
+
+Images are scored in portions, so that many fit a small machine.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from benchmarks.assets import sha256
+from benchmarks.features.store import Store
 from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
-from benchmarks.run import samples as samplings
 from benchmarks.run.artefacts import (
     Origin,
     decoder_of,
@@ -22,9 +26,10 @@ from benchmarks.run.artefacts import (
     real_images,
     teacher_pairs,
 )
-from benchmarks.run.record import rates, recipe, sha256, write_record
-from benchmarks.run.samples import SampleSource
-from benchmarks.scoring.portions import Scorer
+from benchmarks.run.record import rates, recipe, write_record
+from benchmarks.run.samples import SampleSource, sample_shards, score_dataset, score_source
+from benchmarks.scoring.protocol import scorer_of
+from benchmarks.scoring.score import FeatureSet, ScoreSettings
 from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.job import SHARED
@@ -34,6 +39,7 @@ from sid.generator import Generator
 from sid.parallel.settings import EngineSettings, first_process
 
 if TYPE_CHECKING:
+    from benchmarks.scoring.score import Scorer
     from benchmarks.suite.config import Suite
     from benchmarks.suite.job import Job
     from benchmarks.suite.plan import Plan
@@ -42,31 +48,43 @@ if TYPE_CHECKING:
     from sid.loop.trainer import Trained
 
 
-GRID = 64  # samples kept for the report: the first sample indices, never chosen
+SHOWN = 64  # samples stored for the report: the first sample indices, never chosen
 
 
 def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
-    """Trains (unless it is a control), samples and scores; the record is written last."""
+    """Makes the files of a run; the record is written last.
+
+    Args:
+        job: a job of the kind `run`.
+        plan: the plan it is part of.
+        command: the command line that makes it again, for the record.
+        quiet: without progress.
+    """
     started = time.monotonic()
     params = job.params
     protocol = plan.suite.protocols[params["protocol"]]
-    store = Path(plan.results) / SHARED / "features"
-    scorer = Scorer(protocol, params["extractors"], default_device(), plan.suite.random_weights, store)
+    settings = ScoreSettings(
+        device=default_device(),
+        random_weights=plan.suite.random_weights,
+        weights={name: Path(folder) for name, folder in params["extractors"].items()},
+        store=Store(Path(plan.results) / SHARED / "features"),
+    )
+    scorer = scorer_of(protocol, settings)
     trained = None
     if params.get("control") == "heldout":
-        scored, steps = samplings.of_dataset(params["data"], protocol, scorer, GRID), 0
+        scored, steps = score_dataset(params["data"], scorer, SHOWN), 0
     else:
         if "method" in params:
-            trained, source = _distil(job, plan.suite, scorer, quiet)
+            trained, source = _distil(job, plan.suite, protocol, scorer, quiet)
         elif "released" in params:
             source = _released(job, protocol)
         else:
             source = _control(job, protocol)
-        samples = Path(params["state"]) / "samples"
+        shards = Path(params["state"]) / "samples"
         if not first_process():
-            samplings.help_out(source, protocol, scorer, samples, GRID)
+            sample_shards(source, protocol, scorer, shards, SHOWN)
             return
-        scored, steps = samplings.of_source(source, protocol, scorer, GRID, samples), source.steps
+        scored, steps = score_source(source, protocol, scorer, SHOWN, shards), source.steps
     scores = {
         "suite": plan.suite.name,
         "task": params["task"],
@@ -89,21 +107,23 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
     if (network := Path(params.get("teacher", "")) / "network.safetensors").is_file():
         weights["teacher"] = sha256(network)
     peak = trained.peak_memory if trained else 0
-    told = {"notes": notes} if (notes := _notes(params, protocol)) else {}
-    write_record(job, command, seconds, peak, weights=weights, **told, **(rates(trained) if trained else {}))
+    notes = _notes(params, protocol)
+    measured = {"notes": notes} if notes else {}
+    measured |= rates(trained) if trained else {}
+    write_record(job, command, seconds, peak, weights=weights, **measured)
 
 
 def _notes(params: Any, protocol: Protocol) -> list[str]:
-    """Where these images come about otherwise than the protocol's source made them."""
-    said = []
+    """How these images are made differently from those of the protocol's source."""
+    notes = []
     if protocol.rules.seeding == "batch":
-        said.append(f"noise is drawn by sample index; the protocol's source draws it per batch of {protocol.batch}")
+        notes.append(f"noise is drawn by sample index; the protocol's source draws it per batch of {protocol.batch}")
     own = params.get("released", {}).get("resolution")
     if own is not None and protocol.rules.size not in (None, own):
-        said.append(
+        notes.append(
             f"pictures of {own} pixels, as the generator was published; the protocol says {protocol.rules.size}"
         )
-    return said
+    return notes
 
 
 def _control(job: Job, protocol: Protocol) -> SampleSource:
@@ -113,9 +133,10 @@ def _control(job: Job, protocol: Protocol) -> SampleSource:
     teacher, data = open_teacher(folder)
     teacher = teacher.to(default_device())
     if params["control"] == "teacher":
-        told = params.get("sampling", {})
-        churn = sampling.Churn(**told["churn"]) if "churn" in told else None
-        sampler = sampling.from_teacher(teacher, params["steps"], told.get("kappa", 1.0), told.get("sampler"), churn)
+        options = params.get("sampling", {})
+        churn = sampling.Churn(**options["churn"]) if "churn" in options else None
+        kappa, sampler_name = options.get("kappa", 1.0), options.get("sampler")
+        sampler = sampling.from_teacher(teacher, params["steps"], kappa, sampler_name, churn)
         return _source(sampler, params["steps"], data, Origin.of(folder), params, protocol)
     return _source(sampling.from_generator(Generator(teacher)), 1, data, Origin.of(folder), params, protocol)
 
@@ -140,11 +161,11 @@ def _source(
     if "captions" not in params:
         return SampleSource(sampler, data.conditions, data.sample_shape, steps, decode=decode)
     assert protocol.prompts is not None
-    captions = embeddings.captions(Path(params["captions"]), protocol.prompts)
+    captions = embeddings.captions_of(Path(params["captions"]), protocol.prompts)
     return SampleSource(sampler, captions.conditions, data.sample_shape, steps, captions, decode)
 
 
-def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Trained, SampleSource]:
+def _distil(job: Job, suite: Suite, protocol: Protocol, scorer: Scorer, quiet: bool) -> tuple[Trained, SampleSource]:
     """Trains the student and writes it with its curve."""
     # With it come torch's checkpoints and shards: other jobs start without them.
     from sid.loop.trainer import Execution, Training, train
@@ -152,7 +173,7 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
     params = job.params
     method = components.methods()[params["method"]]
     options = options_of(suite, params["task"], params["entry"])
-    protocol, folder = scorer.protocol, Path(params["teacher"])
+    folder = Path(params["teacher"])
     origin = Origin.of(folder)
     prompts = Path(params["prompts"]) if "prompts" in params else None
     teacher, data = open_teacher(folder, prompts)
@@ -167,11 +188,10 @@ def _distil(job: Job, suite: Suite, scorer: Scorer, quiet: bool) -> tuple[Traine
         return _source(sampler, student.chain.steps, data, origin, params, protocol)
 
     def observe(images: int, student: Generator) -> dict[str, float]:
-        seen = None
-        for made, captions in source(student).portions(protocol, protocol.seed):
-            seen = scorer.look(made, captions, seen)
-        assert seen is not None
-        return scorer.values(seen)
+        features = FeatureSet()
+        for pictures, captions in source(student).portions(protocol, protocol.seed):
+            scorer.look(pictures, captions, features)
+        return scorer.values(features)
 
     start = open_generator(Path(params["init"]))[0] if "init" in params else None
     networks = stages.load(Path(params["init"]), params["takes"]) if params.get("takes") else {}
@@ -193,19 +213,19 @@ def _write_student(trained: Trained, job: Job, method: str, origin: Origin) -> N
 
 
 def _write_adapters(student: Generator, job: Job) -> None:
-    """A student of adapters over a published pipeline also leaves as what `load_lora_weights` reads."""
+    """For a student of adapters over a published pipeline, also the file that diffusers' `load_lora_weights` reads."""
     from sid.lora import adapter_parameters
     from sid.teachers.latent.adapters import write_adapters
 
     if adapter_parameters(student) and components.teachers()[student.denoiser.family].text:
         try:
             write_adapters(student.denoiser, job.folder)
-        except Fault as fault:  # a network that diffusers reads no adapters for: the folded weights are all there is
+        except Fault as fault:  # diffusers reads no adapters for this network: the folded weights remain
             report(" ".join(fault.sentences))
 
 
 def _write_samples(path: Path, images: np.ndarray, captions: list[str]) -> None:
-    held = io.BytesIO()
-    told = {"captions": np.array(captions)} if captions else {}
-    np.savez_compressed(held, images=images, **told)  # type: ignore[arg-type]
-    atomic.write_bytes(path, held.getvalue())
+    content = io.BytesIO()
+    texts = {"captions": np.array(captions)} if captions else {}
+    np.savez_compressed(content, images=images, **texts)  # type: ignore[arg-type]
+    atomic.write_bytes(path, content.getvalue())

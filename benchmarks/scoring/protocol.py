@@ -1,4 +1,4 @@
-"""Scores of any images as a protocol takes them: how many, which crop and resize, which features, which captions."""
+"""Scores by a protocol: its columns as requests, its number and size of images, its captions, its references."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from benchmarks.data.open import open_dataset
-from benchmarks.images import geometry
+from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import Images, decode
-from benchmarks.scoring.requests import Asked, ask
-from benchmarks.scoring.score import Result, Settings, score
+from benchmarks.scoring.requests import Request, check_output, split
+from benchmarks.scoring.score import Result, Scorer, ScoreSettings, score
 from benchmarks.suite import components, files
-from benchmarks.suite.protocol import Column, Protocol
+from benchmarks.suite.protocol import Protocol
 from benchmarks.suite.strict import faults
-from sid.discovery import UnknownName
+from sid.discovery import UnknownName, pick
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.scoring.score import Result
-    from benchmarks.suite.protocol import Protocol
+    from benchmarks.suite.protocol import Column
 
 
 def read(name: str) -> Protocol:
@@ -35,58 +34,68 @@ def read(name: str) -> Protocol:
         raise Fault([given.sentence(at, what) for at, what in faults(error, Protocol)]) from None
 
 
+def columns(protocol: Protocol, chosen: Sequence[str] = ()) -> dict[str, Request]:
+    """column -> its request; all of them, or the chosen ones."""
+    for name in chosen:
+        if name not in protocol.metrics:
+            raise UnknownName(f"column of {protocol.name}", name, protocol.metrics)
+    return {name: request_column(protocol.metrics[name]) for name in chosen or protocol.metrics}
+
+
+def request_column(column: Column) -> Request:
+    """A column as a request. It names one output of images; the captions' embeddings come from the same extractor."""
+    metric = pick("metric", dict(components.metrics()), column.metric)
+    if option_faults := metric.faults(column.options):
+        raise Fault(option_faults)
+    extractor, output = split(column.features)
+    check_output(extractor, output)
+    texts = [f"{extractor}.text" for key in metric.features if key.endswith(".text")]
+    return Request(
+        metric,
+        (column.features, *texts),
+        column.options,
+        Geometry(column.geometry.crop, column.geometry.side, column.geometry.filter),
+        column.seed,
+        column.only,
+        column.reference,
+    )
+
+
+def scorer_of(protocol: Protocol, settings: ScoreSettings) -> Scorer:
+    """For a run: every column against its own data set, in the protocol's batches."""
+    return Scorer(columns(protocol), replace(settings, batch=protocol.batch))
+
+
 def score_by(
     protocol: Protocol,
     images: Images,
     reference: Path | None,
     captions: Sequence[str] | None,
-    settings: Settings,
+    settings: ScoreSettings,
     chosen: Sequence[str] = (),
 ) -> Result:
-    """The protocol's columns (or the chosen ones) on its number of images, one pass per crop and resize."""
-    wanted = columns(protocol, chosen)
+    """The protocol's columns on its number of images.
+
+    Args:
+        protocol: fixes everything that decides a number.
+        images: at least as many as the protocol scores.
+        reference: images or statistics in the place of the protocol's data sets; what differs is a warning.
+        captions: one per image.
+        settings: how images are read and networks opened.
+        chosen: columns; all of them where none is named.
+    """
+    requests = columns(protocol, chosen)
     images = images.first(protocol.samples)
     first = decode(images.content(0), images.names[0])[0]
-    _size(protocol, wanted, Counter([first.shape[:0:-1]]))  # before the pass: it may take hours
-    whole = Result(images=len(images), read=dict.fromkeys(wanted, ""))  # in the protocol's order
-    for one in dict.fromkeys(protocol.metrics[name].geometry for name in wanted):
-        group = {name: asked for name, asked in wanted.items() if protocol.metrics[name].geometry == one}
-        passed = geometry.Geometry(one.crop, one.side, one.filter)
-        merge(whole, score(images, group, reference, captions, replace(settings, geometry=passed)))
-    whole.warnings += _size(protocol, wanted, whole.sizes)
+    _check_sizes(protocol, requests, Counter([first.shape[:0:-1]]))  # before the pass: it may take hours
+    result = score(images, requests, reference, captions, settings)
+    result.warnings += _check_sizes(protocol, requests, result.sizes)
     if reference is not None:
-        whole.warnings += notes(protocol, wanted, reference, whole)
-    whole.warnings = list(dict.fromkeys(whole.warnings))
+        result.warnings += _reference_notes(protocol, reference, result)
     if protocol.selection.trials > 1:
         trials, rule = protocol.selection.trials, protocol.selection.rule
-        whole.warnings.append(f"{protocol.name} reports the {rule} of {trials} trials: this is one of them")
-    return whole
-
-
-def _size(protocol: Protocol, wanted: Iterable[str], sizes: Counter) -> list[str]:
-    """Images of another size than the protocol's models make: refused where they are scored as they are, else told."""
-    side = protocol.rules.size
-    others = sorted(f"{width} x {height}" for width, height in sizes if (width, height) != (side, side))
-    if side is None or not others:
-        return []
-    told = f"{protocol.name} scores images of {side} x {side}, these are {', '.join(others[:3])}"
-    if as_is := [name for name in wanted if not protocol.metrics[name].geometry.side]:
-        raise Fault(f"{told}: {' and '.join(as_is)} would be another score")
-    return [f"{told}, resized as it says"]
-
-
-def columns(protocol: Protocol, chosen: Sequence[str] = ()) -> dict[str, Asked]:
-    """column -> its metric, on the extractor that the protocol names."""
-    for name in chosen:
-        if name not in protocol.metrics:
-            raise UnknownName(f"column of {protocol.name}", name, protocol.metrics)
-    return {name: asked(protocol.metrics[name]) for name in chosen or protocol.metrics}
-
-
-def asked(column: Column) -> Asked:
-    """A column names one output; what else its metric reads comes from the same extractor."""
-    own = components.metrics()[column.metric].features
-    return ask(column.metric, column.options, column.extractor if len(own) > 1 else column.features)
+        result.warnings.append(f"{protocol.name} reports the {rule} of {trials} trials: this is one of them")
+    return result
 
 
 def check_captions(protocol: Protocol, sha256: str, count: int) -> None:
@@ -100,29 +109,29 @@ def check_captions(protocol: Protocol, sha256: str, count: int) -> None:
         raise Fault(f"the captions have sha256 {sha256}, those of {protocol.name} ({prompts.name}) {prompts.sha256}")
 
 
-def merge(whole: Result, part: Result) -> None:
-    """Another pass of the same images."""
-    whole.scores |= part.scores
-    whole.unavailable |= part.unavailable
-    whole.warnings += part.warnings
-    whole.weights |= part.weights
-    whole.read |= part.read
-    whole.digests |= part.digests
-    whole.sizes |= part.sizes
-    whole.reference = part.reference if part.reference is not None else whole.reference
+def _check_sizes(protocol: Protocol, requests: Iterable[str], sizes: Counter) -> list[str]:
+    """Images of another size than the protocol's models make: refused where they are scored as they are, else noted."""
+    side = protocol.rules.size
+    others = sorted(f"{width} x {height}" for width, height in sizes if (width, height) != (side, side))
+    if side is None or not others:
+        return []
+    differs = f"{protocol.name} scores images of {side} x {side}, these are {', '.join(others[:3])}"
+    if as_is := [name for name in requests if not protocol.metrics[name].geometry.side]:
+        raise Fault(f"{differs}: {' and '.join(as_is)} would be another score")
+    return [f"{differs}, resized as it says"]
 
 
-def notes(protocol: Protocol, wanted: Iterable[str], given: Path, result: Result) -> list[str]:
+def _reference_notes(protocol: Protocol, given: Path, result: Result) -> list[str]:
     """A line per data set of the columns that were computed, unless the reference holds its very images."""
-    columns = [protocol.metrics[name] for name in wanted if name in result.scores]
-    sets = dict.fromkeys((column.reference.data, column.reference.split) for column in columns if column.reference)
-    return [said for data, split in sets if (said := _note(protocol.name, data, split, given, result))]
+    scored = [protocol.metrics[name] for name in result.read if name in result.scores]
+    sets = dict.fromkeys((column.reference.data, column.reference.split) for column in scored if column.reference)
+    return [note for data, split in sets if (note := _reference_note(protocol.name, data, split, given, result))]
 
 
-def _note(protocol: str, data: str, split: str, given: Path, result: Result) -> str:
-    """Byte for byte is certain; where that can't be told, it is said, and not that the reference is another."""
+def _reference_note(protocol: str, data: str, split: str, given: Path, result: Result) -> str:
+    """Byte for byte is certain; where that can't be known, the note says so, and not that the reference is another."""
     named = f"{protocol} compares with {data}, {split}"
-    digest = result.digests.get("reference") or _of_statistics(given)
+    digest = result.digests.get("reference") or _images_of_statistics(given)
     try:
         images = open_dataset(data).source(split)
     except (Fault, OSError):
@@ -136,10 +145,10 @@ def _note(protocol: str, data: str, split: str, given: Path, result: Result) -> 
     return ""
 
 
-def _of_statistics(given: Path) -> str | None:
-    """The images that a file of this project's statistics was made of."""
-    from benchmarks.metrics.statistics import read_file
+def _images_of_statistics(given: Path) -> str | None:
+    """The digest of the images that a file of this project's statistics was made of."""
+    from benchmarks.metrics.statistics import read_header_and_arrays
 
     if given.suffix != ".safetensors":
         return None
-    return read_file(given)[0].get("images")
+    return read_header_and_arrays(given)[0].get("images")

@@ -1,4 +1,10 @@
-"""Any images in, scores out: which extractors the metrics need, one pass, and what could not be computed and why."""
+"""Images in, scores out: one engine for runs, for `sidbench score` and for `sidbench score --protocol`.
+
+A `Scorer` opens the networks that its requests read and computes the features of their references. `look` turns
+portions of images into features, so that 30,000 pictures of 512 pixels are never in memory at once, and `score` turns
+features into scores. A request that can't be computed is unavailable with its reason, and the others go on. The command
+line calls the function `score`, which looks once and scores.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +17,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.features.extraction import Extracted, extract
+from benchmarks.data.open import open_dataset
+from benchmarks.data.prompts import prompt_list
+from benchmarks.features.extraction import Extracted, extract, extract_in_parts
 from benchmarks.images import archives
-from benchmarks.images.geometry import AS_IS, Geometry
-from benchmarks.images.reading import Images, open_images
+from benchmarks.images.geometry import Geometry
+from benchmarks.images.reading import Array, Images, open_images
 from benchmarks.metrics.frechet import Moments
-from benchmarks.scoring.requests import Asked
+from benchmarks.scoring.requests import Request
 from benchmarks.suite import components
+from benchmarks.suite.digests import seeded
 from sid.discovery import pick
 from sid.fault import Fault
 
@@ -27,144 +36,291 @@ if TYPE_CHECKING:
     from benchmarks.metrics.base import Score
 
 
-Texts = Mapping[tuple[str, str], Mapping[str, np.ndarray]]  # (tower, template) -> embeddings, and which were cut
+Place = tuple[str, str]  # (geometry, "<network>.<output>"): equal places hold comparable features
+Texts = Mapping[tuple[str, str], Mapping[str, np.ndarray]]  # (network, template) -> embeddings, and which were cut
 
 
 @dataclass
-class Settings:
-    """How the images are read and the networks opened."""
+class ScoreSettings:
+    """How the images are read and the networks opened. Only `random_weights` and `weights` change a number."""
 
-    geometry: Geometry = AS_IS
     batch: int = 32
-    workers: int = 0
+    workers: int = 0  # decoding threads; 0: the cores there are
     device: str = "cpu"
     random_weights: int | None = None  # seed of made networks; every line then says so
-    weights: Mapping[str, Path] = field(default_factory=dict)  # extractor -> file given by hand
+    weights: Mapping[str, Path] = field(default_factory=dict)  # extractor -> its file; NAME or NAME@SEED -> its folder
     family: str | None = None  # extractor that made a foreign statistics file
-    store: Store | None = None
+    store: Store | None = None  # of features: of images in files, and of references
 
 
 @dataclass
-class Result:
-    """One line per metric, in the order asked for."""
+class FeatureSet:
+    """The features of the images looked at so far, and what was noticed on the way."""
 
-    scores: dict[str, Score] = field(default_factory=dict)
-    unavailable: dict[str, str] = field(default_factory=dict)
-    warnings: list[str] = field(default_factory=list)
-    images: int = 0
-    reference: int | None = None  # None: without one, or in statistics that do not say
-    weights: dict[str, str] = field(default_factory=dict)  # extractor -> sha256 or "random-<seed>"
-    read: dict[str, str] = field(default_factory=dict)  # metric -> the features it was asked to be computed on
-    digests: dict[str, str] = field(default_factory=dict)  # sha256 of the images, the reference and the captions
+    portions: dict[Place, list[np.ndarray]] = field(default_factory=dict)
+    captions: list[str] = field(default_factory=list)
+    count: int = 0
     sizes: Counter = field(default_factory=Counter)  # (width, height) of the images as they came
+    warnings: list[str] = field(default_factory=list)
+
+    def of(self, place: Place) -> np.ndarray:
+        portions = self.portions[place]
+        return portions[0] if len(portions) == 1 else np.concatenate(portions)
+
+    def add(self, passes: Mapping[Geometry, Extracted], captions: Sequence[str], count: int) -> None:
+        """Another portion of images, as each geometry's pass over it extracted them."""
+        for geometry, extracted in passes.items():
+            for key, array in extracted.features.items():
+                self.portions.setdefault((geometry.identity, key), []).append(array)
+            self.warnings += [line for line in extracted.warnings() if line not in self.warnings]
+        self.sizes += next((extracted.sizes for extracted in passes.values()), Counter())
+        self.captions += captions
+        self.count += count
 
 
-def score(
-    images: Images,
-    wanted: Mapping[str, Asked],
-    reference: Path | Images | None = None,
-    captions: Sequence[str] | None = None,
-    settings: Settings | None = None,
-) -> Result:
-    """Every metric under its label; one whose weights are missing is unavailable, the rest goes on."""
-    settings = settings or Settings()
-    check_device(settings.device)
-    if captions is not None and len(captions) != len(images):
-        raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
-    result = Result(images=len(images), read={label: ", ".join(one.features) for label, one in wanted.items()})
-    _lacking(wanted, captions, reference, result)
-    opened = _open(wanted, settings, result)
-    usable = _usable(wanted, result)
-    if not usable:
-        return result
-    refused: dict[str, str] = {}
-    extracted = _extract(images, _needs(usable), opened, settings, captions, refused)
-    usable = _without(usable, refused, "", result)
-    texts = _texts(usable, opened, captions)
-    result.warnings += [f"images: {said}" for said in [*extracted.warnings(), *_duplicates(images)]]
-    result.sizes, result.digests["images"] = extracted.sizes, images.digest
-    if captions is not None:
-        result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
-    comparing = {label: asked for label, asked in usable.items() if asked.metric.reference}
-    compared = _reference(reference, comparing, opened, settings, result, extracted) if comparing else {}
-    for label, asked in _usable(usable, result).items():
+class Scorer:
+    """Requests with their networks opened and their references' features at hand."""
+
+    def __init__(
+        self,
+        requests: Mapping[str, Request],
+        settings: ScoreSettings | None = None,
+        reference: Path | Images | None = None,
+        captioned: bool = True,
+    ):
+        """Opens what can be opened; a fault of a reference given by hand is raised, any other is a reason.
+
+        Args:
+            requests: label -> what is computed.
+            settings: how images are read and networks opened.
+            reference: images, or a file of statistics, in the place of the requests' own data sets.
+            captioned: whether the images come with captions.
+        """
+        self.requests = dict(requests)
+        self.settings = settings or ScoreSettings()
+        self.unavailable: dict[str, str] = {}  # label -> why it can't be computed here
+        self.weights: dict[str, str] = {}  # network -> sha256 or "random-<seed>"
+        self.references: list[tuple[Images, FeatureSet]] = []  # images compared with, without their features
+        self.statistics_count: int | None = None  # images behind a file of statistics, where it says so
+        self._networks: dict[str, Extractor] = {}
+        self._failed: dict[str, Fault] = {}  # networks that could not be opened
+        self._subsets: dict[str, frozenset[str]] = {}  # label -> captions of the images it scores
+        self._compared: dict[str, dict[str, Any]] = {}  # label -> features or statistics of its reference
+        for label, request in self.requests.items():
+            try:
+                _refuse_incomplete(request, reference, captioned)
+                for name in request.extractors:
+                    self._open(name, request)
+                if request.only is not None:
+                    self._subsets[label] = frozenset(prompt_list(request.only))
+            except Fault as fault:
+                self.unavailable[label] = " ".join(fault.sentences)
+        comparing = {label: request for label, request in self.available.items() if request.metric.reference}
+        if reference is not None:
+            self._compare_with(reference, comparing)
+        else:
+            self._compare_with_data_sets(comparing)
+
+    @property
+    def available(self) -> dict[str, Request]:
+        """The requests that nothing is known against yet."""
+        return {label: request for label, request in self.requests.items() if label not in self.unavailable}
+
+    @property
+    def places(self) -> list[Place]:
+        """The arrays that `look` makes of images."""
+        return [
+            (geometry.identity, f"{network}.{output}")
+            for geometry, needs in _needs(self.available).items()
+            for network, outputs in needs.items()
+            for output in outputs
+        ]
+
+    def look(
+        self, images: np.ndarray | Images, captions: Sequence[str] = (), features: FeatureSet | None = None
+    ) -> FeatureSet:
+        """Adds the features of these images to those of the images before, one pass per geometry.
+
+        An array is a portion in memory, and its features are not stored; those of `Images` are, where there is a store.
+        """
+        features = FeatureSet() if features is None else features
+        opened, store = (Array(images), None) if isinstance(images, np.ndarray) else (images, self.settings.store)
+        batch, workers, listed = self.settings.batch, self.settings.workers, list(captions) or None
+        refused: dict[str, str] = {}
+        passes = {
+            geometry: extract(opened, needs, self._networks, geometry, batch, workers, store, listed, refused)
+            for geometry, needs in _needs(self.available).items()
+        }
+        self._drop_refused(self.available, refused)
+        features.add(passes, captions, len(opened))
+        return features
+
+    def score(self, images: np.ndarray | Images | FeatureSet, captions: Sequence[str] = ()) -> dict[str, Score]:
+        """label -> score, of images or of the features that `look` made of them."""
+        features = images if isinstance(images, FeatureSet) else self.look(images, captions)
+        texts = self._texts(features.captions)
+        scores = {}
+        for label, request in self.available.items():
+            read = self._read(label, request, features, texts)
+            try:
+                scores[label] = request.metric.compute(read, self._compared.get(label), **request.options)
+            except Fault as fault:  # too few images for this one, say: the others go on
+                self.unavailable[label] = " ".join(fault.sentences)
+        return scores
+
+    def values(self, images: np.ndarray | Images | FeatureSet, captions: Sequence[str] = ()) -> dict[str, float]:
+        """The numbers alone, for a curve."""
+        return {label: score.value for label, score in self.score(images, captions).items()}
+
+    def _open(self, name: str, request: Request) -> None:
+        network = request.network(name)
+        if network in self._failed:
+            raise self._failed[network]
+        if network in self._networks:
+            return
         try:
-            given = _given(asked, extracted, texts)
-            result.scores[label] = asked.metric.compute(given, compared.get(label), **asked.options)
+            self._networks[network] = open_extractor(name, self.settings, request.seed)
         except Fault as fault:
-            result.unavailable[label] = " ".join(fault.sentences)
-    return result
+            self._failed[network] = fault
+            raise
+        if identity := self._networks[network].identity:
+            self.weights[network] = identity
+
+    def _read(self, label: str, request: Request, features: FeatureSet, texts: Texts) -> dict[str, np.ndarray]:
+        """What the metric reads of images and captions, under the extractors' own names whatever their seed."""
+        geometry, read = request.geometry.identity, dict[str, np.ndarray]()
+        for name, outputs in request.outputs.items():
+            for output in outputs:
+                read[f"{name}.{output}"] = features.of((geometry, f"{request.network(name)}.{output}"))
+        for name in request.towers:
+            embedded = texts[request.network(name), request.template]
+            read |= {f"{name}.{output}": array for output, array in embedded.items()}
+        if label in self._subsets:
+            rows = np.array([caption in self._subsets[label] for caption in features.captions])
+            read = {key: array[rows] for key, array in read.items()}
+        return read
+
+    def _texts(self, captions: Sequence[str]) -> Texts:
+        """Caption embeddings, once per network and template."""
+        wanted = {
+            (request.network(name), request.template) for request in self.available.values() for name in request.towers
+        }
+        return {
+            (network, template): self._networks[network].texts(captions, template)
+            for network, template in sorted(wanted)
+        }
+
+    def _compare_with_data_sets(self, comparing: Mapping[str, Request]) -> None:
+        """Each request with its own data set; a missing one makes its requests unavailable."""
+        groups: dict[tuple[str, str], dict[str, Request]] = {}
+        for label, request in comparing.items():
+            assert request.reference is not None  # refused before
+            groups.setdefault((request.reference.data, request.reference.split), {})[label] = request
+        for (data, split), group in groups.items():
+            try:
+                self._compare_with_images(open_dataset(data).source(split), group)
+            except Fault as fault:
+                self.unavailable |= dict.fromkeys(group, " ".join(fault.sentences))
+
+    def _compare_with(self, reference: Path | Images, comparing: Mapping[str, Request]) -> None:
+        """All with one reference: statistics where the file holds them and they are enough, else features of images."""
+        if not comparing:
+            return
+        rest = dict(comparing)
+        if isinstance(reference, Path) and (statistics := self._statistics(reference, comparing)):
+            key, geometry, moments = statistics
+            self.statistics_count = moments.known_count
+            for label, request in comparing.items():
+                same = request.features == (key,) and geometry in (None, request.geometry.identity)
+                if same and request.metric.from_statistics:
+                    self._compared[label] = {key: moments}
+                    del rest[label]
+                elif not _holds_images(reference):
+                    self.unavailable[label] = _unlike(label, request, reference, key, geometry)
+            rest = rest if _holds_images(reference) else {}
+        if rest:
+            images = reference if isinstance(reference, Images) else open_images(reference)
+            self._compare_with_images(images, rest)
+
+    def _compare_with_images(self, images: Images, group: Mapping[str, Request]) -> None:
+        """The features of these images, from the store part by part where there is one."""
+        settings, features, passes = self.settings, FeatureSet(), dict[Geometry, Extracted]()
+        how: dict[str, Any] = {"batch": settings.batch, "workers": settings.workers, "refused": {}}
+        for geometry, needs in _needs(group).items():
+            if settings.store is None or all(self._networks[name].trained_here for name in needs):
+                passes[geometry] = extract(images, needs, self._networks, geometry, **how)
+            else:
+                passes[geometry] = extract_in_parts(images, needs, self._networks, geometry, settings.store, **how)
+        self._drop_refused(group, how["refused"], "reference: ")
+        features.add(passes, (), len(images))
+        for label, request in group.items():
+            if label in self.unavailable:
+                continue
+            self._compared[label] = {
+                f"{name}.{output}": features.of((request.geometry.identity, f"{request.network(name)}.{output}"))
+                for name, outputs in request.outputs.items()
+                for output in outputs
+            }
+        features.portions.clear()
+        self.references.append((images, features))
+
+    def _drop_refused(self, requests: Mapping[str, Request], refused: Mapping[str, str], where: str = "") -> None:
+        """Requests whose network could not read an image are unavailable for the network's reason."""
+        for label, request in requests.items():
+            if reasons := [refused[name] for name in map(request.network, request.extractors) if name in refused]:
+                self.unavailable[label] = where + " ".join(reasons)
+
+    def _statistics(self, path: Path, comparing: Mapping[str, Request]) -> tuple[str, str | None, Moments] | None:
+        """(feature, geometry if stated, moments) of a file of statistics that a request may read; None for images."""
+        from benchmarks.metrics.statistics import read_foreign_statistics, read_header_and_arrays, read_statistics
+
+        if path.suffix == ".safetensors":
+            header, _ = read_header_and_arrays(path)
+            extractor, output = header.get("family", "|").split("|")[0], header.get("output", "")
+            geometries = [request.geometry.identity for request in comparing.values()]
+            geometry = header["geometry"] if header.get("geometry") in geometries else geometries[0]
+            expected = {"geometry": geometry}
+            if extractor in self._networks:
+                expected["family"] = self._networks[extractor].family
+            return f"{extractor}.{output}", geometry, read_statistics(path, expected)
+        if path.suffix == ".npz" and path.is_file() and {"mu", "sigma"} & set(archives.npz_names(path)):
+            if _holds_images(path) and not any(request.metric.from_statistics for request in comparing.values()):
+                return None
+            extractor, moments = read_foreign_statistics(path, self.settings.family)
+            pick("extractor", dict(components.extractors()), extractor)
+            return f"{extractor}.pool3", None, moments
+        return None
 
 
-def _usable(wanted: Mapping[str, Asked], result: Result) -> dict[str, Asked]:
-    """Those that nothing is known against yet."""
-    return {label: asked for label, asked in wanted.items() if label not in result.unavailable}
+def _refuse_incomplete(request: Request, reference: Path | Images | None, captioned: bool) -> None:
+    """A request that lacks features, captions or a reference is refused before any network is opened for it."""
+    name = request.metric.name
+    if not request.features:
+        raise Fault(f"{name} reads any features: say which, for example --extractor {name}=dinov2.cls")
+    if request.needs_captions and not captioned:
+        raise Fault(f"{name} compares images with captions: give --captions")
+    if request.only is not None and not captioned:
+        raise Fault(f"{name} is computed on the images of some prompts alone: give --captions")
+    if request.metric.reference and reference is None and request.reference is None:
+        raise Fault(f"{name} compares with a reference: give --reference")
 
 
-def _without(wanted: Mapping[str, Asked], refused: Mapping[str, str], where: str, result: Result) -> dict[str, Asked]:
-    """Those whose networks could read every image; the others are unavailable for the network's reason."""
-    for label, asked in wanted.items():
-        if reasons := [refused[name] for name in asked.extractors if name in refused]:
-            result.unavailable[label] = where + " ".join(reasons)
-    return {label: asked for label, asked in wanted.items() if not refused.keys() & set(asked.extractors)}
-
-
-def _given(asked: Asked, extracted: Extracted, texts: Texts) -> dict[str, np.ndarray]:
-    """What one metric reads of the images and, under its own template, of the captions."""
-    features = {key: extracted.features[key] for key in asked.features if key in extracted.features}
-    for tower in asked.towers:
-        features |= {f"{tower}.{output}": array for output, array in texts[tower, asked.template].items()}
-    for name in asked.extractors:
-        if f"{name}.truncated" in extracted.features:
-            features[f"{name}.truncated"] = extracted.features[f"{name}.truncated"]
-    return features
-
-
-def _open(wanted: Mapping[str, Asked], settings: Settings, result: Result) -> dict[str, Extractor]:
-    """The networks that the metrics read; a missing one makes its metrics unavailable."""
-    opened: dict[str, Extractor] = {}
-    failed: dict[str, str] = {}
-    for label, asked in wanted.items():
-        for name in asked.extractors if label not in result.unavailable else ():
-            if name not in opened and name not in failed:
-                try:
-                    opened[name] = open_extractor(name, settings)
-                    result.weights[name] = opened[name].identity
-                except Fault as fault:
-                    failed[name] = " ".join(fault.sentences)
-            if name in failed:
-                result.unavailable[label] = failed[name]
-    return opened
-
-
-def _lacking(
-    wanted: Mapping[str, Asked], captions: Sequence[str] | None, reference: Path | Images | None, result: Result
-) -> None:
-    """Metrics that miss captions or a reference, told before any network is opened for them."""
-    for label, asked in wanted.items():
-        name = asked.metric.name
-        inside = [one for one in asked.extractors if components.extractors()[one].trained_here]
-        if inside:
-            result.unavailable[label] = f"{name} reads {inside[0]}, which is trained inside a suite"
-        elif not asked.features:
-            example = f"for example --extractor {name}=dinov2.cls"
-            result.unavailable[label] = f"{name} reads any features: say which, {example}"
-        elif asked.reads_captions and captions is None:
-            result.unavailable[label] = f"{name} compares images with captions: give --captions"
-        elif asked.metric.reference and reference is None:
-            result.unavailable[label] = f"{name} compares with a reference: give --reference"
-
-
-def open_extractor(name: str, settings: Settings) -> Extractor:
-    """With the user's file, the located one, or made weights where the user said so."""
+def open_extractor(name: str, settings: ScoreSettings, seed: int = 0) -> Extractor:
+    """With the file given by hand, the located one, or random weights; one trained here, from its folder."""
     extractor = pick("extractor", dict(components.extractors()), name)
+    weights = settings.weights.get(seeded(name, seed))
+    if extractor.trained_here:
+        if weights is None:
+            folder = f"--weights {seeded(name, seed)}=results/_shared/extractor/DIGEST"
+            raise Fault(f"{name} is trained inside a suite: `sidbench prepare` makes its folder, give it with {folder}")
+        return extractor.trained(weights, open_dataset(extractor.data), settings.device)
     if settings.random_weights is not None:
         return extractor.random(settings.random_weights, settings.device)
-    return extractor.open(settings.weights.get(name), settings.device)
+    return extractor.open(weights, settings.device)
 
 
 def check_device(name: str) -> None:
-    """A device that torch has here, tried with one number."""
+    """Refuses a device that torch does not have here; tried with one number."""
     import torch
 
     try:
@@ -173,118 +329,106 @@ def check_device(name: str) -> None:
         raise Fault(f"there is no device '{name}' here: {str(error).splitlines()[0][:160]}") from None
 
 
-def _needs(wanted: Mapping[str, Asked]) -> dict[str, list[str]]:
-    """extractor -> image outputs, each once."""
-    needs: dict[str, list[str]] = {}
-    for asked in wanted.values():
-        for name, outputs in asked.outputs.items():
-            needs[name] = list(dict.fromkeys([*needs.get(name, ()), *outputs]))
+def _needs(requests: Mapping[str, Request]) -> dict[Geometry, dict[str, list[str]]]:
+    """geometry -> network -> image outputs, each once."""
+    needs: dict[Geometry, dict[str, list[str]]] = {}
+    for request in requests.values():
+        networks = needs.setdefault(request.geometry, {})
+        for name, outputs in request.outputs.items():
+            network = request.network(name)
+            networks[network] = list(dict.fromkeys([*networks.get(network, ()), *outputs]))
     return needs
-
-
-def _extract(
-    images: Images,
-    needs: Mapping[str, list[str]],
-    opened: Mapping[str, Extractor],
-    settings: Settings,
-    captions: Sequence[str] | None = None,
-    refused: dict[str, str] | None = None,
-) -> Extracted:
-    options = settings.geometry, settings.batch, settings.workers, settings.store
-    return extract(images, needs, opened, *options, captions, refused)
-
-
-def _texts(wanted: Mapping[str, Asked], opened: Mapping[str, Extractor], captions: Sequence[str] | None) -> Texts:
-    """Caption embeddings, once per tower and template."""
-    if captions is None:
-        return {}
-    asked_for = {(tower, asked.template) for asked in wanted.values() for tower in asked.towers}
-    return {(tower, template): opened[tower].texts(captions, template) for tower, template in sorted(asked_for)}
-
-
-def _reference(
-    reference: Path | Images | None,
-    wanted: Mapping[str, Asked],
-    opened: Mapping[str, Extractor],
-    settings: Settings,
-    result: Result,
-    extracted: Extracted,
-) -> dict[str, dict[str, Any]]:
-    """label -> what the images are compared with: statistics where the file has them, features of its images else."""
-    assert reference is not None  # told by _lacking
-    compared: dict[str, dict[str, Any]] = {}
-    if isinstance(reference, Path) and (statistics := _statistics(reference, wanted, settings, opened)):
-        key, moments = statistics
-        by_moments = {label for label, one in wanted.items() if one.metric.from_statistics and one.features == (key,)}
-        compared = {label: {key: moments} for label in by_moments}
-        result.reference = moments.known_count
-        wanted = {label: asked for label, asked in wanted.items() if label not in by_moments}
-        if not _holds_images(reference):
-            for label, asked in wanted.items():
-                lacks = f"{label} needs the reference's features; {reference} holds statistics only"
-                other = f"{label} reads {', '.join(asked.features)}; {reference} holds {key}"
-                result.unavailable[label] = lacks if asked.features == (key,) else other
-            return compared
-    return compared | _features(reference, wanted, opened, settings, result, extracted) if wanted else compared
-
-
-def _features(
-    reference: Path | Images,
-    wanted: Mapping[str, Asked],
-    opened: Mapping[str, Extractor],
-    settings: Settings,
-    result: Result,
-    extracted: Extracted,
-) -> dict[str, dict[str, Any]]:
-    """label -> features of the reference's images, and what was seen of them."""
-    compared = reference if isinstance(reference, Images) else open_images(reference)
-    result.reference = len(compared)
-    refused: dict[str, str] = {}
-    found = _extract(compared, _needs(wanted), opened, settings, refused=refused)
-    result.warnings += [f"reference: {said}" for said in [*found.warnings(), *_duplicates(compared)]]
-    result.digests["reference"] = compared.digest
-    if set(found.sizes) != set(extracted.sizes):
-        ours, theirs = (_sizes(part) for part in (extracted, found))
-        result.warnings.append(f"images are {ours}, the reference {theirs}: the resize differs, and so does the score")
-    readable = _without(wanted, refused, "reference: ", result)
-    return {label: {key: found.features[key] for key in asked.features} for label, asked in readable.items()}
-
-
-def _statistics(
-    path: Path, wanted: Mapping[str, Asked], settings: Settings, opened: Mapping[str, Extractor]
-) -> tuple[str, Moments] | None:
-    """(feature, moments) where the file holds statistics that a metric may read; None where it holds images."""
-    from benchmarks.metrics.statistics import foreign_statistics, read_file, read_statistics
-
-    if path.suffix == ".safetensors":
-        header, _ = read_file(path)
-        extractor, output = header.get("family", "|").split("|")[0], header.get("output", "")
-        expected = {"geometry": settings.geometry.identity}
-        if extractor in opened:
-            expected["family"] = opened[extractor].family
-        return f"{extractor}.{output}", read_statistics(path, expected)
-    if path.suffix == ".npz" and path.is_file() and {"mu", "sigma"} & set(archives.array_names(path)):
-        if _holds_images(path) and not any(asked.metric.from_statistics for asked in wanted.values()):
-            return None
-        extractor, moments = foreign_statistics(path, settings.family)
-        pick("extractor", dict(components.extractors()), extractor)
-        return f"{extractor}.pool3", moments
-    return None
 
 
 def _holds_images(path: Path) -> bool:
     """Published batches hold images beside their mean and covariance."""
-    return path.suffix == ".npz" and bool({"images", "arr_0"} & set(archives.array_names(path)))
+    return path.suffix == ".npz" and bool({"images", "arr_0"} & set(archives.npz_names(path)))
 
 
-def _sizes(extracted: Extracted) -> str:
-    width, height = extracted.sizes.most_common(1)[0][0]
-    others = len(extracted.sizes) - 1
+def _unlike(label: str, request: Request, path: Path, key: str, geometry: str | None) -> str:
+    """Why a request can't be compared with these statistics."""
+    if request.features != (key,):
+        return f"{label} reads {', '.join(request.features)}; {path} holds {key}"
+    if geometry not in (None, request.geometry.identity):
+        return f"{label} is computed after {request.geometry.identity}; {path} after {geometry}"
+    return f"{label} needs the reference's features; {path} holds statistics only"
+
+
+@dataclass
+class Result:
+    """What `score` made of the images: one line per request, in the order asked for."""
+
+    scores: dict[str, Score] = field(default_factory=dict)
+    unavailable: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+    images: int = 0
+    reference: int | None = None  # None: without one, several of other sizes, or statistics that do not say
+    weights: dict[str, str] = field(default_factory=dict)  # network -> sha256 or "random-<seed>"
+    read: dict[str, str] = field(default_factory=dict)  # label -> the features it was to be computed on
+    digests: dict[str, str] = field(default_factory=dict)  # sha256 of the images, the reference and the captions
+    sizes: Counter = field(default_factory=Counter)  # (width, height) of the images as they came
+
+
+def score(
+    images: Images,
+    requests: Mapping[str, Request],
+    reference: Path | Images | None = None,
+    captions: Sequence[str] | None = None,
+    settings: ScoreSettings | None = None,
+) -> Result:
+    """Looks at the images once and scores them, with what qualifies the numbers.
+
+    Args:
+        images: from any source.
+        requests: label -> what is computed.
+        reference: images, or a file of statistics, in the place of the requests' own data sets.
+        captions: one per image.
+        settings: how images are read and networks opened.
+    """
+    settings = settings or ScoreSettings()
+    check_device(settings.device)
+    if captions is not None and len(captions) != len(images):
+        raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
+    scorer = Scorer(requests, settings, reference, captions is not None)
+    read = {label: ", ".join(request.features) for label, request in requests.items()}
+    result = Result(images=len(images), read=read, unavailable=scorer.unavailable, weights=scorer.weights)
+    if not scorer.available:
+        return result
+    features = scorer.look(images, captions or ())
+    result.scores = scorer.score(features)
+    result.sizes, result.reference = features.sizes, scorer.statistics_count
+    result.digests["images"] = images.digest
+    result.warnings += [f"images: {line}" for line in [*features.warnings, *_duplicates(images)]]
+    if captions is not None:
+        result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
+    for compared, reference_features in scorer.references:
+        where = "reference" if reference is not None else compared.source
+        result.digests[where] = compared.digest
+        result.warnings += [f"{where}: {line}" for line in [*reference_features.warnings, *_duplicates(compared)]]
+        if set(reference_features.sizes) != set(features.sizes):
+            sizes = f"images are {_sizes(features)}, the reference {_sizes(reference_features)}"
+            result.warnings.append(f"{sizes}: the resize differs, and so does the score")
+    if counts := {len(compared) for compared, _ in scorer.references}:
+        result.reference = counts.pop() if len(counts) == 1 else None
+    return result
+
+
+def _sizes(features: FeatureSet) -> str:
+    width, height = features.sizes.most_common(1)[0][0]
+    others = len(features.sizes) - 1
     return f"{width} x {height}" + (f" and {others} other size{'s' if others > 1 else ''}" if others else "")
 
 
 def _duplicates(images: Images) -> list[str]:
     """Repeated images, byte for byte: padding of a distributed sampler (a few), or a collapsed generator (many)."""
-    found = images.duplicates
-    told = f"{found:,} of {len(images):,} ({found / len(images):.2g}) repeat another one byte for byte"
-    return [told] if found else []
+    count = images.duplicates
+    repeated = f"{count:,} of {len(images):,} ({count / len(images):.2g}) repeat another one byte for byte"
+    return [repeated] if count else []
+
+
+def as_json(scores: Mapping[str, Score]) -> dict[str, Any]:
+    """Scores as scores.json holds them."""
+    return {
+        name: {"value": score.value, "details": score.details, "warnings": list(score.warnings)}
+        for name, score in scores.items()
+    }

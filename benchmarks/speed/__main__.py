@@ -1,6 +1,6 @@
-"""Every benchmark that this machine can run, one after the other, then the page: `make bench`.
+"""Runs every benchmark that this machine can run, then writes the page: `make bench`.
 
-A GPU's come first: such a machine is dear. Each record is written after every round. `make gpu` asks a GPU more,
+A GPU's come first: its time is expensive. Each record is written after every round. `make gpu` measures more of a GPU,
 within a time budget and without a package index.
 """
 
@@ -29,7 +29,7 @@ def main() -> int:
     import torch
 
     if not torch.cuda.is_available():
-        print("no GPU: what needs one is left out, its records stay as they are", flush=True)
+        print("no GPU: benchmarks that need one are skipped, their records stay", flush=True)
     failed = []
     for line in [*(GPU if torch.cuda.is_available() else ()), *CPU]:
         print(f"== python -m benchmarks.speed.{line}", flush=True)
@@ -37,7 +37,7 @@ def main() -> int:
         if subprocess.run([sys.executable, "-m", f"benchmarks.speed.{name}", *words]).returncode:
             failed.append(line)
     for line in failed:
-        print(f"failed, its record stays as it was: python -m benchmarks.speed.{line}", flush=True)
+        print(f"failed, its record stays: python -m benchmarks.speed.{line}", flush=True)
     return subprocess.run([sys.executable, "-m", "benchmarks.speed.page"]).returncode or bool(failed)
 
 

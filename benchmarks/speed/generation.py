@@ -1,7 +1,8 @@
-"""One-step sampling against the published scripts' loop: `python -m benchmarks.speed.generation`. Never a timed test.
+"""One-step sampling against the published scripts' loop: `python -m benchmarks.speed.generation`. No test times it.
 
 Both sides make the same number of images with the same network (DDPM++, 32 px, random weights), from one noise per seed
-to bytes on the host. The alternative draws each image from a torch generator of its own seed, as the scripts do.
+to bytes on the host. The straightforward side draws each image from a torch generator of its own seed, as those
+scripts do.
 """
 
 from __future__ import annotations
@@ -13,8 +14,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.machine import command, facts, limited_to
-from benchmarks.speed.workflow import Clock, middle
+from benchmarks.speed.machine import Clock, command, facts, limited_to, medians, timed
 from sid import atomic
 
 RECORDS = Path(__file__).parent / "records"
@@ -33,7 +33,7 @@ def main() -> int:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--tiny", action="store_true", help="a small network: to see that it runs")
+    parser.add_argument("--tiny", action="store_true", help="a small network: a rehearsal")
     parser.add_argument("--record", type=Path)
     args = parser.parse_args()
     if args.device == "cpu" and os.environ.get("OMP_NUM_THREADS") != str(args.threads):
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def race(network: Mapping[str, Any], images: int, batch: int, rounds: int, device: str) -> Iterator[dict[str, Any]]:
-    """All that is known after each round. The sides take turns; the first round of each is left out."""
+    """All measurements so far, after each round. The sides alternate; the first round of each warms up."""
     import torch
 
     from benchmarks.suite.components import teachers
@@ -69,36 +69,27 @@ def race(network: Mapping[str, Any], images: int, batch: int, rounds: int, devic
         return sampling.generate(sampler, Unconditional(), shape, range(images), 0, batch, device)
 
     @torch.no_grad()
-    def theirs() -> Any:
-        made = []
+    def straightforward() -> Any:
+        batches = []
         sigma = torch.full((batch,), SIGMA, device=device)
         for first in range(0, images, batch):
             seeds = [torch.Generator(device).manual_seed(seed) for seed in range(first, first + batch)]
             z = torch.stack([torch.randn(shape, generator=seed, device=device) for seed in seeds])
             x = denoiser(SIGMA * z, sigma).image
-            made.append((x * 127.5 + 128).clip(0, 255).to(torch.uint8).cpu())
-        return torch.cat(made).numpy()
+            batches.append((x * 127.5 + 128).clip(0, 255).to(torch.uint8).cpu())
+        return torch.cat(batches).numpy()
 
     taken: dict[str, list[Clock]] = {"ours": [], "straightforward": []}
     for number in range(rounds + 1):
-        for name, run in (("ours", ours), ("straightforward", theirs)):
-            one = timed(run)
-            print(f"{name}: {one['wall']:.2f} s", flush=True)
-            taken[name] += [one] if number else []
+        for name, run in (("ours", ours), ("straightforward", straightforward)):
+            clock = timed(run)
+            print(f"{name}: {clock['wall']:.2f} s", flush=True)
+            taken[name] += [clock] if number else []
         if number:
-            seconds = {name: middle(times) for name, times in taken.items()}
+            seconds = {name: medians(times) for name, times in taken.items()}
             ratio = {clock: seconds["ours"][clock] / seconds["straightforward"][clock] for clock in ("wall", "cpu")}
             unfinished = {"unfinished": True} if number < rounds else {}
             yield {"seconds": seconds, "all seconds": taken, "ratio": ratio, **unfinished}
-
-
-def timed(run: Any) -> Clock:
-    """Both sides end with bytes on the host: nothing is left to wait for."""
-    import time
-
-    wall, cpu = time.perf_counter(), time.process_time()
-    run()
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""A training step written straight down, as the published scripts go: the alternative that our steps are timed against.
+"""A training step as the published scripts write it: the baseline that our steps are timed against.
 
 float32, no compile, no cache: prompts are encoded in every call of a network, guidance is two passes one after another,
 the average and the gradients' NaN policy are Python loops over parameters. It takes the same networks with the same
-attention kernel and torch's foreach Adam, and never waits for the device: what it lacks is what we claim to gain.
+attention kernel and torch's foreach Adam, and never waits for the device: only what we claim to gain is missing.
 Frozen: tests/speed/test_straightforward.py counts its passes, which equal the published scripts', and pins its bytes.
 """
 
@@ -19,12 +19,12 @@ from torch.nn.functional import softplus
 from sid.condition import Condition
 from sid.denoiser import FEATURES, Denoiser
 
-Encode = Callable[[int], Condition]  # the batch's size -> its prompts, encoded anew with what stands for no prompt
+Encode = Callable[[int], Condition]  # batch size -> that many prompts and the empty one, encoded again in each call
 
 
 @dataclass(frozen=True)
-class Told:
-    """What the scripts are told on their command lines."""
+class StepSettings:
+    """Settings that the scripts take on their command lines."""
 
     kappa: float = 1.0
     steps: int = 1
@@ -34,36 +34,36 @@ class Told:
     lr: float = 1e-6
     betas: tuple[float, float] = (0.0, 0.999)
     halflife: float = 500_000.0  # of the average, in images
-    ratio: int = 1  # critic updates a generator update
-    micro: int | None = None  # samples at once, the rest in accumulation rounds; None: all
+    ratio: int = 1  # critic updates per generator update
+    micro: int | None = None  # micro-batch size of gradient accumulation; None: the whole batch
 
 
 class Loop:
-    """The networks and optimisers that the scripts hold, and one iteration as they run it."""
+    """The networks and optimisers of the scripts, and one iteration as they run it."""
 
-    def __init__(self, teacher: Denoiser, encode: Encode, shape: tuple[int, ...], told: Told, batch: int):
+    def __init__(self, teacher: Denoiser, encode: Encode, shape: tuple[int, ...], settings: StepSettings, batch: int):
         self.teacher = teacher.eval().requires_grad_(False)
         self.critic, self.generator, self.average = (copy.deepcopy(teacher) for _ in range(3))
-        self.encode, self.told, self.batch, self.shape = encode, told, batch, shape
-        self.size = told.micro or batch
+        self.encode, self.settings, self.batch, self.shape = encode, settings, batch, shape
+        self.size = settings.micro or batch
         self.process = teacher.process
         self.like = next(teacher.parameters())
         self.iteration = 0
         self.learners = {net: self._adam(list(net.parameters())) for net in (self.critic, self.generator)}
 
     def _adam(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
-        return torch.optim.Adam(parameters, lr=self.told.lr, betas=self.told.betas, foreach=True)
+        return torch.optim.Adam(parameters, lr=self.settings.lr, betas=self.settings.betas, foreach=True)
 
     def iterate(self) -> None:
-        """The critic's update, the generator's where it is its turn, the average."""
+        """Updates the critic, the generator in its turn, then the average."""
         self.update(self.critic, self.critic_loss)
-        if self.iteration % self.told.ratio == 0:
+        if self.iteration % self.settings.ratio == 0:
             self.update(self.generator, self.generator_loss)
         self.iteration += 1
         self.follow()
 
     def update(self, net: Denoiser, loss: Callable[[], Tensor]) -> None:
-        """One optimiser's step on the mean over the batch, NaN gradients set to 0 one parameter after another."""
+        """One optimiser step on the batch's mean loss; NaN gradients are set to 0, one parameter after another."""
         net.train().requires_grad_(True)
         self.learners[net].zero_grad(set_to_none=True)
         for _ in range(self.batch // self.size):
@@ -76,10 +76,10 @@ class Loop:
 
     @torch.no_grad()
     def follow(self) -> None:
-        """The average, one parameter after another."""
-        beta = 0.5 ** (self.batch / self.told.halflife)
-        for kept, moved in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            kept.copy_(moved.lerp(kept, beta))
+        """Updates the average, one parameter after another."""
+        beta = 0.5 ** (self.batch / self.settings.halflife)
+        for average, weight in zip(self.average.parameters(), self.generator.parameters(), strict=True):
+            average.copy_(weight.lerp(average, beta))
 
     def noise(self) -> Tensor:
         return torch.randn(self.size, *self.shape, device=self.like.device)
@@ -99,7 +99,7 @@ class Loop:
 
     def generate(self) -> Tensor:
         """The generator's image after a random number of its steps; the last one alone has a gradient."""
-        times = self.process.grid(self.told.t_init, self.told.steps)
+        times = self.process.grid(self.settings.t_init, self.settings.steps)
         last = self.last_step(len(times))
         z = self.noise()
         x_t = self.process.add_noise(torch.zeros_like(z), z, self.at(times[0]))
@@ -110,7 +110,7 @@ class Loop:
         return self.generator(x_t, self.at(times[last]), self.encode(self.size)).image
 
     def denoised(self, net: Denoiser, x_t: Tensor, t: Tensor, kappa: float) -> Tensor:
-        """x0 under guidance: two passes, and the prompts and the empty one encoded for them."""
+        """x0 under guidance, in two passes; the prompts and the empty one are encoded for them."""
         condition = self.encode(self.size)
         given = net(x_t, t, condition).image
         if kappa == 1:
@@ -130,35 +130,41 @@ class Loop:
         return (self.process.critic_weight(t) * (seen - x).square().flatten(1).sum(1)).sum()
 
     def critic_loss(self) -> Tensor:
-        return self.matched(self.fresh(), self.told.kappa)
+        return self.matched(self.fresh(), self.settings.kappa)
 
     def generator_loss(self) -> Tensor:
         """Score identity distillation: gradients run through teacher and critic to the image."""
         x = self.generate()
-        t = self.drawn(self.process.generator_law(self.told.t_max))
+        t = self.drawn(self.process.generator_law(self.settings.t_max))
         x_t = self.process.add_noise(x, self.noise(), t)
-        critic = self.denoised(self.critic, x_t, t, self.told.kappa)
-        teacher = self.denoised(self.teacher, x_t, t, self.told.kappa)
+        critic = self.denoised(self.critic, x_t, t, self.settings.kappa)
+        teacher = self.denoised(self.teacher, x_t, t, self.settings.kappa)
         with torch.no_grad():
             weight = 1 / (x - teacher).abs().flatten(1).mean(1).clamp(min=1e-5)
         difference = teacher - critic
-        summed = (difference * ((teacher - x) - self.told.alpha * difference)).flatten(1).sum(1)
+        summed = (difference * ((teacher - x) - self.settings.alpha * difference)).flatten(1).sum(1)
         return (weight * summed).sum()
 
 
 class MatchingLoop(Loop):
-    """DMD2: the generator follows teacher minus critic; a head on the critic's features tells real from made."""
+    """DMD2: the generator follows teacher minus critic; a head on the critic's features is the discriminator."""
 
     def __init__(
-        self, teacher: Denoiser, encode: Encode, shape: tuple[int, ...], told: Told, batch: int, head: nn.Module
+        self,
+        teacher: Denoiser,
+        encode: Encode,
+        shape: tuple[int, ...],
+        settings: StepSettings,
+        batch: int,
+        head: nn.Module,
     ):
-        super().__init__(teacher, encode, shape, told, batch)
+        super().__init__(teacher, encode, shape, settings, batch)
         self.head = head
         self.learners[self.critic] = self._adam([*self.critic.parameters(), *head.parameters()])
-        self.made: Tensor | None = None  # by the generator's turn, and used again by the critic's
+        self.made: Tensor | None = None  # by the generator's update; the critic's update uses it again
 
     def iterate(self) -> None:
-        if self.iteration % self.told.ratio == 0:
+        if self.iteration % self.settings.ratio == 0:
             self.head.requires_grad_(False)
             self.update(self.generator, self.generator_loss)
             self.head.requires_grad_(True)
@@ -176,7 +182,7 @@ class MatchingLoop(Loop):
         return self.matched(x, 1.0) + 1e-2 * apart
 
     def opinion(self, x: Tensor) -> Tensor:
-        """The head on the critic's features of a noised image: an encoder's pass."""
+        """The head's logit for a noised image, from the critic's encoder features."""
         t = self.drawn(self.process.uniform_law(0, 999))
         x_t = self.process.add_noise(x, self.noise(), t)
         features = self.critic(x_t, t, self.encode(self.size), FEATURES).features
@@ -189,7 +195,7 @@ class MatchingLoop(Loop):
         with torch.no_grad():
             t = self.drawn(self.process.critic_law())
             x_t = self.process.add_noise(x, self.noise(), t)
-            teacher = self.denoised(self.teacher, x_t, t, self.told.kappa)
+            teacher = self.denoised(self.teacher, x_t, t, self.settings.kappa)
             critic = self.denoised(self.critic, x_t, t, 1.0)
             weight = (x - teacher).abs().flatten(1).mean(1).clamp(min=1e-5)
             target = x - (critic - teacher) / weight.view(-1, *[1] * (x.ndim - 1))

@@ -1,8 +1,8 @@
-"""What the workflow itself costs: `python -m benchmarks.speed.workflow`. Never a timed test.
+"""Time of the workflow itself: `python -m benchmarks.speed.workflow`. No test times it.
 
-planning      a dry run of many jobs, less one of few, over the jobs that there are more
-nothing       `make reproduce` where everything is made
-share         what of a suite's wall time is no work: `--share mini` makes it, from nothing, in a folder of its own
+planning      seconds a job: a dry run of many jobs minus one of few
+nothing       `make reproduce` when every output exists
+share         the part of a suite's wall time that is no work: `--share mini` runs it in a temporary folder
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import resource
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,30 +18,30 @@ import time
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.machine import facts
+from benchmarks.speed.machine import Clock, facts, medians
 from benchmarks.suite.plan import Plan, load_plan
 from sid import atomic
 
 ROOT = Path(__file__).parents[2]
 RECORD = Path(__file__).parent / "records" / "workflow.json"
-SEEDS = 250  # of the smoke suite: five jobs each
+SEEDS = 250  # of the smoke suite, with five jobs each
 STARTS = {"training": "benchmarks.run.runner, sid.loop.trainer", "other": "benchmarks.run.runner"}  # what a job imports
-Clock = dict[str, float]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--share", metavar="SUITE", help="also make this suite, and tell the share of what is no work")
+    parser.add_argument("--share", metavar="SUITE", help="also run this suite: the share of its time that is no work")
     args = parser.parse_args()
-    found: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
-    found |= {"command": " ".join(["python -m benchmarks.speed.workflow", *sys.argv[1:]]), **facts(1)}
-    found |= {"planning": planning(args.repeats), "nothing to do": nothing(args.repeats)}
+    record: dict[str, Any] = json.loads(RECORD.read_text()) if RECORD.is_file() else {}
+    record |= {"command": " ".join(["python -m benchmarks.speed.workflow", *sys.argv[1:]]), **facts(1)}
+    record |= {"planning": planning(args.repeats), "nothing to do": nothing(args.repeats)}
     if args.share:
-        found["share"] = {**share(args.share), "command": found["command"]}
-    found["load_after"] = os.getloadavg()
-    atomic.write_json(RECORD, found)
-    print(json.dumps({name: found[name] for name in ("planning", "nothing to do", "share") if name in found}, indent=1))
+        record["share"] = {**share(args.share), "command": record["command"]}
+    record["load_after"] = os.getloadavg()
+    atomic.write_json(RECORD, record)
+    figures = ("planning", "nothing to do", "share")
+    print(json.dumps({name: record[name] for name in figures if name in record}, indent=1))
     return 0
 
 
@@ -64,36 +63,32 @@ def reproduce(folder: Path, suite: str, *flags: str) -> Clock:
     return call(folder, sys.executable, "-m", "benchmarks", "reproduce", suite, *flags)
 
 
-def middle(times: list[Clock]) -> Clock:
-    return {clock: statistics.median(one[clock] for one in times) for clock in ("wall", "cpu")}
-
-
 def planning(repeats: int) -> dict[str, Any]:
-    """Milliseconds a job, from reading the suite to Snakemake's finished plan."""
+    """Milliseconds a job, from reading the suite to the plan of Snakemake."""
     with tempfile.TemporaryDirectory() as name:
         folder, jobs, times = Path(name), {}, {}
         for label, seeds in (("few", 1), ("many", SEEDS)):
             text = json.dumps({"name": label, "extends": "smoke", "seeds": list(range(seeds))})  # JSON is YAML too
             (folder / f"{label}.yaml").write_text(text)
             jobs[label] = len(load_plan(str(folder / f"{label}.yaml")).jobs)
-            times[label] = middle([reproduce(folder, f"{label}.yaml", "-n", "--quiet") for _ in range(repeats)])
+            times[label] = medians([reproduce(folder, f"{label}.yaml", "-n", "--quiet") for _ in range(repeats)])
     more = jobs["many"] - jobs["few"]
     each = {clock: 1000 * (times["many"][clock] - times["few"][clock]) / more for clock in ("wall", "cpu")}
     return {"jobs": jobs, "seconds": times, "milliseconds a job": each}
 
 
 def nothing(repeats: int) -> dict[str, Any]:
-    """The mini suite, every file of which is there (and empty): what `make` and Snakemake take to see that."""
+    """Seconds that `make` and Snakemake take to see that every output of the mini suite exists (as an empty file)."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        _pretend(load_plan("mini", str(folder / "results")))
-        made = middle([reproduce(folder, "mini") for _ in range(repeats)])
-        installed = middle([call(ROOT, "make", "--no-print-directory", "install") for _ in range(repeats)])
+        _touch_outputs(load_plan("mini", str(folder / "results")))
+        made = medians([reproduce(folder, "mini") for _ in range(repeats)])
+        installed = medians([call(ROOT, "make", "--no-print-directory", "install") for _ in range(repeats)])
     return {"reproduce": made, "make install": installed, "seconds": {c: made[c] + installed[c] for c in made}}
 
 
-def _pretend(plan: Plan) -> None:
-    """Every output, inputs before what is made of them."""
+def _touch_outputs(plan: Plan) -> None:
+    """Makes every output an empty file, older than the outputs that depend on it."""
     for age, job in enumerate(plan.jobs):
         for path in map(Path, job.outputs):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,34 +97,34 @@ def _pretend(plan: Plan) -> None:
 
 
 def share(suite: str) -> dict[str, Any]:
-    """Cores that no job held, and each job's start, over all that the cores could have done."""
+    """Seconds of idle cores and of start-up, as a share of all cores' wall time."""
     cores = len(os.sched_getaffinity(0))
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wall = reproduce(folder, suite)["wall"]
         jobs = _spans(folder / ".snakemake" / "metadata")
     starts = {
-        name: middle([call(ROOT, sys.executable, "-c", f"import {modules}") for _ in range(3)])["wall"]
+        name: medians([call(ROOT, sys.executable, "-c", f"import {modules}") for _ in range(3)])["wall"]
         for name, modules in STARTS.items()
     }
     plan = load_plan(suite)
     training = len(plan.of("teacher")) + sum("method" in job.params for job in plan.of("run"))
     idle = wall * cores - sum(jobs)
     lost = idle + starts["training"] * training + starts["other"] * (len(jobs) - training)
-    told = {"cores": cores, "wall": wall, "jobs": len(jobs), "trainings": training, "idle": idle, "start": starts}
-    return {"suite": suite, **told, "share": lost / (wall * cores)}
+    numbers = {"cores": cores, "wall": wall, "jobs": len(jobs), "trainings": training, "idle": idle, "start": starts}
+    return {"suite": suite, **numbers, "share": lost / (wall * cores)}
 
 
 def _spans(metadata: Path) -> list[float]:
-    """Seconds of every job, as Snakemake noted them for each of its outputs; a job has one log."""
+    """Seconds of every job. Snakemake records them per output; outputs with the same log are one job's."""
     begun: dict[tuple[str, ...], float] = {}
     ended: dict[tuple[str, ...], float] = {}
     for file in metadata.iterdir():
-        told = json.loads(file.read_text())
-        if told.get("starttime") and told.get("endtime"):
-            job = (told["rule"], *(told.get("log") or ()))
-            begun[job] = min(told["starttime"], begun.get(job, told["starttime"]))
-            ended[job] = max(told["endtime"], ended.get(job, told["endtime"]))
+        entry = json.loads(file.read_text())
+        if entry.get("starttime") and entry.get("endtime"):
+            job = (entry["rule"], *(entry.get("log") or ()))
+            begun[job] = min(entry["starttime"], begun.get(job, entry["starttime"]))
+            ended[job] = max(entry["endtime"], ended.get(job, entry["endtime"]))
     return [ended[job] - begun[job] for job in begun]
 
 

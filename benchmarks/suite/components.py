@@ -1,4 +1,4 @@
-"""Every component of the project by kind, found by itself. Imports no torch."""
+"""Every component by kind, as name -> instance; data sets are in benchmarks/data/open.py. Imports no torch."""
 
 from __future__ import annotations
 

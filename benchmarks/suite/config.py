@@ -1,4 +1,4 @@
-"""What a suite file may say, as models that are read strictly."""
+"""The keys of a suite file: one strict model a section. benchmarks/suite/checks.py finds what types cannot check."""
 
 from __future__ import annotations
 
@@ -8,18 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from benchmarks.suite.protocol import PromptSource, Protocol
-from benchmarks.suite.strict import (
-    Count,
-    Many,
-    Name,
-    Number,
-    Positive,
-    Share,
-    Strict,
-    Whole,
-    model_of,
-    numbers,
-)
+from benchmarks.suite.strict import Count, Many, Name, Number, Positive, Share, Strict, Whole, model_of, numbers
 from sid import pretrain
 from sid.method import Adapters
 from sid.parallel.settings import EngineSettings
@@ -30,34 +19,37 @@ if TYPE_CHECKING:
 
 AdapterSettings: Any = model_of(Adapters, partial=True)
 EngineOptions: Any = model_of(EngineSettings, partial=True)
+DENOISING = frozenset(entry.name for entry in fields(pretrain.DenoisingSettings))
 
 
 class Budget(Strict):
-    """How long a run trains and how; what an entry sets replaces what its task sets."""
+    """How long a run trains and how. What an entry sets replaces what its task sets."""
 
     images: Count = Field(100_000, description="generator images, rounded up to whole batches")
     batch: Count = Field(256, description="the global batch")
-    micro_batch: Count | None = Field(None, description="per process and round; absent: the whole share at once")
+    micro_batch: Count | None = Field(None, description="images per process and pass; absent: the whole share at once")
     ema_halflife: Positive = Field(500_000.0, description="half-life of the averaged generator, in images")
     ema_ramp: Share = Field(0.05, description="the half-life is at most this share of the images seen so far")
     observe: Whole = Field(0, description="points of the curve, spaced evenly in the logarithm of the images")
     clip_norm: Positive | None = Field(None, description="largest norm of a player's gradient")
     dtype: Literal["float32", "float64"] = "float32"
     student: AdapterSettings | None = Field(None, description="low-rank adapters; absent: all weights are trained")
-    engine: EngineOptions | None = Field(None, description="how it is executed (docs/engine.md); absent: faithfully")
+    engine: EngineOptions | None = Field(
+        None, description="how it is executed (docs/engine.md); absent: faithful to the paper"
+    )
 
     @property
     def executed(self) -> EngineSettings:
-        """The engine's settings, completed."""
+        """The engine's settings, with the defaults of those that are absent."""
         return EngineSettings(**(self.engine.model_dump(exclude_unset=True) if self.engine is not None else {}))
 
     def over(self, other: Budget) -> Budget:
-        """This budget where it says something, the other elsewhere."""
+        """The other budget with the keys that this one sets."""
         return other.model_copy(update={name: getattr(self, name) for name in self.model_fields_set})
 
 
-class Churn(Strict):
-    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2)."""
+class ChurnSection(Strict):
+    """EDM's stochastic sampler (Karras et al. 2022, algorithm 2); see `sid.sampling.Churn`."""
 
     amount: Positive
     low: Number = 0.0
@@ -66,7 +58,7 @@ class Churn(Strict):
 
 
 class Entry(Strict):
-    """A row of the table: a method with its options, a control, or a generator that others published."""
+    """A row of the table: a method with its options, a control, or a published generator."""
 
     label: str = ""
     method: str | None = Field(None, description="a method of `sidbench list methods`")
@@ -79,14 +71,16 @@ class Entry(Strict):
     options: dict[str, Any] = Field({}, description="the method's options")
     steps: Count | None = Field(None, description="sampling steps of the control 'teacher'")
     kappa: Number = Field(1.0, description="guidance of the control 'teacher'")
-    sampler: str | None = Field(None, description="of the control 'teacher'; absent: its process's own")
-    churn: Churn | None = Field(None, description="EDM's stochastic sampler for the control 'teacher'")
-    stop_players: dict[str, Share] = Field({}, description="player -> share of the images after which it rests")
+    sampler: str | None = Field(None, description="sampler of the control 'teacher'; absent: its process's own")
+    churn: ChurnSection | None = Field(None, description="EDM's stochastic sampler for the control 'teacher'")
+    stop_players: dict[str, Share] = Field(
+        {}, description="player -> share of the images after which it is trained no more"
+    )
     init: Name | None = Field(None, description="an entry whose generator of the same seed it begins from")
     budget: Budget = Budget()
     tasks: Many[Name] | None = Field(None, description="the tasks it runs on; absent: all")
-    series: str = Field("", description="entries of one series are one line of a front")
-    at: Number | None = Field(None, description="where on that line it stands, as its guidance")
+    series: str = Field("", description="entries of one series form one line of a front")
+    at: Number | None = Field(None, description="its position on that line, such as its guidance")
 
     @model_validator(mode="after")
     def _one_kind(self) -> Entry:
@@ -108,25 +102,23 @@ class Entry(Strict):
 
 
 def _fields(model: type[Strict]) -> dict[str, Any]:
-    """A model's fields, as another one is made from them."""
+    """A model's fields, as `create_model` takes them."""
     return {name: (entry.annotation, entry) for name, entry in model.model_fields.items()}
 
-
-DENOISING = frozenset(entry.name for entry in fields(pretrain.DenoisingSettings))
 
 # A teacher's training: the loop's budget and the denoising player's own settings, in one section.
 _LOOP = {name: entry for name, entry in _fields(Budget).items() if name != "observe"}
 Training: Any = create_model(
     "Training",
     __base__=Strict,
-    __doc__="How a miniature teacher is trained on the spot.",
+    __doc__="How a miniature teacher is trained.",
     **_LOOP,
     **_fields(model_of(pretrain.DenoisingSettings, partial=True)),
 )
 
 
-class Teacher(Strict):
-    """A diffusion model: published, or trained on the spot, once per seed."""
+class TeacherSection(Strict):
+    """A diffusion model: published, or trained here, once per seed."""
 
     family: str = Field(description="a teacher family of `sidbench list teachers`")
     source: str | None = Field(
@@ -135,14 +127,18 @@ class Teacher(Strict):
     data: str | None = Field(None, description="a data set of `sidbench list datasets`")
     conditional: bool = False
     network: dict[str, Any] = Field({}, description="the network's init arguments")
-    settings: dict[str, Any] = Field({}, description="what a published model's family is told, as PixArt's wrapper")
-    resolution: Count | None = Field(None, description="pixels a side of what a published latent model is asked for")
+    settings: dict[str, Any] = Field(
+        {}, description="further settings for a published model's family, such as PixArt's wrapper"
+    )
+    resolution: Count | None = Field(
+        None, description="pixels a side of the images that a published latent model makes"
+    )
     training: Training = Training()
 
     _numbers = field_validator("network")(numbers)
 
     @model_validator(mode="after")
-    def _published_or_trained(self) -> Teacher:
+    def _published_or_trained(self) -> TeacherSection:
         if self.source is None and self.data is None:
             raise ValueError("needs a source (a published model) or data (to be trained on)")
         idle = {"network", "training"} if self.source is not None else {"resolution", "settings"}
@@ -164,8 +160,8 @@ class Teacher(Strict):
         return {key: getattr(self.training, key) for key in self.training.model_fields_set}
 
 
-class Pairs(Strict):
-    """Noise with the teacher's image from it, for methods that regress on such pairs."""
+class PairsSection(Strict):
+    """Noise and the teacher's image from it, for methods that regress on such pairs."""
 
     count: Count = 4000
     steps: Count = 18
@@ -173,31 +169,31 @@ class Pairs(Strict):
 
 
 class TaskPrompts(PromptSource):
-    """Prompts that are drawn uniformly, and how their embeddings are kept."""
+    """Training prompts, drawn uniformly, and how their embeddings are stored."""
 
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"
 
 
 class Machine(Strict):
-    """What a task's trainings are given. Results do not depend on it: it is told to no digest."""
+    """The resources of a task's trainings. Results do not depend on them: they are part of no digest."""
 
-    gpus: Whole = Field(0, description="per node, a process each; 0: the CPU")
+    gpus: Whole = Field(0, description="GPUs per node, a process each; 0: the CPU")
     nodes: Count = Field(1, description="more than one needs the slurm profile")
     memory_gb: Count | None = Field(None, description="main memory per node; absent: enough for a miniature")
-    hours: Count | None = Field(None, description="what a scheduler may take away afterwards; absent: by the work")
+    hours: Count | None = Field(None, description="time limit for a scheduler; absent: by the work")
 
     def resources(self, training: bool = False, shards: bool = False) -> dict[str, int]:
-        """For the scheduler: only a training uses several nodes, only that and a sampling in shards several GPUs."""
+        """For the scheduler: only a training uses several nodes, only it and a sampling in shards several GPUs."""
         several = training or shards
-        told = {"gpu": self.gpus if several else min(self.gpus, 1), "nodes": self.nodes if training else 1}
-        told |= {"mem_mb": 1024 * self.memory_gb} if self.memory_gb else {}
-        return told | ({"runtime": 60 * self.hours} if self.hours else {})
+        resources = {"gpu": self.gpus if several else min(self.gpus, 1), "nodes": self.nodes if training else 1}
+        resources |= {"mem_mb": 1024 * self.memory_gb} if self.memory_gb else {}
+        return resources | ({"runtime": 60 * self.hours} if self.hours else {})
 
 
 class Real(Strict):
     """Real images with captions, for a latent teacher's students: encoded once."""
 
-    pairs: str = Field(description="a folder of pictures with captions, a webdataset tar, or a folder of them")
+    pairs: str = Field(description="a folder of images with captions, a webdataset tar, or a folder of them")
     dtype: Literal["float16", "bfloat16", "float32"] = "float16"
 
 
@@ -208,11 +204,13 @@ class Task(Strict):
     teacher: Name
     protocol: Name
     budget: Budget = Budget()
-    pairs: Pairs | None = None
-    prompts: TaskPrompts | None = Field(None, description="what a text-to-image student is trained on")
+    pairs: PairsSection | None = None
+    prompts: TaskPrompts | None = Field(None, description="training prompts of a text-to-image student")
     real: Real | None = Field(None, description="for methods that need real images, where the teacher is a latent one")
     machine: Machine = Machine()
-    entries: dict[Name, Entry] = Field({}, description="rows of this task alone, beside or instead of the suite's")
+    entries: dict[Name, Entry] = Field(
+        {}, description="rows of this task alone, in addition to the suite's or in their place"
+    )
     seeds: Many[Whole] | None = Field(None, description="absent: the suite's")
 
 
@@ -222,16 +220,19 @@ class Suite(Strict):
     name: Name
     title: str = ""
     extends: str | Many[str] | None = Field(
-        None, description="suites whose keys this one starts from, the later over the earlier; null takes a key away"
+        None,
+        description="suites whose keys this one starts from; a later one overrides an earlier one, null removes a key",
     )
     random_weights: Whole | None = Field(
-        None, description="a rehearsal: feature networks with made weights of this seed; every number then says so"
+        None, description="a rehearsal: feature networks with random weights of this seed; every number is then marked"
     )
     seeds: Many[Whole] = Field(min_length=1)
-    teachers: dict[Name, Teacher] = Field(min_length=1)
+    teachers: dict[Name, TeacherSection] = Field(min_length=1)
     tasks: dict[Name, Task] = Field(min_length=1)
-    entries: dict[Name, Entry] = Field({}, description="rows of every task, or of those they name")
-    protocols: dict[Name, Protocol] = Field({}, description="protocols of this suite alone; others are read by name")
+    entries: dict[Name, Entry] = Field({}, description="rows of every task, or of the tasks they name")
+    protocols: dict[Name, Protocol] = Field(
+        {}, description="protocols of this suite alone; all others are found by name"
+    )
 
     @field_validator("seeds")
     @classmethod
@@ -255,5 +256,5 @@ class Suite(Strict):
         return tuple(self.tasks[task].seeds or self.seeds)
 
     def budget(self, task: str, entry: str) -> Budget:
-        """What a run of the entry on the task may cost."""
+        """The budget of a run of the entry on the task."""
         return self.entries_of(task)[entry].budget.over(self.tasks[task].budget)

@@ -1,4 +1,7 @@
-"""From what a suite says to what the training loop and the scores are told."""
+"""What of a suite decides a result, as plain data, and the digests over it.
+
+A digest names files on users' disks: what these functions return must not change for a suite that has not changed.
+"""
 
 from __future__ import annotations
 
@@ -9,26 +12,49 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.data.open import stated
+from benchmarks.data.open import dataset_version
 from benchmarks.suite import components
 from benchmarks.suite.config import Budget, Entry
-from benchmarks.suite.protocol import Geometry, Protocol
-from sid.loop.recipe import Recipe
+from benchmarks.suite.protocol import GeometrySection, Protocol
+from sid.loop.settings import LoopSettings
 from sid.method import Adapters
 
 if TYPE_CHECKING:
     from benchmarks.suite.config import Suite
 
 
-NEWER = ("real", "random_weights", "student", "engine")  # keys that came after the first tables
+DIGITS = 12  # of a digest
+LATER_KEYS = ("real", "random_weights", "student", "engine")  # added after the first tables; absent from them if unset
 IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
 
 
-def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | None = None) -> Recipe:
+def digest(section: Mapping[str, Any], versions: Mapping[str, int], inputs: Iterable[str] = ()) -> str:
+    """The first characters of the sha256 of the canonical JSON: equal meaning, equal digest.
+
+    Args:
+        section: Everything in the suite that decides the result.
+        versions: Component -> version, of every component that takes part.
+        inputs: Digests of the jobs whose files are read.
+    """
+    content = {"section": section, "versions": versions, "inputs": sorted(inputs)}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:DIGITS]
+
+
+def fingerprint(files: Iterable[Path]) -> str:
+    """A digest of committed files that a table compares with; missing ones are left out."""
+    total = hashlib.sha256()
+    for file in files:
+        if file.is_file():
+            total.update(file.name.encode() + b"\0" + file.read_bytes())
+    return total.hexdigest()[:DIGITS]
+
+
+def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | None = None) -> LoopSettings:
     """The training loop's settings: whole batches, and the curve's points on whole batches too."""
     iterations = -(-budget.images // budget.batch)
     points = {round(iterations ** (k / budget.observe)) for k in range(1, budget.observe + 1)}
-    return Recipe(
+    return LoopSettings(
         seed=seed,
         images=iterations * budget.batch,
         batch=budget.batch,
@@ -43,76 +69,60 @@ def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | Non
     )
 
 
-def decisive(recipe: Recipe) -> dict[str, Any]:
-    """What of a recipe decides the result."""
-    # A student without adapters is not told of them, so that their coming renamed no result.
+def decisive(recipe: LoopSettings) -> dict[str, Any]:
+    """The loop's settings that decide the result."""
+    # `student` came later: without adapters it is absent, so that older digests stay.
     idle = (*IDLE, "student") if recipe.student is None else IDLE
     return {key: value for key, value in asdict(recipe).items() if key not in idle}
 
 
 def scored(protocol: Protocol) -> dict[str, Any]:
-    """What of a protocol decides a score; the rest decides how it is shown."""
+    """The keys of a protocol that decide a score; the others decide how it is shown."""
     shown = {"decimals", "tolerance"}
     columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
     for name, column in protocol.metrics.items():
-        for key, idle in (("geometry", Geometry()), ("seed", 0), ("only", None)):
-            if getattr(column, key) == idle:
+        for key, default in (("geometry", GeometrySection()), ("seed", 0), ("only", None)):
+            if getattr(column, key) == default:
                 del columns[name][key]
-    # Rules that stay at their defaults are absent, so that a new kind of rule renames no result.
-    stated = protocol.model_dump(mode="json", include={"rules", "prompts", "selection"}, exclude_defaults=True)
-    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns, **stated}
+    # Rules at their defaults are absent, so that a new kind of rule changes no digest.
+    rules = protocol.model_dump(mode="json", include={"rules", "prompts", "selection"}, exclude_defaults=True)
+    return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns, **rules}
 
 
 def sampled(entry: Entry) -> dict[str, Any]:
-    """How a teacher is sampled, beyond its steps, where the entry says so."""
-    told = entry.model_dump(mode="json", include={"kappa", "sampler", "churn"}, exclude_defaults=True)
-    return {"sampling": told} if told else {}
+    """How a teacher is sampled, beyond its steps, where that is not the default."""
+    sampling = entry.model_dump(mode="json", include={"kappa", "sampler", "churn"}, exclude_defaults=True)
+    return {"sampling": sampling} if sampling else {}
 
 
 def seeded(extractor: str, seed: int) -> str:
-    """A trained extractor's name among a run's: the seed is told where it is not the first."""
+    """The name of an extractor that is trained here, with its seed unless that is 0."""
     return f"{extractor}@{seed}" if seed else extractor
 
 
 def score_versions(protocol: Protocol) -> dict[str, int]:
-    """The versions of all that takes part in the scores."""
+    """The versions of all components that take part in the scores."""
     versions = {}
     for column in protocol.metrics.values():
         versions[f"metric:{column.metric}"] = components.metrics()[column.metric].version
         versions[f"extractor:{column.extractor}"] = components.extractors()[column.extractor].version
         if column.reference is not None:
-            versions |= stated(column.reference.data)
+            versions |= dataset_version(column.reference.data)
     return versions
 
 
 def tabled(suite: Suite) -> dict[str, Any]:
-    """What of a suite its tables show. Newer keys are absent at their defaults, so that no table is outdated."""
-    said: dict[str, Any] = _said(suite.model_dump(mode="json", exclude={"protocols", "extends"}))
-    for task in said["tasks"].values():
+    """The keys of a suite that its tables depend on."""
+    shown: dict[str, Any] = _shown(suite.model_dump(mode="json", exclude={"protocols", "extends"}))
+    for task in shown["tasks"].values():
         if not task["entries"]:
             del task["entries"]
-    return said
+    return shown
 
 
-def _said(value: Any) -> Any:
-    """Without machines, on which no result depends, and without the newer keys that say nothing."""
+def _shown(value: Any) -> Any:
+    """Without `machine`, on which no result depends, and without later keys that are unset."""
     if not isinstance(value, dict):
         return value
-    hidden = {"machine", *(key for key in NEWER if value.get(key) is None)}
-    return {key: _said(item) for key, item in value.items() if key not in hidden}
-
-
-def fingerprint(files: Iterable[Path]) -> str:
-    """Of the committed values that a table compares with; missing files are as good as none."""
-    total = hashlib.sha256()
-    for file in files:
-        if file.is_file():
-            total.update(file.name.encode() + b"\0" + file.read_bytes())
-    return total.hexdigest()[:12]
-
-
-def digest(section: Mapping[str, Any], versions: Mapping[str, int], inputs: Iterable[str] = ()) -> str:
-    """The first 12 characters of the sha256 of the canonical JSON: equal meaning, equal digest."""
-    content = {"section": section, "versions": versions, "inputs": sorted(inputs)}
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:12]
+    hidden = {"machine", *(key for key in LATER_KEYS if value.get(key) is None)}
+    return {key: _shown(item) for key, item in value.items() if key not in hidden}

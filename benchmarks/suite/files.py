@@ -1,4 +1,4 @@
-"""Suite and protocol files: found by name, read safely, merged with what they extend, each key with its origin."""
+"""Suite and protocol files: found by name, read safely, merged with what they extend; each key keeps its origin."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from benchmarks.suite.strict import Location
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
-HERE = Path(__file__).parents[1]
+PACKAGE_DIR = Path(__file__).parents[1]
 
 
 @dataclass
-class Source:
-    """The merged content and, for every key that came from elsewhere, the file it stands in."""
+class SuiteFile:
+    """The merged content of a file and, for every key from another file, that file."""
 
     file: Path
     content: dict[str, Any]
     origins: dict[Location, tuple[Path, int]] = field(default_factory=dict)  # path -> (file, leading parts to drop)
 
     def sentence(self, at: Location, what: str) -> str:
-        """One fault, with the file and the path where the user finds it."""
+        """A fault with the file and the path of its key there."""
         file, drop = self.file, 0
         for length in range(len(at), 0, -1):
             if at[:length] in self.origins:
@@ -43,7 +43,7 @@ class Source:
 
 
 def shown(file: Path) -> str:
-    """A path as the user would write it."""
+    """A path relative to the working folder, if it lies below it."""
     try:
         return str(file.resolve().relative_to(Path.cwd()))
     except ValueError:
@@ -51,19 +51,19 @@ def shown(file: Path) -> str:
 
 
 def names(kind: str) -> list[str]:
-    """The files of a kind ("suite", "protocol") that ship with the project."""
-    return sorted(file.stem for file in (HERE / f"{kind}s").glob("*.yaml"))
+    """The shipped files of a kind: "suite" or "protocol"."""
+    return sorted(file.stem for file in (PACKAGE_DIR / f"{kind}s").glob("*.yaml"))
 
 
 def find(kind: str, name: str) -> Path:
-    """The file of a shipped name, or the file itself where a path is given."""
+    """The file of a shipped name, or the given path."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         if not Path(name).is_file():
             raise Fault(f"there is no {kind} file '{name}'")
         return Path(name)
     if name not in names(kind):
         raise UnknownName(kind, name, names(kind))
-    return HERE / f"{kind}s" / f"{name}.yaml"
+    return PACKAGE_DIR / f"{kind}s" / f"{name}.yaml"
 
 
 def read(file: Path) -> dict[str, Any]:
@@ -84,7 +84,7 @@ def read(file: Path) -> dict[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """The safe loader, refusing a key that stands twice."""
+    """The safe loader, refusing a key that occurs twice."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
@@ -99,44 +99,45 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def resolve(kind: str, name: str) -> Source:
-    """A file with all that it extends: sections are merged key by key, lists replaced, a null takes a key away."""
+def resolve(kind: str, name: str) -> SuiteFile:
+    """A file with all that it extends: sections are merged key by key, lists replaced, a null removes a key."""
     file = find(kind, name)
-    merged = Source(file, {})
+    merged = SuiteFile(file, {})
     for origin, content in _lineage(kind, file, ()):
         _merge(merged, merged.content, content, origin, ())
     return merged
 
 
-def laid_over(base: Source, content: dict[str, Any], origin: Path) -> dict[str, Any]:
-    """What a file with that content would be if it extended the base."""
+def laid_over(base: SuiteFile, content: dict[str, Any], origin: Path) -> dict[str, Any]:
+    """The content merged over the base, as if its file extended the base."""
     _merge(base, base.content, content, origin, ())
     return base.content
 
 
 def _lineage(kind: str, file: Path, below: tuple[Path, ...]) -> list[tuple[Path, dict[str, Any]]]:
-    """The files that one is made of, itself last; of several parents the later one wins."""
+    """The files that one extends, itself last; a later parent overrides an earlier one."""
     if any(file.resolve() == seen.resolve() for seen in below):
         raise Fault(f"{shown(below[-1])}: extends: comes back to itself")
     content = read(file)
-    told = content.get("extends")
-    parents = told if isinstance(told, list) else [] if told is None else [told]
-    found: list[tuple[Path, dict[str, Any]]] = []
+    extends = content.get("extends")
+    parents = extends if isinstance(extends, list) else [] if extends is None else [extends]
+    lineage: list[tuple[Path, dict[str, Any]]] = []
     for parent in parents:
         try:
             other = find(kind, _beside(file, str(parent)))
         except Fault as fault:
             raise Fault([f"{shown(file)}: extends: {sentence}" for sentence in fault.sentences]) from None
-        found += _lineage(kind, other, (*below, file))
-    return [*found, (file, content)]
+        lineage += _lineage(kind, other, (*below, file))
+    return [*lineage, (file, content)]
 
 
 def _beside(file: Path, parent: str) -> str:
-    """A path in `extends` is relative to the file that says it."""
+    """A path in `extends` is relative to the file it stands in."""
     return str(file.parent / parent) if parent.endswith((".yaml", ".yml")) else parent
 
 
-def _merge(merged: Source, into: dict[str, Any], content: dict[Any, Any], origin: Path, at: Location) -> None:
+def _merge(merged: SuiteFile, into: dict[str, Any], content: dict[Any, Any], origin: Path, at: Location) -> None:
+    """Merges a file's content into the section at `at`, and notes for each key which file it came from."""
     for key, value in content.items():
         here = (*at, str(key))
         if isinstance(value, dict) and isinstance(into.get(key), dict):

@@ -1,4 +1,4 @@
-"""One call of `sidbench` that a suite asks for, and the files it declares. Imports no torch."""
+"""A job of a suite: one call of `sidbench` with the files it reads and writes. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, Literal
 
 Kind = Literal["teacher", "extractor", "prompts", "latents", "pairs", "run", "table", "report"]
 KINDS: tuple[Kind, ...] = ("teacher", "extractor", "prompts", "latents", "pairs", "run", "table", "report")
-SHARED = "_shared"  # the folder below the results where that lies
-SHARED_KINDS = KINDS[:5]  # what others wait for, made once for all suites
+SHARED_KINDS = KINDS[:5]  # what runs wait for, made once for all suites
+SHARED = "_shared"  # the folder of those below the results
 
-# The declared outputs of a job. What trained a network is written beside what it scored.
 SCORED = ("scores.json", "samples.npz", "record.json")
+# The declared outputs by kind; teachers that are published and runs without training have kinds of their own here.
 FILES: Mapping[str, tuple[str, ...]] = {
     "teacher": ("network.safetensors", "teacher.json", "record.json"),
-    "published": ("teacher.json", "record.json"),  # a teacher whose weights lie elsewhere
+    "published": ("teacher.json", "record.json"),  # its weights lie elsewhere
     "prompts": ("prompts.json", "null.safetensors", "record.json"),
     "latents": ("latents.json", "record.json"),
     "extractor": ("network.safetensors", "extractor.json", "record.json"),
@@ -37,11 +37,11 @@ class Job:
     versions: Mapping[str, int]
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
-    params: Mapping[str, Any] = field(default_factory=dict)  # everything the call needs to know, as plain data
+    params: Mapping[str, Any] = field(default_factory=dict)  # everything that the call needs, as plain data
     resources: Mapping[str, int] = field(default_factory=dict)
-    work: float = 0.0  # network passes over one image: for the order and the remaining time
+    work: float = 0.0  # network passes over one image, for the order and the remaining time
 
     @property
     def folder(self) -> Path:
-        """Where its outputs lie."""
+        """The folder of its outputs."""
         return Path(self.outputs[0]).parent

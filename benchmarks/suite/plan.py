@@ -1,12 +1,15 @@
-"""A suite as jobs: what is made, from what, under which digest, at which cost. Imports no torch."""
+"""A suite as jobs: what is made, from which inputs, under which digest, at which cost. Imports no torch.
+
+What the digest of a run is made of stands in `Plan._run`, that of a shared artefact in the method of its kind.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
-from benchmarks.data.open import stated
+from benchmarks.data.open import dataset_version
 from benchmarks.suite import components, stages
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.config import Entry, Suite
@@ -21,25 +24,33 @@ from benchmarks.suite.digests import (
     seeded,
     tabled,
 )
+from benchmarks.suite.files import PACKAGE_DIR
 from benchmarks.suite.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.protocol import PromptSource
 from benchmarks.suite.released import describe
 from sid import pretrain
 from sid.discovery import UnknownName
-from sid.loop.recipe import LOOP_VERSION
+from sid.loop.settings import LOOP_VERSION
 
 TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
 REPORT_VERSION = 2
 PROMPTS_VERSION = 1  # of the cache of embeddings
-LATENTS_VERSION = 1  # of that of real images
-TOLD = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}  # of a released generator: no number
-HERE = Path(__file__).parents[1]
-REFERENCE = HERE.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
+LATENTS_VERSION = 1  # of the cache of real images
+# Keys of a released generator that decide no number.
+DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}
+REFERENCE = PACKAGE_DIR.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
+
+# Costs, in forward passes of the miniature's digits network over one image.
+BACKWARD = 2  # a backward pass, in forward passes
+START = 500_000.0  # starting a process
+EXTRACTOR = START + 600 * 128 * (1 + BACKWARD)  # training a feature network of the miniature's size
+PAGE = START
+TRANSFORMER = 28.0  # one pass of the miniature's text-to-image network
 
 
 class Plan:
-    """All jobs of a suite."""
+    """All jobs of a suite. Outputs lie below `results`."""
 
     def __init__(self, suite: Suite, results: str = "results"):
         self.suite = suite
@@ -52,7 +63,7 @@ class Plan:
         self._table()
 
     def _seeds(self, task: str, entry: Entry) -> tuple[int, ...]:
-        """A row without any training by us has one run: its noise is the protocol's."""
+        """The seeds of a row. One without any training here has a single run: its noise is the protocol's."""
         seeds = self.suite.seeds_of(task)
         published = self.suite.teachers[self.suite.tasks[task].teacher].source is not None
         untrained = entry.control == "heldout" or (entry.method is None and published)
@@ -73,7 +84,7 @@ class Plan:
         return self._jobs[kind, id]
 
     def priority(self, job: Job) -> int:
-        """What others wait for comes first, then the long before the short, so that no core idles at the end."""
+        """Jobs that others wait for come first, then long ones before short ones, so that no core idles at the end."""
         waited_for = job.kind in SHARED_KINDS
         return int(job.work / 1000) + (10**9 if waited_for else 0)
 
@@ -83,9 +94,28 @@ class Plan:
     def _add(self, job: Job) -> Job:
         return self._jobs.setdefault((job.kind, job.id), job)
 
-    def _shared(self, kind: Kind, section: dict[str, Any], versions: dict[str, int], **rest: Any) -> Job:
-        """An artefact that every suite may use: its digest is its name."""
-        key = digest(section, versions, [job.digest for job in rest.get("needs", ())])
+    def _shared(
+        self,
+        kind: Kind,
+        section: dict[str, Any],
+        versions: dict[str, int],
+        work: float,
+        params: Mapping[str, Any] | None = None,
+        needs: Sequence[Job] = (),
+        machine: dict[str, int] | None = None,
+    ) -> Job:
+        """Adds an artefact that every suite may use, named by its digest.
+
+        Args:
+            kind: One of SHARED_KINDS.
+            section: Everything that decides the artefact.
+            versions: Of the components that make it.
+            work: What it costs.
+            params: Further parameters of the job, which decide nothing.
+            needs: Jobs whose outputs it reads.
+            machine: Resources beside those that follow from the cost.
+        """
+        key = digest(section, versions, [job.digest for job in needs])
         files = FILES["published" if section.get("source") and kind == "teacher" else kind]
         home = self._folder(SHARED, kind, key)
         return self._add(
@@ -94,21 +124,21 @@ class Plan:
                 key,
                 key,
                 versions,
-                tuple(path for job in rest.get("needs", ()) for path in job.outputs),
+                tuple(path for job in needs for path in job.outputs),
                 tuple(f"{home}/{name}" for name in files),
                 {
                     **section,
                     "folder": home,
                     "state": self._folder(SHARED, "state", kind, key),
-                    **rest.get("params", {}),
+                    **(params or {}),
                 },
-                with_cost(rest["work"]) | rest.get("machine", {}),
-                rest["work"],
+                with_cost(work) | (machine or {}),
+                work,
             )
         )
 
     def teacher(self, name: str, seed: int) -> Job:
-        """The training of a suite's teacher with a seed, or the opening of a published one."""
+        """The training of a suite's teacher with a seed, or the check of a published one."""
         settings = self.suite.teachers[name]
         family = components.teachers()[settings.family]
         versions = {f"teacher:{settings.family}": family.version}
@@ -128,7 +158,7 @@ class Plan:
             "seed": seed,
         }
         versions |= {
-            **stated(settings.data or ""),
+            **dataset_version(settings.data or ""),
             "loop": LOOP_VERSION,
             "denoising": pretrain.Denoising.version,
         }
@@ -136,20 +166,20 @@ class Plan:
         params = {"recipe": asdict(recipe), "name": name}
         return self._shared("teacher", section, versions, work=teacher_cost(recipe.images, price), params=params)
 
-    def prompts(self, task: str, asked: PromptSource, dtype: str) -> Job:
-        """Embeddings of a list of prompts by a teacher's text encoder."""
+    def prompts(self, task: str, source: PromptSource, dtype: str) -> Job:
+        """Embeddings of a list of prompts by the text encoder of a task's teacher."""
         teacher = self.suite.teachers[self.suite.tasks[task].teacher]
         section = {
             "family": teacher.family,
             "source": teacher.source,
             "world": None if teacher.source else teacher.data,
             "resolution": teacher.resolution,
-            "prompts": asked.model_dump(mode="json", exclude={"dtype"}),
+            "prompts": source.model_dump(mode="json", exclude={"dtype"}),
             "dtype": dtype,
         }
         versions = {"prompts": PROMPTS_VERSION}
-        for data in {asked.data, section["world"]} - {None}:
-            versions |= stated(str(data))
+        for data in {source.data, section["world"]} - {None}:
+            versions |= dataset_version(str(data))
         machine = self.suite.tasks[task].machine.resources()
         return self._shared("prompts", section, versions, work=START, machine=machine)
 
@@ -168,7 +198,7 @@ class Plan:
         extractor = components.extractors()[name]
         versions = {f"extractor:{name}": extractor.version}
         if extractor.data:
-            versions |= stated(extractor.data)
+            versions |= dataset_version(extractor.data)
         section = {"name": name, "data": extractor.data, "preprocess": extractor.preprocess, "seed": seed}
         return self._shared("extractor", section, versions, work=EXTRACTOR)
 
@@ -182,18 +212,17 @@ class Plan:
             section["kappa"] = settings.kappa
         needs = [teacher]
         params = {"teacher_folder": str(teacher.folder)}
-        if (asked := self.suite.tasks[task].prompts) is not None:
-            needs.append(self.prompts(task, asked, asked.dtype))
+        if (prompts := self.suite.tasks[task].prompts) is not None:
+            needs.append(self.prompts(task, prompts, prompts.dtype))
             params["prompts_folder"] = str(needs[-1].folder)
         work = START + samples_cost(settings.count, 2 * settings.steps)
         machine = self.suite.tasks[task].machine.resources()
-        told = {"needs": needs, "params": params, "machine": machine}
-        return self._shared("pairs", section, dict(teacher.versions), work=work, **told)
+        return self._shared("pairs", section, dict(teacher.versions), work, params, needs, machine)
 
     def _needs(self, task: str, entry: Entry, options: Any, seed: int) -> dict[str, Job]:
-        """What a run reads: by the name under which it is told where that lies."""
+        """The jobs whose outputs a run reads, by the parameter that holds their folder."""
         settings = self.suite.tasks[task]
-        if entry.control == "heldout" or entry.released:  # others' generators bring all that they need
+        if entry.control == "heldout" or entry.released:  # a released generator is opened without the task's teacher
             return {}
         needs = {"teacher": self.teacher(settings.teacher, seed)}
         if entry.method and "pairs" in components.methods()[entry.method].needs_of(options):
@@ -203,12 +232,12 @@ class Plan:
         if entry.method and "real" in components.methods()[entry.method].needs_of(options) and settings.real:
             needs["latents"] = self.latents(task)
         if components.teachers()[self.suite.teachers[settings.teacher].family].text:
-            asked, captions = settings.prompts, self.suite.protocols[settings.protocol].prompts
+            prompts, captions = settings.prompts, self.suite.protocols[settings.protocol].prompts
             assert captions is not None, "checked with the suite"
             if entry.method:
-                assert asked is not None, "checked with the suite"
-                needs["prompts"] = self.prompts(task, asked, asked.dtype)
-            needs["captions"] = self.prompts(task, captions, asked.dtype if asked is not None else "float16")
+                assert prompts is not None, "checked with the suite"
+                needs["prompts"] = self.prompts(task, prompts, prompts.dtype)
+            needs["captions"] = self.prompts(task, captions, prompts.dtype if prompts is not None else "float16")
         return needs
 
     def _run(self, task: str, name: str, entry: Entry, seed: int) -> Job:
@@ -219,11 +248,11 @@ class Plan:
         options: Any = options_of(self.suite, task, name) if entry.method else None
         needs = self._needs(task, entry, options, seed)
         trained_here = {
-            (c.extractor, c.seed)
-            for c in protocol.metrics.values()
-            if components.extractors()[c.extractor].trained_here
+            (column.extractor, column.seed)
+            for column in protocol.metrics.values()
+            if components.extractors()[column.extractor].trained_here
         }
-        extractors = {seeded(*wanted): self.extractor(*wanted) for wanted in sorted(trained_here)}
+        extractors = {seeded(*pair): self.extractor(*pair) for pair in sorted(trained_here)}
         section: dict[str, Any] = {"task": task, "seed": seed, "scores": scored(protocol)}
         if self.suite.random_weights is not None:
             section["random_weights"] = self.suite.random_weights
@@ -247,7 +276,7 @@ class Plan:
                 rest["leaves"] = handed
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
-            section |= {"released": describe(entry.released).model_dump(mode="json", exclude=TOLD)}
+            section |= {"released": describe(entry.released).model_dump(mode="json", exclude=DESCRIPTIVE)}
         else:
             section |= {"control": entry.control, "steps": entry.steps, "data": teacher.data, **sampled(entry)}
         work += START
@@ -257,24 +286,24 @@ class Plan:
         rest |= {"folder": self._folder(self.suite.name, *place), "state": self._state(task, name, str(seed), key)}
         rest |= {kind: str(job.folder) for kind, job in needs.items()}
         rest["extractors"] = {extractor: str(job.folder) for extractor, job in extractors.items()}
-        told = ("record.json", "scores.json", "samples.npz", "curve.jsonl")
-        read = tuple(path for job in inputs for path in job.outputs if not path.endswith(told))
-        made = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
+        reported = ("record.json", "scores.json", "samples.npz", "curve.jsonl")  # of the run it begins from
+        read = tuple(path for job in inputs for path in job.outputs if not path.endswith(reported))
+        written = tuple(f"{rest['folder']}/{file}" for file in FILES["method" if entry.method else "control"])
         params = {**section, **rest}
         shards = self.suite.protocols[settings.protocol].in_shards
         resources = with_cost(work) | settings.machine.resources(entry.method is not None, shards)
-        run = Job("run", "/".join(place[1:]), key, versions, read, made, params, resources, work)
+        run = Job("run", "/".join(place[1:]), key, versions, read, written, params, resources, work)
         return self._add(run)
 
     def _state(self, *parts: str) -> str:
-        """Training state: undeclared, so that Snakemake does not delete it, and named by the digest."""
+        """The folder of a training state: undeclared, so that Snakemake does not delete it, and named by the digest."""
         return self._folder(self.suite.name, "state", *parts)
 
     def _table(self) -> None:
-        """The tables of all runs, and the page made of them."""
+        """Adds the tables of all runs, and the page made from them."""
         suite, runs = self.suite, self.of("run")
         reference = fingerprint([REFERENCE / f"{suite.name}.csv"])
-        published = fingerprint(sorted((HERE / "published").glob("*.yaml")))
+        published = fingerprint(sorted((PACKAGE_DIR / "published").glob("*.yaml")))
         section = {
             "suite": tabled(suite),
             "protocols": {
@@ -300,32 +329,25 @@ class Plan:
 
 
 def load_plan(suite: str, results: str = "results") -> Plan:
-    """The plan of a suite by its name or file."""
+    """The plan of a suite, by its name or file."""
     return Plan(load_suite(suite), results)
 
 
-BACKWARD = 2  # a backward pass costs about two forward passes
-START = 500_000.0  # the start of a process, in passes of a miniature's network
-EXTRACTOR = START + 600 * 128 * (1 + BACKWARD)  # a network of the miniature's size
-PAGE = START
-TRANSFORMER = 28.0  # the miniature's text-to-image network, in passes of the digits' one
-
-
 def teacher_cost(images: int, price: float = 1.0) -> float:
-    """Denoising: one network, forward and backward."""
+    """Denoising: one network, forward and backward. `price` is that of one pass."""
     return START + price * images * (1 + BACKWARD)
 
 
 def distilled_cost(images: int) -> float:
-    """Critic's step: generator, critic and back; generator's step: three networks and back through them."""
+    """The critic's step: generator, then critic forward and backward; the generator's: three networks, both ways."""
     return images * (1 + (1 + BACKWARD) + 3 * (1 + BACKWARD))
 
 
 def samples_cost(count: int, passes: int) -> float:
-    """Generation and its features."""
+    """Generation of `count` images in so many passes, and their features."""
     return count * (passes + 1)
 
 
 def with_cost(work: float) -> dict[str, int]:
-    """What the scheduler is told; the miniatures fit one core and little memory."""
+    """Default resources for the scheduler: the miniatures fit one core and little memory."""
     return {"mem_mb": 3000, "runtime": max(30, int(work / 1e6))}

@@ -1,4 +1,4 @@
-"""How a score is taken: what a protocol file fixes, so that two numbers can be compared."""
+"""The keys of a protocol file: what must be equal for two numbers to be comparable."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from benchmarks.suite.strict import Count, Name, Number, Strict, Whole, numbers
 from sid.discovery import unknown
 
 
-class Geometry(Strict):
-    """Crop and resize before the network's own."""
+class GeometrySection(Strict):
+    """Crop and resize before the network's own; see `benchmarks.images.geometry.Geometry`."""
 
     crop: Literal["none", "centre"] = Field("none", description="centre: to the short side")
     side: Whole = Field(0, description="pixels of the square it is resized to; 0: as it is")
@@ -19,25 +19,27 @@ class Geometry(Strict):
 
 
 class Rules(Strict):
-    """How noise, pixels and files come about, where a published number depends on it."""
+    """How noise, pixels and files are made, where a published number depends on it."""
 
-    size: Count | None = Field(None, description="pixels a side of what the models make; others are refused")
+    size: Count | None = Field(None, description="pixels a side of the models' images; others are refused")
     seeding: Literal["image", "batch"] = Field(
         "image",
-        description="how the source draws noise; here it is drawn by sample index, and the table says so",
+        description="how the source draws noise; here it is drawn by sample index, which the table notes",
     )
     quantiser: Literal["round", "truncate"] = Field("round", description="float to uint8, see sid.sampling.to_uint8")
-    file: Literal["lossless", "jpeg-75"] = Field("lossless", description="what the images pass before they are scored")
+    file: Literal["lossless", "jpeg-75"] = Field(
+        "lossless", description="what the images are stored as before they are scored"
+    )
 
 
 class PromptSource(Strict):
-    """Where prompts come from: one of the three."""
+    """Where prompts come from: exactly one of `name`, `data` and `file`."""
 
     name: Name | None = Field(None, description="a published list of `sidbench data`")
-    data: str | None = Field(None, description="a data set whose captions they are, each once")
+    data: str | None = Field(None, description="a data set, whose captions are taken once each")
     split: str = Field("train", description="of that data set")
     file: str | None = Field(None, description="a text file, one prompt a line")
-    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the text file; empty where nobody states it")
+    sha256: str = Field("", pattern=r"^([0-9a-f]{64})?$", description="of the text file; empty if it is not known")
 
     @model_validator(mode="after")
     def _one(self) -> PromptSource:
@@ -47,13 +49,13 @@ class PromptSource(Strict):
 
 
 class Prompts(PromptSource):
-    """Captions, one per image, in this order; outer blanks are part of them. A shorter list starts again."""
+    """Captions, one per image, in this order; outer blanks are part of them. A shorter list is repeated."""
 
     count: Count
 
 
 class Selection(Strict):
-    """Which number of several is the published one."""
+    """How the published number comes from several trials."""
 
     trials: Count = 1
     rule: Literal["single", "mean", "minimum"] = "single"
@@ -72,10 +74,12 @@ class Column(Strict):
     metric: str = Field(description="a metric of `sidbench list metrics`")
     features: str = Field(pattern=r"^[^.]+\.[^.]+$", description="<extractor>.<output>")
     reference: Reference | None = None
-    decimals: Whole = Field(2, le=10, description="digits after the point, as the table prints them")
+    decimals: Whole = Field(2, le=10, description="digits after the point in the table")
     tolerance: Number = Field(0.0, ge=0, description="relative deviation that still counts as reproduced")
     options: dict[str, Any] = Field({}, description="of the metric")
-    geometry: Geometry = Field(Geometry(), description="before the extractor's own resize, of images and reference")
+    geometry: GeometrySection = Field(
+        GeometrySection(), description="before the extractor's own resize, of images and reference"
+    )
     seed: Whole = Field(0, description="of an extractor that is trained here")
     only: PromptSource | None = Field(None, description="score the images of these prompts alone")
 
@@ -90,8 +94,8 @@ class Column(Strict):
         return self.features.partition(".")[2]
 
 
-class Front(Strict):
-    """Two columns that are drawn against each other, as FID against CLIP."""
+class FrontAxes(Strict):
+    """Two columns that are plotted against each other, such as FID against CLIP."""
 
     x: Name = Field(description="a column of this protocol")
     y: Name = Field(description="another one")
@@ -106,19 +110,21 @@ class Protocol(Strict):
     extends: str | None = None
     samples: Count = Field(description="images that are generated and scored")
     batch: Count = Field(1000, description="images at a time; changes no number")
-    shard: Count | None = Field(None, description="images whose features are kept together: a killed run goes on")
-    keep_images: bool = Field(False, description="the shards' images too, as lossless zips beside the training state")
+    shard: Count | None = Field(
+        None, description="images whose features are stored together: a killed run resumes there"
+    )
+    keep_images: bool = Field(False, description="stores the shards' images too, as lossless zips beside the state")
     seed: Whole = Field(0, description="of the samples' noise, the same for every entry")
     rules: Rules = Rules()
     prompts: Prompts | None = None
     selection: Selection = Selection()
     alternatives: dict[Name, Selection] = Field({}, description="other published rules, reported under their label")
     metrics: dict[Name, Column] = Field(min_length=1)
-    front: Front | None = Field(None, description="drawn by series of entries; decides no score")
+    front: FrontAxes | None = Field(None, description="plotted by series of entries; decides no score")
 
     @property
     def in_shards(self) -> bool:
-        """Whether its samples are made in several shards, which processes can make together."""
+        """Whether its samples are made in several shards, which several processes can share."""
         return self.shard is not None and self.shard < self.samples
 
     @model_validator(mode="after")

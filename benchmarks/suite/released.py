@@ -1,7 +1,8 @@
-"""Generators that others published: what each file in `baselines/released` says of one, and the code that opens it.
+"""Published generators: the descriptions in baselines/released, and where their files are looked for.
 
-A description holds facts only: where the weights lie, how they are entered, under which licence; `confidence` says how
-far each is known. Nothing is downloaded: a repository is looked for in the Hugging Face cache, or in a folder given.
+A description holds facts only: where the weights lie, how the network is entered, the licence; `confidence` states how
+the facts are known. Nothing is downloaded: a repository is looked for in the Hugging Face cache or in a given folder.
+benchmarks/run/released.py opens them.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -18,11 +19,7 @@ from benchmarks.suite.strict import Count, Many, Name, Number, Strict, faults, n
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
-if TYPE_CHECKING:
-    pass
-
-
-FOLDER = Path(__file__).parents[2] / "baselines" / "released"
+RELEASED_DIR = Path(__file__).parents[2] / "baselines" / "released"
 
 
 class Released(Strict):
@@ -37,22 +34,26 @@ class Released(Strict):
     )
     repository: str | None = Field(None, pattern=r"^[\w.-]+/[\w.-]+$")
     file: str | None = Field(
-        None, description="inside the repository, `*` for the only file that fits; absent for a whole pipeline"
+        None, description="path in the repository, `*` for the only file that fits; absent for a whole pipeline"
     )
     config: str | None = Field(None, description="the network's own config in the repository, if not the base's")
     key: str | None = Field(None, description="under which the file's dictionary holds the tensors")
     prefix: str = Field("", description="before every tensor's name in the file")
-    names: Literal["diffusers", "pixart"] = Field("diffusers", description="whose names the tensors have")
-    wrapper: str | None = Field(None, description="the family's other process, if the network is entered through one")
-    base: str | None = Field(None, description="the pipeline that gives what the file leaves out")
-    process: Literal["own", "flow"] = Field("own", description="own: as the base's scheduler config says")
-    prediction: Literal["own", "x0", "data-noise"] = Field("own", description="what the network says")
-    times: Many[Number] = Field(min_length=1, description="where it is entered: timesteps, sigma (EDM) or t (flow)")
-    entrance: Literal["sigma z", "unit noise"] = Field(description="what the first step is fed")
+    names: Literal["diffusers", "pixart"] = Field("diffusers", description="naming scheme of the tensors")
+    wrapper: str | None = Field(
+        None, description="the family's wrapper with another process, if the network is entered through one"
+    )
+    base: str | None = Field(None, description="the pipeline that holds what the file leaves out")
+    process: Literal["own", "flow"] = Field("own", description="own: that of the base's scheduler config")
+    prediction: Literal["own", "x0", "data-noise"] = Field("own", description="the network's output")
+    times: Many[Number] = Field(
+        min_length=1, description="times at which it is evaluated: timesteps, sigma (EDM) or t (flow)"
+    )
+    entrance: Literal["sigma z", "unit noise"] = Field(description="input of the first step")
     renoise: Literal["fresh", "ddim"] = "fresh"
     ends: Number | None = Field(None, description="the time whose noise the last step leaves; absent: none")
-    guidance: Number = Field(1.0, description="of sampling; 1 is none")
-    guidance_embedding: Number | None = Field(None, description="the scale told to a network that takes one")
+    guidance: Number = Field(1.0, description="guidance scale of sampling; 1 is none")
+    guidance_embedding: Number | None = Field(None, description="the guidance scale that the network takes as an input")
     resolution: Count
     licence: str
     verified: Literal["weights", "layout", "none"] = "layout"
@@ -78,9 +79,9 @@ class Released(Strict):
 
 
 @lru_cache
-def released(folder: Path = FOLDER) -> Mapping[str, Released]:
-    """Every description by name, each fault with its file."""
-    found: dict[str, Released] = {}
+def released(folder: Path = RELEASED_DIR) -> Mapping[str, Released]:
+    """Every description by name; faults name their file."""
+    descriptions: dict[str, Released] = {}
     wrong: list[str] = []
     for file in sorted(folder.glob("*.yaml")):
         try:
@@ -90,13 +91,14 @@ def released(folder: Path = FOLDER) -> Mapping[str, Released]:
             continue
         if described.name != file.stem:
             wrong.append(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
-        found[described.name] = described
+        descriptions[described.name] = described
     if wrong:
         raise Fault(wrong)
-    return found
+    return descriptions
 
 
 def describe(name: str) -> Released:
+    """The description of that name, or a Fault with the nearest one."""
     known = released()
     if name not in known:
         raise UnknownName("released generator", name, known)
@@ -104,7 +106,13 @@ def describe(name: str) -> Released:
 
 
 def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
-    """A file of a repository: in the folder given for it, or in the Hugging Face cache. `*` finds the only one."""
+    """A file of a repository. `*` in its name finds the only file that fits.
+
+    Args:
+        repository: owner/name in the Hugging Face cache.
+        file: The path inside it.
+        places: Repository -> a folder to read it from instead.
+    """
     if "*" in file:
         return _only_file(repository, file, places)
     if repository in places:
@@ -125,7 +133,7 @@ def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
 
 
 def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Path:
-    """The one file of that form, for repositories whose file names no text that was read gives."""
+    """The only file of that pattern, for repositories whose file names are not known for certain."""
     folder = places.get(repository)
     if folder is None:
         from huggingface_hub import snapshot_download
@@ -138,8 +146,8 @@ def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Pat
                 f"{repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
                 f"to fetch it: hf download {repository}"
             ) from None
-    found = sorted(Path(folder).glob(pattern))
-    if len(found) != 1:
-        listed = ", ".join(file.name for file in found[:5]) or "none"
+    matches = sorted(Path(folder).glob(pattern))
+    if len(matches) != 1:
+        listed = ", ".join(file.name for file in matches[:5]) or "none"
         raise Fault(f"{folder} should hold one file {pattern} (of {repository}), and holds {listed}")
-    return found[0]
+    return matches[0]

@@ -1,4 +1,4 @@
-"""workflow/schemas/suite.schema.json: what a suite file may say, for editors that complete and check YAML."""
+"""Writes workflow/schemas/suite.schema.json, from which editors complete and check suite files."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from pathlib import Path
 from benchmarks.suite.config import Suite
 from sid import atomic
 
-FILE = Path(__file__).parents[2] / "workflow" / "schemas" / "suite.schema.json"
+SCHEMA = Path(__file__).parents[2] / "workflow" / "schemas" / "suite.schema.json"
 
 
 def text() -> str:
-    """The schema as it is committed. A suite that extends another need not say everything, and takes keys away by null:
-    the schema helps to write one, and `sidbench check` judges the whole."""
+    """The schema as it is committed.
+
+    A suite that extends another one may leave out keys and remove them by null, so the schema requires less than
+    `sidbench check` does.
+    """
     schema = Suite.model_json_schema()
     required = schema.pop("required")
     for section in schema["$defs"].values():
@@ -27,5 +30,5 @@ def text() -> str:
 
 
 if __name__ == "__main__":
-    atomic.write_text(FILE, text())
-    print(FILE)
+    atomic.write_text(SCHEMA, text())
+    print(SCHEMA)

@@ -1,4 +1,8 @@
-"""Strict configuration: nothing is guessed, nothing unknown is ignored, every fault is said with its path."""
+"""Strict configuration: nothing is guessed, no unknown key is ignored, every fault is reported with its path.
+
+Sections of suite and protocol files are pydantic models derived from `Strict`; dataclasses of settings get one by
+`model_of`. `faults` turns pydantic's errors into sentences.
+"""
 
 from __future__ import annotations
 
@@ -21,9 +25,22 @@ if TYPE_CHECKING:
     from sid.method import Method
 
 
-Location = tuple[str, ...]
-SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
+Location = tuple[str, ...]  # the keys on the way to a value
 NAME = r"^[a-z0-9][a-z0-9._-]*$"  # names become folders
+SCIENTIFIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)[eE][+-]?\d+")
+# pydantic's kinds of error -> what was expected
+EXPECTED = {
+    "float_type": "a number",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "string_type": "text",
+    "bool_type": "true or false",
+    "dict_type": "a section of keys",
+    "model_type": "a section of keys",
+    "model_attributes_type": "a section of keys",
+    "tuple_type": "a list",
+    "list_type": "a list",
+}
 
 
 class Strict(BaseModel):
@@ -33,17 +50,17 @@ class Strict(BaseModel):
 
 
 def _number(value: Any) -> Any:
-    """PyYAML follows YAML 1.1, where 1e-5 has no dot and therefore is text: it is the number it looks like."""
+    """PyYAML follows YAML 1.1, where 1e-5, having no dot, is text; it is read as a number."""
     return float(value) if isinstance(value, str) and SCIENTIFIC.fullmatch(value) else value
 
 
 def _integer(value: Any) -> Any:
-    """As _number; 1e6 is a whole number too."""
+    """As `_number`; 1e6 is a whole number."""
     number = _number(value)
     return int(number) if isinstance(value, str) and isinstance(number, float) and number.is_integer() else value
 
 
-# Bounds stand inside the reading of text, so that the schema shows them.
+# Each type has its bounds inside the validator that reads text, so that the schema shows them.
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1)]
@@ -61,7 +78,7 @@ Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists only
 
 
 def numbers(value: Any) -> Any:
-    """The same tree with every text that is a number in scientific notation replaced by that number."""
+    """The same tree with every text in scientific notation replaced by its number."""
     if isinstance(value, dict):
         return {key: numbers(item) for key, item in value.items()}
     return [numbers(item) for item in value] if isinstance(value, list) else _number(value)
@@ -69,17 +86,17 @@ def numbers(value: Any) -> Any:
 
 @lru_cache
 def model_of(cls: type, partial: bool = False) -> type[Strict]:
-    """The strict model of a stdlib dataclass; `partial` asks for no field."""
+    """The strict model of a stdlib dataclass; `partial` requires no field."""
     hints = typing.get_type_hints(cls)
-    entries: dict[str, Any] = {}
-    for entry in dataclasses.fields(cls):
-        required = entry.default is dataclasses.MISSING and entry.default_factory is dataclasses.MISSING
-        entries[entry.name] = (_strict(hints[entry.name]), ... if required and not partial else None)
-    return create_model(cls.__name__, __base__=Strict, **entries)
+    model_fields: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        model_fields[field.name] = (_strict(hints[field.name]), ... if required and not partial else None)
+    return create_model(cls.__name__, __base__=Strict, **model_fields)
 
 
 def _strict(hint: Any) -> Any:
-    """A dataclass field's type in its strict form."""
+    """The strict form of a dataclass field's type."""
     if hint is float:
         return Number
     if hint is int:
@@ -98,7 +115,7 @@ def _strict(hint: Any) -> Any:
 
 
 def given(cls: type, values: Any) -> dict[str, Any]:
-    """The given fields of a dataclass, checked and converted; ValidationError tells all that is wrong."""
+    """The given fields of a dataclass, checked and converted; a ValidationError holds all that is wrong."""
     model = model_of(cls, partial=True).model_validate(values)
     return {name: _plain(getattr(model, name), hint) for name, hint in _hints(cls) if name in model.model_fields_set}
 
@@ -108,11 +125,13 @@ def _hints(cls: type) -> list[tuple[str, Any]]:
 
 
 def _plain(value: Any, hint: Any) -> Any:
-    """Sections back to the dataclasses they describe."""
+    """A strict model back to the dataclass it was made from."""
     if isinstance(value, Strict):
-        found = [cls for cls in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(cls)]
-        cls = next(cls for cls in found if isinstance(cls, type) and isinstance(value, model_of(cls)))
-        return cls(**{n: _plain(getattr(value, n), h) for n, h in _hints(cls) if n in value.model_fields_set})
+        classes = [cls for cls in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(cls)]
+        cls = next(cls for cls in classes if isinstance(cls, type) and isinstance(value, model_of(cls)))
+        return cls(
+            **{name: _plain(getattr(value, name), own) for name, own in _hints(cls) if name in value.model_fields_set}
+        )
     if isinstance(value, tuple):
         inner = typing.get_args(hint)[0] if typing.get_args(hint) else None
         return tuple(_plain(item, inner) for item in value)
@@ -120,28 +139,28 @@ def _plain(value: Any, hint: Any) -> Any:
 
 
 def faults(error: ValidationError, model: type[BaseModel]) -> Iterator[tuple[Location, str]]:
-    """Every fault as (path, sentence); the branches of a union are told as one."""
-    told: dict[Location, list[str]] = {}
+    """Every fault as (path, sentence); those of a union's branches are joined into one."""
+    sentences: dict[Location, list[str]] = {}
     details = error.errors(include_url=False)
     for detail in details:
         at = tuple(str(part) for part in detail["loc"])
         if detail["type"] == "too_short" and any(
             other["loc"][: len(at)] == detail["loc"] != other["loc"] for other in details
         ):
-            continue  # it has items, and they are what is wrong
+            continue  # it has items, and those are wrong
         known, where = _walk(model, at)
         sentence = _sentence(dict(detail), at, known)
         if detail["type"] in ("missing", "extra_forbidden"):
             where = at
-        told.setdefault(where, [])
-        if sentence not in told[where]:
-            told[where].append(sentence)
-    for where, sentences in told.items():
-        yield where, " or ".join(sentences)
+        sentences.setdefault(where, [])
+        if sentence not in sentences[where]:
+            sentences[where].append(sentence)
+    for where, alternatives in sentences.items():
+        yield where, " or ".join(alternatives)
 
 
 def _walk(model: type[BaseModel], at: Location) -> tuple[list[str], Location]:
-    """The keys known at the last section on the way, and the way without pydantic's own marks."""
+    """The keys of the last section on the path, and the path without pydantic's own marks."""
     here: Any = model
     known: list[str] = []
     for depth, part in enumerate(at):
@@ -175,20 +194,6 @@ def _unwrap(hint: Any) -> Any:
             return hint
 
 
-KINDS = {
-    "float_type": "a number",
-    "int_type": "a whole number",
-    "int_from_float": "a whole number",
-    "string_type": "text",
-    "bool_type": "true or false",
-    "dict_type": "a section of keys",
-    "model_type": "a section of keys",
-    "model_attributes_type": "a section of keys",
-    "tuple_type": "a list",
-    "list_type": "a list",
-}
-
-
 def _sentence(detail: dict[str, Any], at: Location, known: list[str]) -> str:
     kind, got = detail["type"], detail.get("input")
     if kind == "extra_forbidden":
@@ -197,8 +202,8 @@ def _sentence(detail: dict[str, Any], at: Location, known: list[str]) -> str:
         return "is missing"
     if kind == "value_error":
         return str(detail["ctx"]["error"])
-    if kind in KINDS:
-        return f"must be {KINDS[kind]} (got {_shown(got)})"
+    if kind in EXPECTED:
+        return f"must be {EXPECTED[kind]} (got {_shown(got)})"
     if kind == "string_pattern_mismatch":
         return f"must be a name of lower-case letters, digits, '.', '_' and '-' (got {_shown(got)})"
     if kind == "too_short":
@@ -214,27 +219,28 @@ def _shown(value: Any) -> str:
 
 
 def parse_options(method: Method, data: str, words: Sequence[str]) -> Any:
-    """The method's options for a data set with these words over its defaults; every fault at once."""
+    """The method's options for a data set: these NAME=VALUE words over its defaults. Every fault is raised at once."""
     return method.options("", data, _read(method.Options, "--set", words))
 
 
 def parse_engine(words: Sequence[str]) -> EngineSettings:
-    """How training is executed: the paper-faithful preset with these words over it."""
+    """How training is executed: these NAME=VALUE words over the paper-faithful preset."""
     settings = EngineSettings(**_read(EngineSettings, "--engine", words))
-    if told := settings.faults():
-        raise Fault(told)
+    if wrong := settings.faults():
+        raise Fault(wrong)
     return settings
 
 
 def _read(cls: type, flag: str, words: Sequence[str]) -> dict[str, Any]:
-    told: dict[str, Any] = {}
+    """The dataclass's fields that the words set, checked; `flag` is the option they were given with."""
+    values: dict[str, Any] = {}
     for word in words:
         name, equals, value = word.partition("=")
         if not equals:
             raise Fault(f"{flag} takes NAME=VALUE (got '{word}')")
-        told[name] = yaml.safe_load(value)
+        values[name] = yaml.safe_load(value)
     try:
-        return given(cls, told)
+        return given(cls, values)
     except ValidationError as error:
-        found = faults(error, model_of(cls, partial=True))
-        raise Fault([f"{flag} {'.'.join(map(str, at))}: {what}" for at, what in found]) from None
+        wrong = faults(error, model_of(cls, partial=True))
+        raise Fault([f"{flag} {'.'.join(map(str, at))}: {what}" for at, what in wrong]) from None

@@ -8,58 +8,46 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.tables.runs import Key, Run, read_runs
-from sid.fault import Fault
+from benchmarks.tables.runs import Key, Run, read_runs, suite_folders
 
-# Folders and names in a recipe decide nothing.
+# Paths and labels in a recipe: they do not change the result.
 IGNORED = ("teacher", "pairs", "prompts", "captions", "init", "extractors", "label")
 
 
 @dataclass(frozen=True)
 class Change:
-    """One sentence about one row of a suite."""
+    """One change of one row of a suite, as a sentence."""
 
     where: str  # suite/task/entry
     what: str
 
 
-def trees(folder: Path) -> dict[str, Path]:
-    """The suites of a tree by name; a suite's own folder is a tree of one."""
-    if (folder / "runs").is_dir():
-        return {folder.resolve().name: folder}
-    found = (
-        {inner.name: inner for inner in sorted(folder.iterdir()) if (inner / "runs").is_dir()}
-        if folder.is_dir()
-        else {}
+def compare(before: Path, after: Path) -> list[Change]:
+    """Every change from one result tree to the other, by suite, task and entry; empty if they agree."""
+    first, second = (
+        {(path.resolve() if path == tree else path).name: path for path in suite_folders(tree)}
+        for tree in (before, after)
     )
-    if not found:
-        raise Fault(f"{folder}: holds no results (a suite's folder has a folder 'runs')")
-    return found
-
-
-def compare(one: Path, other: Path) -> list[Change]:
-    """Every change from one tree to the other, by suite, task and entry; empty when all agree."""
-    first, second = trees(one), trees(other)
     if len(first) == len(second) == 1:  # two folders of one suite may have any names
         name = next(iter(second))
         first = {name: next(iter(first.values()))}
     changes = []
     for suite in dict.fromkeys([*first, *second]):
         if suite not in second or suite not in first:
-            changes.append(Change(suite, f"only in {one if suite in first else other}"))
+            changes.append(Change(suite, f"only in {before if suite in first else after}"))
             continue
-        changes += _suite_changes(suite, read_runs(first[suite]), read_runs(second[suite]), one, other)
+        changes += _suite_changes(suite, read_runs(first[suite]), read_runs(second[suite]), before, after)
     return changes
 
 
 def _suite_changes(
-    suite: str, first: Mapping[Key, Run], second: Mapping[Key, Run], one: Path, other: Path
+    suite: str, first: Mapping[Key, Run], second: Mapping[Key, Run], before: Path, after: Path
 ) -> Iterator[Change]:
     for task, entry in dict.fromkeys(key[:2] for key in [*first, *second]):
         where = f"{suite}/{task}/{entry}"
         a = {key[2]: run for key, run in first.items() if key[:2] == (task, entry)}
         b = {key[2]: run for key, run in second.items() if key[:2] == (task, entry)}
-        for folder, only in ((one, a.keys() - b.keys()), (other, b.keys() - a.keys())):
+        for folder, only in ((before, a.keys() - b.keys()), (after, b.keys() - a.keys())):
             if only:
                 yield Change(where, f"seeds {_listed(only)} only in {folder}")
         both = sorted(a.keys() & b.keys())
@@ -70,7 +58,7 @@ def _suite_changes(
 
 
 def _reasons(a: Run, b: Run) -> Iterator[str]:
-    """Why one seed's results may differ."""
+    """Why the results of one seed may differ: a fault, other versions, recipes, weights, packages, devices."""
     if a.fault != b.fault:
         yield f"seed {a.seed}: {a.fault or 'readable'} -> {b.fault or 'readable'}"
     if a.fault or b.fault:
@@ -81,35 +69,35 @@ def _reasons(a: Run, b: Run) -> Iterator[str]:
             for name in ("weights", "packages", "device"):
                 yield from _keys(f"{name} ", a.record.get(name), b.record.get(name))
         return
-    told = list(_keys("version of ", a.record.get("versions"), b.record.get("versions")))
-    told += _keys("", _decisive(a.record.get("recipe")), _decisive(b.record.get("recipe")))
-    yield from told or ["other digest: an input was made by another recipe"]
+    causes = list(_keys("version of ", a.record.get("versions"), b.record.get("versions")))
+    causes += _keys("", _decisive(a.record.get("recipe")), _decisive(b.record.get("recipe")))
+    yield from causes or ["other digest: an input was made by another recipe"]
     yield from _keys("weights ", a.record.get("weights"), b.record.get("weights"))
 
 
 def _decisive(recipe: Any) -> Any:
-    """A recipe without what decides nothing."""
+    """A recipe without the keys that do not change the result."""
     if not isinstance(recipe, Mapping):
         return recipe
     return {key: value for key, value in recipe.items() if key not in IGNORED}
 
 
 def _keys(prefix: str, a: Any, b: Any) -> Iterator[str]:
-    """The keys in which two sections differ, down to the values."""
+    """One sentence for each key in which two nested sections differ."""
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         for key in sorted(a.keys() | b.keys()):
             inner = f"{prefix}{key}" if not prefix or prefix.endswith(" ") else f"{prefix}.{key}"
             yield from _keys(inner, a.get(key, "absent"), b.get(key, "absent"))
     elif a != b:
-        yield f"{prefix.strip() or 'recipe'}: {_said(a)} -> {_said(b)}"
+        yield f"{prefix.strip() or 'recipe'}: {_shown(a)} -> {_shown(b)}"
 
 
-def _said(value: Any) -> str:
+def _shown(value: Any) -> str:
     return "absent" if value is None else str(value)
 
 
 def _scores(a: list[Run], b: list[Run]) -> Iterator[str]:
-    """The means over the common seeds, where a seed's value changed."""
+    """The change of each metric's mean over the common seeds, if any seed's value changed."""
     whole = [(x, y) for x, y in zip(a, b, strict=True) if not x.fault and not y.fault]
     names = dict.fromkeys(name for pair in whole for run in pair for name in run.scores.get("metrics", {}))
     for name in names:

@@ -1,4 +1,4 @@
-"""From what a user names, suites and result folders in any number, to the rows of each suite."""
+"""The rows of every suite that a user names, by the suite's name or by folders of results."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sid.fault import Fault
 
 @dataclass
 class Gathered:
-    """One suite with all the runs that the named folders hold of it."""
+    """One suite with all its runs in the named folders."""
 
     suite: Suite
     folders: list[Path] = field(default_factory=list)
@@ -27,7 +27,7 @@ class Gathered:
 
     @property
     def home(self) -> Path:
-        """Where its tables and page belong: the first folder that was named."""
+        """Where its tables and page are written: the first folder that was named."""
         return self.folders[0]
 
     @property
@@ -36,60 +36,56 @@ class Gathered:
         return layout_of(Plan(self.suite, str(self.home.parent)))
 
     def rows(self, compared: bool = True) -> list[rows.Row]:
-        """All declared cells; `compared` with what is published and with the committed reference."""
+        """All declared cells, `compared` with the published numbers and the committed reference or with nothing."""
         if not compared:
             return rows.build(self.layout, self.runs)
         return rows.build(self.layout, self.runs, published(), committed.read(self.suite.name))
 
 
 def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> list[Gathered]:
-    """Each suite once, in the order of its first mention. `seeds` replace those of the suites."""
-    found: dict[str, Gathered] = {}
+    """Each suite once, suites named by name before those of folders.
+
+    Args:
+        named: suites, folders of a suite's results, or folders that hold several of those.
+        results: the folder in which the results of a suite named by name are.
+        seeds: replace the seeds of every suite; empty keeps them.
+    """
+    suites: dict[str, Gathered] = {}
     folders = []
     for name in named:
         if _is_folder(name):
-            folders += _suite_folders(Path(name))
+            folders += runs.suite_folders(Path(name))
             continue
         suite = load_suite(name)
-        found.setdefault(suite.name, Gathered(suite)).folders.append(Path(results) / suite.name)
+        suites.setdefault(suite.name, Gathered(suite)).folders.append(Path(results) / suite.name)
     for folder in folders:
         name = runs.suite_name(folder)
-        if name not in found:
-            found[name] = Gathered(_suite_of(folder, name))
-        found[name].folders.append(folder)
-    for one in found.values():
+        if name not in suites:
+            suites[name] = Gathered(_suite_of(folder, name))
+        suites[name].folders.append(folder)
+    for gathered in suites.values():
         if seeds:
-            one.suite = _reseeded(one.suite, seeds)
-        one.folders = list(dict.fromkeys(one.folders))
-        one.runs = runs.merge(one.folders)
-        if not one.runs:
-            places = ", ".join(str(folder) for folder in one.folders)
-            raise Fault(f"{places}: no finished run; `snakemake --config suite={one.suite.name}` makes them")
-    return list(found.values())
+            gathered.suite = _reseeded(gathered.suite, seeds)
+        gathered.folders = list(dict.fromkeys(gathered.folders))
+        gathered.runs = runs.merge(gathered.folders)
+        if not gathered.runs:
+            places = ", ".join(str(folder) for folder in gathered.folders)
+            raise Fault(f"{places}: no finished run; `snakemake --config suite={gathered.suite.name}` makes them")
+    return list(suites.values())
 
 
 def _reseeded(suite: Suite, seeds: tuple[int, ...]) -> Suite:
-    """The suite with other seeds, in all its tasks: one that makes do with fewer is compared with as many."""
+    """The suite with other seeds in all its tasks, also in those that declare fewer seeds of their own."""
     tasks = {name: task.model_copy(update={"seeds": None}) for name, task in suite.tasks.items()}
     return suite.model_copy(update={"seeds": seeds, "tasks": tasks})
 
 
 def _is_folder(name: str) -> bool:
-    """A suite's name is a suite even where a folder of that name lies about, unless runs lie in it."""
+    """Whether a name is a folder; a shipped suite's name is the suite, unless a folder of that name holds runs."""
     path = Path(name)
     if name.endswith((".yaml", ".yml")):
         return False
     return (path / "runs").is_dir() or (name not in files.names("suite") and path.is_dir())
-
-
-def _suite_folders(folder: Path) -> list[Path]:
-    """A suite's folder itself, or all of those in a folder of results."""
-    if (folder / "runs").is_dir():
-        return [folder]
-    found = [inner for inner in sorted(folder.iterdir()) if (inner / "runs").is_dir()]
-    if not found:
-        raise Fault(f"{folder}: holds no results (a suite's folder has a folder 'runs')")
-    return found
 
 
 def _suite_of(folder: Path, name: str) -> Suite:

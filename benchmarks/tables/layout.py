@@ -1,4 +1,4 @@
-"""Which cells a suite's tables have, in which order: declared by the suite, whether or not they were run."""
+"""The cells of a suite's tables in their order: as the suite declares them, run or not."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Kind = Literal["method", "ablation", "teacher", "untrained", "heldout"]
 
 
 @dataclass(frozen=True)
-class Column:
+class TableColumn:
     """One metric of a task's protocol."""
 
     name: str
-    about: str = ""  # which metric, on which features, against what
+    about: str = ""  # the metric, its features, its reference, the number of samples
     decimals: int = 2
-    tolerance: float = 0.0  # share of the compared value
-    higher: bool = False  # is better
+    tolerance: float = 0.0  # as a share of the compared value
+    higher: bool = False  # whether a higher value is better
 
     @property
     def better(self) -> str:
@@ -40,9 +40,9 @@ class Line:
     label: str
     kind: Kind
     steps: int | None
-    digests: Mapping[int, str]  # seed -> digest of the run the suite asks for; "" where nobody knows it
+    digests: Mapping[int, str]  # seed -> digest of the run that the suite declares; "" if unknown
     series: str = ""  # entries of one series are one line of the front
-    at: float | None = None  # where on that line, as a guidance scale
+    at: float | None = None  # place on that line, such as a guidance scale
 
     @property
     def trains(self) -> bool:
@@ -50,21 +50,24 @@ class Line:
 
 
 @dataclass(frozen=True)
-class Task:
+class TableTask:
+    """One task: its columns, its entries, and the selection rules of other papers that its protocol reports."""
+
     name: str
     title: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     lines: tuple[Line, ...]
     front: tuple[str, str] | None = None  # the columns that are drawn against each other
+    alternatives: Mapping[str, str] = field(default_factory=dict)  # name -> rule, as "minimum of 3 trials"
 
 
 @dataclass(frozen=True)
-class Part:
-    """A component the suite uses, and how far it was verified."""
+class UsedComponent:
+    """A component that the suite uses, and how far it was verified."""
 
     kind: str
     name: str
-    version: int | None  # of a file of ours; others' weights are named by their sha256
+    version: int | None  # None for published weights: their sha256 identifies them
     verified: str
     paper: str
 
@@ -81,11 +84,13 @@ class Shared:
 
 @dataclass(frozen=True)
 class Layout:
+    """All tables of a suite, with the components and shared artefacts behind them."""
+
     suite: str
     title: str
-    tasks: tuple[Task, ...]
-    parts: tuple[Part, ...] = ()
-    shared: tuple[Shared, ...] = field(default=())
+    tasks: tuple[TableTask, ...]
+    components: tuple[UsedComponent, ...] = ()
+    shared: tuple[Shared, ...] = ()
 
 
 def layout_of(plan: Plan) -> Layout:
@@ -94,30 +99,34 @@ def layout_of(plan: Plan) -> Layout:
     for job in plan.of("run"):
         lines[job.params["task"]].setdefault(job.params["entry"], []).append(job)
     tasks = tuple(_task(plan, name, list(entries.values())) for name, entries in lines.items())
-    return Layout(plan.suite.name, plan.suite.title or plan.suite.name, tasks, _parts(plan), _shared(plan))
+    return Layout(plan.suite.name, plan.suite.title or plan.suite.name, tasks, _components(plan), _shared(plan))
 
 
-def _task(plan: Plan, name: str, entries: list[list[Job]]) -> Task:
+def _task(plan: Plan, name: str, entries: list[list[Job]]) -> TableTask:
     settings = plan.suite.tasks[name]
-    drawn = plan.suite.protocols[settings.protocol].front
-    front = (drawn.x, drawn.y) if drawn else None
+    protocol = plan.suite.protocols[settings.protocol]
+    front = (protocol.front.x, protocol.front.y) if protocol.front else None
     lines = tuple(_line(plan, jobs) for jobs in entries)
-    return Task(name, settings.title or name, _columns(plan, name), lines, front)
+    alternatives = {
+        rule: "the first trial" if its.rule == "single" else f"{its.rule} of {its.trials} trials"
+        for rule, its in protocol.alternatives.items()
+    }
+    return TableTask(name, settings.title or name, _columns(plan, name), lines, front, alternatives)
 
 
-def _columns(plan: Plan, task: str) -> tuple[Column, ...]:
+def _columns(plan: Plan, task: str) -> tuple[TableColumn, ...]:
     from benchmarks.suite import components
 
     protocol = plan.suite.protocols[plan.suite.tasks[task].protocol]
-    found = []
+    columns = []
     for name, column in protocol.metrics.items():
         against = f" against {column.reference.data}, {column.reference.split} split" if column.reference else ""
         about = f"{column.metric} on {column.features}{against}; {protocol.samples:,} samples"
         if protocol.rules.seeding == "batch":
             about += ", noise by sample index (the source draws it per batch)"
         higher = components.metrics()[column.metric].direction == "higher"
-        found.append(Column(name, about, column.decimals, column.tolerance, higher))
-    return tuple(found)
+        columns.append(TableColumn(name, about, column.decimals, column.tolerance, higher))
+    return tuple(columns)
 
 
 def _line(plan: Plan, jobs: list[Job]) -> Line:
@@ -133,8 +142,8 @@ def _line(plan: Plan, jobs: list[Job]) -> Line:
 COMPONENT_KINDS = ("method", "teacher", "data", "extractor", "metric")
 
 
-def _parts(plan: Plan) -> tuple[Part, ...]:
-    """Every component whose version stands in a job of the plan."""
+def _components(plan: Plan) -> tuple[UsedComponent, ...]:
+    """Every component whose version is recorded in a job of the plan, and the released generators."""
     from benchmarks.data.open import datasets
     from benchmarks.suite import components
     from benchmarks.suite.released import describe
@@ -147,15 +156,15 @@ def _parts(plan: Plan) -> tuple[Part, ...]:
         "metric": components.metrics(),
     }
     used = {tuple(key.split(":", 1)) for job in plan.jobs for key in job.versions if ":" in key}
-    found = []
+    listed = []
     for kind in COMPONENT_KINDS:
         for name in sorted(name for its, name in used if its == kind):
-            one = known[kind][name]
-            found.append(Part(kind, name, one.version, one.verified, one.paper))
+            component = known[kind][name]
+            listed.append(UsedComponent(kind, name, component.version, component.verified, component.paper))
     for name in sorted({entry.released for *_, entry in plan.suite.rows if entry.released}):
-        told = describe(name)
-        found.append(Part("released", name, None, told.verified, told.paper))
-    return tuple(found)
+        released = describe(name)
+        listed.append(UsedComponent("released", name, None, released.verified, released.paper))
+    return tuple(listed)
 
 
 def _shared(plan: Plan) -> tuple[Shared, ...]:
@@ -164,8 +173,8 @@ def _shared(plan: Plan) -> tuple[Shared, ...]:
 
 
 def _named(job: Job) -> str:
-    """By the suite, or by the list of prompts it is made of; by its digest where neither says more."""
-    asked = dict(job.params.get("prompts") or {})
-    asked |= {"file": job.params.get("pairs")} if job.kind == "latents" else {}
-    told = (job.params.get("name"), asked.get("name"), asked.get("data"), asked.get("file"))
-    return str(next((name for name in told if name), job.id))
+    """The suite's name of an artefact, else the name of the prompts or pairs it is made of, else its id."""
+    source = dict(job.params.get("prompts") or {})
+    source |= {"file": job.params.get("pairs")} if job.kind == "latents" else {}
+    names = (job.params.get("name"), source.get("name"), source.get("data"), source.get("file"))
+    return str(next((name for name in names if name), job.id))

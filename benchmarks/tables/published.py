@@ -1,7 +1,7 @@
-"""What the papers print, number by number: `benchmarks/published/*.yaml`, one printed table a file, read strictly.
+"""The numbers that papers print: `benchmarks/published/*.yaml`, one printed table per file, read strictly.
 
-Only numbers that were seen in a text. The authors are those of the paper that prints the number: another group's
-measurement of a method is that group's word, under that group's protocol.
+Only numbers that were read in a text. "The authors" are those of the method: another group's measurement of it is not
+in the authors' own words, and follows that group's protocol.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from benchmarks.suite.strict import Count, Integer, Many, Name, Number, Strict, 
 from sid.discovery import unknown
 from sid.fault import Fault
 
-FOLDER = Path(__file__).parents[1] / "published"
+PUBLISHED_DIR = Path(__file__).parents[1] / "published"
 AUTHORS = ("primary_fulltext", "primary_abstract", "author_repo")  # the authors' own words
 KINDS: Mapping[str, str] = {
     "primary_fulltext": "the paper's text",
@@ -36,12 +36,12 @@ Cell = tuple[str, str, str]  # task, entry, metric
 
 
 class Published(Strict):
-    """One printed number and where it was read."""
+    """One printed number with its source."""
 
     role: Literal["cell", "line", "again"] = Field(
         "cell",
         description="cell: a suite's cell of that name is compared with it; line: no entry of ours stands for it, "
-        "it is shown beside the table; again: the number of a cell in another place, kept for the record",
+        "it is shown beside the table; again: the number of a cell in another place, for the record",
     )
     task: Name
     entry: Name = Field(description="of a suite; a line has a name of its own")
@@ -84,30 +84,31 @@ class Published(Strict):
 
     @property
     def cells(self) -> tuple[Cell, ...]:
-        """The cells it belongs to."""
+        """The cells that have this number."""
         return tuple((self.task, entry, self.metric) for entry in (self.entry, *self.also))
 
     @property
     def words(self) -> str:
-        """For a reader: what is printed where, and who says so."""
-        said = f"{self.paper}, {self.table}; read in {self.source} ({KINDS[self.source_kind]})"
-        return f"{said}; {self.note}" if self.note else said
+        """The source as a sentence: paper, table, where it was read, and whose words those are."""
+        paper = f"{self.paper} (arXiv {self.arxiv})" if self.arxiv else self.paper
+        source = f"{paper}, {self.table}; read in {self.source} ({KINDS[self.source_kind]})"
+        return f"{source}; {self.note}" if self.note else source
 
 
 class _File(Strict):
-    common: dict[str, Any] = Field({}, description="what every row of the file says")
+    common: dict[str, Any] = Field({}, description="fields of every row of the file")
     rows: Many[dict[str, Any]] = Field(min_length=1)
 
 
 @lru_cache
-def every(folder: Path = FOLDER) -> tuple[Published, ...]:
-    """Every printed number, file by file; all faults of all files at once."""
+def every(folder: Path = PUBLISHED_DIR) -> tuple[Published, ...]:
+    """Every printed number, file by file; the faults of all files are raised together."""
     rows: list[Published] = []
-    wrong = []
+    wrong: list[str] = []
     for file in sorted(folder.glob("*.yaml")):
-        found, told = read(file)
-        rows += found
-        wrong += told
+        sound, faulty = read(file)
+        rows += sound
+        wrong += faulty
     wrong += _contradictions(rows)
     if wrong:
         raise Fault(wrong)
@@ -115,18 +116,18 @@ def every(folder: Path = FOLDER) -> tuple[Published, ...]:
 
 
 @lru_cache
-def published(folder: Path = FOLDER) -> Mapping[Cell, Published]:
+def published(folder: Path = PUBLISHED_DIR) -> Mapping[Cell, Published]:
     """The numbers that cells are compared with, by (task, entry, metric)."""
     return {cell: row for row in every(folder) if row.role == "cell" for cell in row.cells}
 
 
-def lines(task: str, folder: Path = FOLDER) -> list[Published]:
-    """What stands beside a task's table: numbers of methods that no entry stands for."""
+def lines(task: str, folder: Path = PUBLISHED_DIR) -> list[Published]:
+    """Numbers of a task that are shown beside its table: of methods that are no entry of ours."""
     return [row for row in every(folder) if row.role == "line" and row.task == task]
 
 
 def read(file: Path) -> tuple[list[Published], list[str]]:
-    """The sound rows of one file, and a sentence for everything that is wrong with the others."""
+    """The valid rows of one file, and one sentence per fault of the others."""
     try:
         content = _File.model_validate(files.read(file))
     except ValidationError as error:
@@ -144,27 +145,27 @@ def read(file: Path) -> tuple[list[Published], list[str]]:
     return rows, wrong
 
 
-def check(file: Path, folder: Path = FOLDER) -> tuple[list[Published], list[str]]:
-    """As `read`, for a file that is to join those of the folder: what contradicts them is told too."""
+def check(file: Path, folder: Path = PUBLISHED_DIR) -> tuple[list[Published], list[str]]:
+    """As `read`, for a file to be added to the folder: also reports contradictions with the files there."""
     rows, wrong = read(file)
     others = {other: read(other)[0] for other in sorted(folder.glob("*.yaml")) if other.resolve() != file.resolve()}
     mine = {cell for row in rows if row.role == "cell" for cell in row.cells}
-    held = []
-    for other, told in others.items():
-        clashing = [row for row in told if row.role == "cell" and mine & {*row.cells}]
-        held += [row for row in told if row not in clashing]
+    agreeing = []
+    for other, theirs in others.items():
+        clashing = [row for row in theirs if row.role == "cell" and mine & {*row.cells}]
+        agreeing += [row for row in theirs if row not in clashing]
         for row in clashing:
             cells = ", ".join("/".join(cell) for cell in row.cells if cell in mine)
-            told_there = f"{files.shown(other)} already ({KINDS[row.source_kind]})"
-            wrong.append(f"{cells} stands in {told_there}: make one role: again")
-    wrong += [*_contradictions([*held, *rows]), *_strangers(rows)]
+            place = f"{files.shown(other)} already ({KINDS[row.source_kind]})"
+            wrong.append(f"{cells} stands in {place}: make one role: again")
+    wrong += [*_contradictions([*agreeing, *rows]), *_unknown_cells(rows)]
     return rows, [sentence if str(file) in sentence else f"{files.shown(file)}: {sentence}" for sentence in wrong]
 
 
-def _strangers(rows: list[Published]) -> Iterator[str]:
-    """Cells of columns that the task's protocol has not, and of tasks that are near a shipped one and none of them.
+def _unknown_cells(rows: list[Published]) -> Iterator[str]:
+    """Cells of unknown columns of shipped tasks, and of tasks whose name is close to a shipped one.
 
-    A task that is like no other is one of the user's own suite.
+    A task with a name of its own belongs to a suite of the user.
     """
     from benchmarks.suite.load import load_suite
 
@@ -183,10 +184,10 @@ def _strangers(rows: list[Published]) -> Iterator[str]:
 
 
 def _contradictions(rows: list[Published]) -> list[str]:
-    """A cell is compared with one number, and a number comes again only where it stood a first time."""
+    """Cells with two numbers, and rows of role `again` whose cell has no number."""
     times = Counter(cell for row in rows if row.role == "cell" for cell in row.cells)
     twice = [
-        f"{'/'.join(cell)} is given twice: let one be the cell's, the others role: again"
+        f"{'/'.join(cell)} is given twice: keep one as the cell's, make the others role: again"
         for cell in times
         if times[cell] > 1
     ]

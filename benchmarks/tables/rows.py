@@ -1,15 +1,15 @@
-"""Published, reference, reproduced: one row per task, entry and metric, with its verdict or why it is empty."""
+"""One row per task, entry and metric: published, reference and reproduced value, and the verdict."""
 
 from __future__ import annotations
 
 import hashlib
 import math
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from benchmarks.tables.layout import Column, Layout, Line, Task
-from benchmarks.tables.published import Published
+from benchmarks.tables.layout import Layout, Line, TableColumn, TableTask
+from benchmarks.tables.published import Cell, Published
 from benchmarks.tables.runs import Key, Run
 from benchmarks.tables.verdict import (
     INCOMPLETE,
@@ -40,17 +40,16 @@ HEADER = (
     "verdict",
     "digest",
 )
-Cell = tuple[str, str, str]  # task, entry, metric
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cell of the tables with everything that stands behind it."""
+    """One cell of the tables with the runs, values and targets behind it."""
 
-    task: Task
+    task: TableTask
     line: Line
-    column: Column
-    runs: tuple[Run, ...]  # those that were found, by seed
+    column: TableColumn
+    runs: tuple[Run, ...]  # the runs that exist, by seed
     values: Mapping[int, float]
     judgement: Judgement
     published: Published | None = None
@@ -72,24 +71,45 @@ class Row:
 
     @property
     def random(self) -> bool:
-        """Whether any of its numbers was made by random weights."""
+        """Whether random weights computed any of its values."""
         return any(run.random(self.column.name) for run in self.runs)
 
     @property
     def steps(self) -> int | None:
-        """Sampling steps: what the runs say, else what the suite says."""
-        said = [run.scores["steps"] for run in self.runs if run.scores.get("steps") is not None]
-        return int(said[0]) if said else self.line.steps
+        """Sampling steps as the runs state them, else as the suite declares them."""
+        steps = [run.scores["steps"] for run in self.runs if run.scores.get("steps") is not None]
+        return int(steps[0]) if steps else self.line.steps
 
     @property
     def digest(self) -> str:
-        """Of one run its own, of several the digest of theirs."""
-        own = [run.digest for run in self.runs if run.seed in self.values]
-        return own[0] if len(own) == 1 else hashlib.sha256(" ".join(own).encode()).hexdigest()[:12] if own else ""
+        """The digest of a single run, or the digest of several runs' digests."""
+        digests = [run.digest for run in self.runs if run.seed in self.values]
+        if len(digests) < 2:
+            return "".join(digests)
+        return hashlib.sha256(" ".join(digests).encode()).hexdigest()[:12]
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What its runs note about their images, and its means by other papers' selection rules."""
+        seeds: dict[str, list[int]] = {}
+        for run in self.runs:
+            for note in run.notes:
+                seeds.setdefault(note, []).append(run.seed)
+        whole = len(self.runs)
+        noted = [note if len(of) == whole else f"{note} ({seeds_named(of)})" for note, of in seeds.items()]
+        return (*noted, *self._alternatives())
+
+    def _alternatives(self) -> Iterator[str]:
+        """The mean over the seeds by each selection rule that the protocol reports beside its own."""
+        for name, rule in self.task.alternatives.items():
+            details = [run.details(self.column.name) for run in self.runs]
+            values = [float(numbers[name]) for numbers in details if name in numbers]
+            if values:
+                yield f"{fixed(statistics.fmean(values), self.column.decimals)} by {name} ({rule})"
 
     @property
     def percent(self) -> str:
-        """The deviation as a share of the value it is compared with."""
+        """The deviation as a share of the compared value."""
         deviation = self.judgement.deviation
         if self.target is None or deviation is None or not self.target.value:
             return ""
@@ -97,14 +117,14 @@ class Row:
 
     @property
     def spread_shown(self) -> str:
-        """For a reader: as many digits as the mean has, one more where they would all be zero."""
+        """The spread with as many digits as the mean, one more if they would all be zero."""
         digits = self.column.decimals
         if self.spread is None:
             return ""
         return fixed(self.spread, digits if round(self.spread, digits) or not self.spread else digits + 1)
 
     def texts(self) -> dict[str, str]:
-        """The csv's fields: fixed digits, no times, equal for equal runs. The spread has one digit more."""
+        """The csv's fields: fixed digits, no times, equal for equal runs. Spread and deviation have one digit more."""
         digits = self.column.decimals
         deviation = self.judgement.deviation
         return {
@@ -129,34 +149,40 @@ def build(
     published: Mapping[Cell, Published] | None = None,
     reference: Mapping[Cell, Target] | None = None,
 ) -> list[Row]:
-    """Every declared cell, in the suite's order: task, entry, metric."""
+    """Every declared cell, in the suite's order: task, entry, metric.
+
+    Args:
+        layout: the cells that the suite declares.
+        runs: all finished runs, by (task, entry, seed).
+        published: the printed numbers to compare with, by (task, entry, metric).
+        reference: the committed reference values, for cells that no paper prints.
+    """
     rows = []
     for task in layout.tasks:
         for line in task.lines:
-            found = tuple(
-                runs[task.name, line.entry, seed] for seed in line.digests if (task.name, line.entry, seed) in runs
-            )
+            keys = [(task.name, line.entry, seed) for seed in line.digests]
+            finished = tuple(runs[key] for key in keys if key in runs)
             for column in task.columns:
                 cell = (task.name, line.entry, column.name)
                 printed, own = (published or {}).get(cell), (reference or {}).get(cell)
-                values = {run.seed: value for run in found if (value := run.value(column.name)) is not None}
-                trials = max((run.trial_spread(column.name) for run in found), default=0.0)
+                values = {run.seed: value for run in finished if (value := run.value(column.name)) is not None}
+                trials = max((run.trial_spread(column.name) for run in finished), default=0.0)
                 target = _target(printed, own)
-                verdict = _excuse(line, column, found) or judge(values, target, column.tolerance, trials)
-                rows.append(Row(task, line, column, found, values, verdict, printed, own))
+                verdict = _unjudged(line, column, finished) or judge(values, target, column.tolerance, trials)
+                rows.append(Row(task, line, column, finished, values, verdict, printed, own))
     return rows
 
 
 def _target(published: Published | None, reference: Target | None) -> Target | None:
-    """What a cell is compared with: the paper before the project's own run."""
+    """The value that a cell is compared with: the published one, else the project's own reference."""
     if published is not None:
         return Target(published.value, published.decimals, published.authors)
     return reference
 
 
-def _excuse(line: Line, column: Column, found: Iterable[Run]) -> Judgement | None:
-    """Why a cell gets no verdict; leaving a seed out must not be a way to a better one."""
-    runs = {run.seed: run for run in found}
+def _unjudged(line: Line, column: TableColumn, finished: Iterable[Run]) -> Judgement | None:
+    """Why a cell gets no verdict, if so: leaving a seed out must not improve a verdict."""
+    runs = {run.seed: run for run in finished}
     if not runs:
         return Judgement(NOT_RUN)
     broken = {seed: run.fault for seed, run in runs.items() if run.fault}
@@ -176,15 +202,25 @@ def _excuse(line: Line, column: Column, found: Iterable[Run]) -> Judgement | Non
     return None
 
 
-ORDER = {"teacher": 0, "method": 1}  # of kinds in a table; all others come below, as the suite declares them
+def table_notes(rows: Sequence[Row]) -> list[str]:
+    """The notes of one table's rows, each once, after the labels of its rows unless all rows with runs share it."""
+    labels: dict[str, list[str]] = {}
+    for row in rows:
+        for note in row.notes:
+            labels.setdefault(note, []).append(row.line.label)
+    whole = sum(bool(row.runs) for row in rows)
+    return [note if len(of) == whole > 1 else f"{', '.join(of)}: {note}" for note, of in labels.items()]
 
 
-def groups(rows: Iterable[Row]) -> list[tuple[Task, Column, list[Row]]]:
-    """The rows as a reader compares them: one table per task and metric, the teacher above, controls below."""
-    found: dict[tuple[str, str], tuple[Task, Column, list[Row]]] = {}
+ORDER = {"teacher": 0, "method": 1}  # of kinds in a table; the others follow in the suite's order
+
+
+def groups(rows: Iterable[Row]) -> list[tuple[TableTask, TableColumn, list[Row]]]:
+    """One table per task and metric: the teacher first, then methods, then controls."""
+    tables: dict[tuple[str, str], tuple[TableTask, TableColumn, list[Row]]] = {}
     for row in rows:
         key = (row.task.name, row.column.name)
-        found.setdefault(key, (row.task, row.column, []))[2].append(row)
-    order = {name: place for place, name in enumerate(dict.fromkeys(task for task, _ in found))}
-    tables = [found[key] for key in sorted(found, key=lambda key: order[key[0]])]
-    return [(task, column, sorted(rows, key=lambda row: ORDER.get(row.line.kind, 2))) for task, column, rows in tables]
+        tables.setdefault(key, (row.task, row.column, []))[2].append(row)
+    order = {name: place for place, name in enumerate(dict.fromkeys(task for task, _ in tables))}
+    by_task = [tables[key] for key in sorted(tables, key=lambda key: order[key[0]])]
+    return [(task, column, sorted(rows, key=lambda row: ORDER.get(row.line.kind, 2))) for task, column, rows in by_task]

@@ -1,4 +1,4 @@
-"""The tables as csv, Markdown and LaTeX. Equal rows are equal bytes."""
+"""The tables as csv, Markdown and LaTeX. Equal rows give equal bytes."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
-from benchmarks.tables.rows import HEADER, Row, groups
+from benchmarks.tables.rows import HEADER, Row, groups, table_notes
 from benchmarks.tables.verdict import RULE, seeds_named
 
-READER = ("method", "steps", "published", "reference", "reproduced", "seeds", "deviation", "verdict", "digest")
-PRINTED = tuple(name for name in READER if name not in ("seeds", "digest"))  # in LaTeX: the caption names the seeds
-RIGHT = frozenset({"steps", "published", "reference", "reproduced", "deviation"})  # numbers stand at the right
+SHOWN = ("method", "steps", "published", "reference", "reproduced", "seeds", "deviation", "verdict", "digest")
+PRINTED = tuple(name for name in SHOWN if name not in ("seeds", "digest"))  # in LaTeX, whose caption names the seeds
+RIGHT = frozenset({"steps", "published", "reference", "reproduced", "deviation"})  # aligned to the right
 
-# As Unicode names them; it spells one letter its own way.
+# Their Unicode names, of which only lambda's is spelled otherwise than LaTeX's command.
 GREEK = {sign: unicodedata.name(sign).split()[-1].lower() for sign in "αβγδεζηθικμνξπρστφχψω"} | {"λ": "lambda"}
 LATEX = {
     "\\": r"\textbackslash{}",
@@ -24,7 +24,7 @@ LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "|": r"\textbar{}",
-    "[": "{[}",  # at the start of a row it would belong to the one above
+    "[": "{[}",  # at the start of a row, LaTeX reads it as an option of the row above
     "*": "{*}",
     "±": r"$\pm$",
     "×": r"$\times$",
@@ -41,7 +41,7 @@ MARKDOWN = re.compile(r"([\\`*_\[\]|])")
 
 
 def csv_text(rows: Iterable[Sequence[str]]) -> str:
-    """The machine's table."""
+    """The csv with its header."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(HEADER)
@@ -54,7 +54,7 @@ def as_csv(rows: Iterable[Row]) -> str:
 
 
 def _shown(row: Row) -> dict[str, str]:
-    """The fields as a reader sees them: the label, and the spread beside the mean."""
+    """The fields for a reader: the label instead of the entry's name, the spread beside the mean."""
     texts = row.texts() | {"method": row.line.label}
     if row.spread_shown:
         texts["reproduced"] += f" ± {row.spread_shown}"
@@ -66,34 +66,35 @@ def _shown(row: Row) -> dict[str, str]:
 
 
 def as_markdown(title: str, rows: Sequence[Row]) -> str:
-    """One table per task and metric; columns of equal width, so that it also reads well in a terminal."""
+    """One table per task and metric with its notes; columns of equal width, to be read in a terminal too."""
     parts = [f"# {_md(title)}", ""]
     for task, column, group in groups(rows):
         parts += [f"## {_md(task.title)}: {_md(column.name)}", "", f"{_md(column.about)}; {column.better}.", ""]
-        lines = [READER, *([_md(_shown(row)[name]) for name in READER] for row in group)]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(READER))]
+        lines = [SHOWN, *([_md(_shown(row)[name]) for name in SHOWN] for row in group)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(SHOWN))]
         rule = [
-            "-" * (width - 1) + ":" if name in RIGHT else "-" * width
-            for name, width in zip(READER, widths, strict=True)
+            "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(SHOWN, widths, strict=True)
         ]
         for line in (lines[0], rule, *lines[1:]):
             cells = [
                 cell.rjust(width) if name in RIGHT else cell.ljust(width)
-                for name, cell, width in zip(READER, line, widths, strict=True)
+                for name, cell, width in zip(SHOWN, line, widths, strict=True)
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
+        if notes := table_notes(group):
+            parts += ["Notes:", "", *(f"- {_md(note)}" for note in notes), ""]
     return "\n".join([*parts, RULE, ""])
 
 
 def _md(text: str) -> str:
-    """Text that no Markdown reader takes for a sign, a tag or a new cell."""
+    """Escaped for Markdown: no markup, no HTML tag, no cell border."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return MARKDOWN.sub(r"\\\1", plain)
 
 
 def as_latex(title: str, rows: Sequence[Row]) -> str:
-    r"""One booktabs table a task, to paste: \usepackage{booktabs}. Columns that stay empty are left out."""
+    r"""One booktabs table per task, without columns that are empty in all rows."""
     parts = [r"% needs \usepackage{booktabs}"]
     for task in dict.fromkeys(row.task.name for row in rows):
         parts += _latex_table(title, [row for row in rows if row.task.name == task])
@@ -106,7 +107,7 @@ def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
     over = f" Mean $\\pm$ sample standard deviation over {seeds_named(seeds)}." if seeds else ""
     parts = [
         r"\begin{table}",
-        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # seven columns on a page of one
+        r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # seven columns must fit one page column
         rf"\caption{{{_tex(title)}: {_tex(rows[0].task.title)}.{over}}}",
         rf"\begin{{tabular}}{{{''.join('r' if name in RIGHT else 'l' for name in names)}}}",
         r"\toprule",
@@ -120,6 +121,6 @@ def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
 
 
 def _tex(text: str) -> str:
-    """Escaped for LaTeX; signs in front of numbers become the minus and plus of mathematics."""
+    """Escaped for LaTeX; signs of numbers are set in math mode."""
     escaped = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return SIGNED.sub(r"$\g<0>$", escaped)

@@ -1,4 +1,4 @@
-"""The verdict of one cell: one rule for every table, stated on every page."""
+"""The verdict of a cell. One rule for all tables; every page states it."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ RULE = (
 
 @dataclass(frozen=True)
 class Target:
-    """What a cell is compared with."""
+    """The value that a cell is compared with."""
 
     value: float
     decimals: int  # as printed
-    authors: bool = True  # in the authors' own words, or the project's own reference
-    spread: float = 0.0  # over the reference's own seeds
+    authors: bool = True  # stated by the authors themselves, or the project's own reference
+    spread: float = 0.0  # sample standard deviation over the reference's seeds
 
     @property
     def text(self) -> str:
@@ -44,7 +44,7 @@ class Target:
 
 @dataclass(frozen=True)
 class Judgement:
-    """The verdict with what it rests on."""
+    """The verdict with its reason, or the deviation and the allowed one."""
 
     word: str
     why: str = ""
@@ -57,21 +57,24 @@ class Judgement:
 
 
 def fixed(value: float, decimals: int, signed: bool = False) -> str:
-    """Fixed digits after the point, and no negative zero."""
+    """The value with fixed decimals and no negative zero."""
     rounded = round(value, decimals) + 0.0
     return f"{rounded:+.{decimals}f}" if signed and rounded else f"{rounded:.{decimals}f}"
 
 
 def spread(values: Collection[float]) -> float | None:
-    """The sample standard deviation over the seeds; one seed has none."""
+    """The sample standard deviation over the seeds; None for a single seed."""
     return statistics.stdev(values) if len(values) > 1 else None
 
 
 def allowance(target: Target, values: Collection[float], tolerance: float, trials: float = 0.0) -> float:
-    """The largest deviation that still counts as reproduced. `tolerance` is a share of the target's value.
+    """The largest deviation that still counts as reproduced.
 
-    `trials` is the deviation over one seed's trials: what drawing the images anew does, and all that one seed can tell.
-    One seed has no deviation over seeds: the reference's stands for it.
+    Args:
+        target: the compared value. Its deviation over the reference's seeds replaces that of a single seed.
+        values: one value per seed.
+        tolerance: the protocol's, as a share of the target's value.
+        trials: the standard deviation over a run's trials, which is the effect of drawing other images.
     """
     over_seeds = spread(values)
     return max(
@@ -82,7 +85,7 @@ def allowance(target: Target, values: Collection[float], tolerance: float, trial
 
 
 def judge(values: Mapping[int, float], target: Target | None, tolerance: float, trials: float = 0.0) -> Judgement:
-    """The rule, for a cell whose seeds are all there."""
+    """The rule, for a cell that has a value for each of its seeds. Arguments as in `allowance`."""
     broken = [seed for seed, value in values.items() if not math.isfinite(value)]
     if broken:
         return Judgement(OFF, f"{seeds_named(broken)} gave no finite value")

@@ -1,4 +1,4 @@
-"""The same images through every implementation at hand, and why their values differ."""
+"""Verb `audit`: scores the same images by every installed implementation, and attributes the differences."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ SYNTHETIC = 48  # images a set
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "images", type=Path, nargs="?", metavar="IMAGES", help="folder or archive (default: made images)"
+        "images", type=Path, nargs="?", metavar="IMAGES", help="folder or archive (default: synthetic images)"
     )
     parser.add_argument(
         "--reference", type=Path, metavar="REF", help="the other set (default: the second half of IMAGES)"
     )
-    parser.add_argument("--weights", type=Path, metavar="FILE", help="of Inception-2015 (default: where it is found)")
-    parser.add_argument("--random-weights", type=int, metavar="SEED", help="a made network, said on every line")
     parser.add_argument(
-        "--baseline", default="inception-tf", metavar="EXTRACTOR", help="what deviations are counted from"
+        "--weights", type=Path, metavar="FILE", help="of Inception-2015 (default: searched like all weights)"
+    )
+    parser.add_argument("--random-weights", type=int, metavar="SEED", help="random weights, named on every line")
+    parser.add_argument(
+        "--baseline", default="inception-tf", metavar="EXTRACTOR", help="the one that deviations are measured from"
     )
     parser.add_argument(
         "--output", type=Path, metavar="DIR", help="for audit.md, .csv and .html (default: RESULTS/audit)"
     )
     parser.add_argument(
-        "--samples", type=int, metavar="N", help="the first N images of each set (default: all; they are held decoded)"
+        "--samples", type=int, metavar="N", help="the first N images of each set (default: all, decoded in memory)"
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of made images (default: 0)")
+    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of synthetic images (default: 0)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -55,31 +57,31 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _progress(what: str) -> None:
-    """On the other stream, so that the tables can be piped."""
+    """On stderr, so that the tables can be piped."""
     print(f"audit: {what} ...", file=sys.stderr, flush=True)
 
 
 def _subject(args: argparse.Namespace, folder: Path) -> Subject:
-    """Folders for the peers, and a network; what is made instead of given is told in the label."""
+    """Folders for the peers, and a network; the label names the images and weights."""
     from benchmarks.audit import synthetic
     from benchmarks.audit.run import Subject
 
-    said = []
+    sources = []
     if args.images is None:
         if args.reference:
             raise Fault("audit: a reference without images; name both or neither")
         images = synthetic.write(folder / "images", SYNTHETIC, args.seed, blur=0.15)
         reference = synthetic.write(folder / "reference", SYNTHETIC, args.seed + 1, blur=0.0)
-        said.append("synthetic images")
+        sources.append("synthetic images")
     else:
         images, reference = _folders(args.images, args.reference, folder, args.samples)
-        said.append(str(args.images) + (f", the first {args.samples} images" if args.samples is not None else ""))
+        sources.append(str(args.images) + (f", the first {args.samples} images" if args.samples is not None else ""))
     state, weights = _state(args)
-    return Subject(images, reference, state, ", ".join([*said, weights]), said[0])
+    return Subject(images, reference, state, ", ".join([*sources, weights]), sources[0])
 
 
 def _state(args: argparse.Namespace) -> tuple[dict, str]:
-    """The network's tensors and how they are told."""
+    """The network's tensors and their name for the label."""
     from benchmarks.assets import find, tensors
     from benchmarks.features.inception import WEIGHT
     from benchmarks.features.networks.inception import random_state
@@ -90,35 +92,35 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
         opened = components.extractors()["inception-tf"].open(path)  # refuses another network's file
         return tensors(path), f"weights {opened.identity[:12]}"
     seed = args.random_weights or 0
-    asked = "" if args.random_weights is not None else " since no weights were found"
-    return random_state(seed), f"random weights, seed {seed}{asked}"
+    reason = "" if args.random_weights is not None else " since no weights were found"
+    return random_state(seed), f"random weights, seed {seed}{reason}"
 
 
 def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
-    """What the peers can read: folders as they are, archives as lossless copies, one set cut in two halves."""
-    from benchmarks.images.reading import Part, open_images, refuse_damaged
+    """Two folders that the peers can read: folders as they are, archives as lossless copies, one set as two halves."""
+    from benchmarks.images.reading import Subset, open_images, refuse_undecodable
 
     if samples is not None and samples < 4:
         raise Fault(f"--samples must be at least 4 (got {samples})")
     sets = [open_images(path) for path in (images, reference) if path is not None]
     if samples is not None:
-        sets = [one.first(samples) for one in sets]
-    refuse_damaged(*sets)  # now, and all of them: the audit takes minutes
+        sets = [images_of.first(samples) for images_of in sets]
+    refuse_undecodable(*sets)  # all of them, before the audit takes minutes
     first = sets[0]
     if reference is None:
         if len(first) < 4:
             raise Fault(f"{images} holds {len(first)} images: two halves need at least 4")
         half = len(first) // 2
-        halves = Part(first, range(half)), Part(first, range(half, len(first)))
+        halves = Subset(first, range(half)), Subset(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
     second = sets[1]
-    one = images if images.is_dir() and samples is None else _copied(first, folder / "images")
-    two = reference if reference.is_dir() and samples is None else _copied(second, folder / "reference")
-    return one, two
+    compared = images if images.is_dir() and samples is None else _copied(first, folder / "images")
+    against = reference if reference.is_dir() and samples is None else _copied(second, folder / "reference")
+    return compared, against
 
 
 def _copied(images: object, folder: Path) -> Path:
-    """PNG files of the decoded pixels, named in the images' order."""
+    """Writes the decoded pixels as PNG files, named in the images' order."""
     from PIL import Image
 
     from benchmarks.images.reading import Images, decode

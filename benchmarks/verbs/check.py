@@ -1,4 +1,4 @@
-"""Every fault of a suite file at once, before any work."""
+"""Reports every fault of a suite file at once, before any work."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections import Counter
 
 from sid.fault import Fault
 
-HELP = "check a suite file and tell every fault at once"
+HELP = "check a suite file and report every fault at once"
 EXAMPLE = "sidbench check mini"
 
 
@@ -22,13 +22,12 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.suite.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
-    given = files.resolve("suite", args.suite)
-    found = [given.sentence(at, what) for at, what in player_faults(plan.suite)]
-    if found:
-        raise Fault(found)
+    suite_file = files.resolve("suite", args.suite)
+    if faults := [suite_file.sentence(at, what) for at, what in player_faults(plan.suite)]:
+        raise Fault(faults)
     count = Counter(job.kind for job in plan.jobs)
     parts = [
         f"{count[kind]} {kind}{'s' * (count[kind] > 1 and not kind.endswith('s'))}" for kind in KINDS if count[kind]
     ]
-    print(f"{files.shown(given.file)}: no fault; {', '.join(parts)}")
+    print(f"{files.shown(suite_file.file)}: no fault; {', '.join(parts)}")
     return 0

@@ -1,4 +1,4 @@
-"""What changed between two result trees; status 1 when anything did."""
+"""Verb `compare`: prints what changed between two result trees; exit status 1 if anything did."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ EXAMPLE = "sidbench compare results-a results-b"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("one", type=Path, metavar="FOLDER", help="results, or one suite's folder in it")
-    parser.add_argument("other", type=Path, metavar="FOLDER")
+    parser.add_argument("before", type=Path, metavar="BEFORE", help="a folder of results, or of one suite in it")
+    parser.add_argument("after", type=Path, metavar="AFTER", help="the folder to compare with it")
 
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.tables.compare import compare
 
-    changes = compare(args.one, args.other)
+    changes = compare(args.before, args.after)
     for where, group in groupby(changes, key=lambda change: change.where):
         print(where)
         for change in group:

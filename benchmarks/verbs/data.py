@@ -1,4 +1,4 @@
-"""What data a suite needs, where it is looked for, what is there; references are made ready once."""
+"""Lists the data that a suite needs, present or missing, with the searched folders; prepares its references."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.machine.needs import Needed
+    from benchmarks.machine.needs import DataNeed
     from benchmarks.suite.config import Suite
 
 HELP = "list the data of a suite: present or missing, licence, where it is looked for; --prepare its references"
@@ -20,13 +20,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a suite, a data set, NAME@PATH, a path, or prompts (default: all)"
     )
-    parser.add_argument("--verify", action="store_true", help="open what is there and tell every fault of it")
+    parser.add_argument("--verify", action="store_true", help="open the present files and report every fault")
     parser.add_argument(
-        "--prepare", action="store_true", help="a suite's references: features and statistics; the same command goes on"
+        "--prepare",
+        action="store_true",
+        help="compute features and statistics of a suite's references; the same command resumes",
     )
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
-    parser.add_argument("--random-weights", type=int, metavar="SEED", help="made networks; every file says so")
+    parser.add_argument(
+        "--random-weights", type=int, metavar="SEED", help="networks with random weights; every file says so"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -34,10 +38,10 @@ def run(args: argparse.Namespace) -> int:
 
     suite = _suite(args.name)
     if args.prepare and suite is None:
-        raise Fault("--prepare makes a suite's references: name a suite")
-    listed = needs.of_suite(suite) if suite else needs.named(args.name) if args.name else needs.of_all()
+        raise Fault("--prepare computes a suite's references: name a suite")
+    listed = needs.data_of_suite(suite) if suite else needs.data_named(args.name) if args.name else needs.data_of_project()
     for need in listed:
-        _tell(need)
+        _print(need)
     lacking = [need for need in listed if need.missing]
     print(f"{len(lacking)} of {len(listed)} missing; put them into $SIDBENCH_DATA; nothing is ever downloaded")
     if (args.verify or args.prepare) and (wrong := [sentence for need in listed for sentence in need.verify()]):
@@ -48,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _suite(name: str | None) -> Suite | None:
-    """The suite of that name or file; None where the name is something else's."""
+    """The suite of that name or file; None where the name is not a suite's."""
     from benchmarks.suite import files
     from benchmarks.suite.load import load_suite
 
@@ -57,7 +61,7 @@ def _suite(name: str | None) -> Suite | None:
     return load_suite(name)
 
 
-def _tell(need: Needed) -> None:
+def _print(need: DataNeed) -> None:
     from benchmarks import assets
 
     if not need.files:
@@ -80,20 +84,20 @@ def _tell(need: Needed) -> None:
 
 
 def _prepare(suite: Suite, args: argparse.Namespace) -> int:
-    """Features and statistics of every reference whose data and network are there; the others are told."""
+    """Computes features and statistics of the references whose data and network are present; reports the others."""
     from tqdm import tqdm
 
     from benchmarks.data.open import open_dataset
-    from benchmarks.features.extraction import features_in_parts
+    from benchmarks.features.extraction import extract_in_parts
     from benchmarks.features.store import Store
     from benchmarks.images.geometry import Geometry
     from benchmarks.machine import needs
-    from benchmarks.metrics.statistics import statistics_file
-    from benchmarks.scoring.score import Settings, open_extractor
+    from benchmarks.metrics.statistics import ensure_statistics
+    from benchmarks.scoring.score import ScoreSettings, open_extractor
     from benchmarks.suite.components import metrics
 
-    shared, left = Path(args.results) / "_shared", 0
-    settings = Settings(device=args.device, random_weights=args.random_weights)
+    shared, skipped = Path(args.results) / "_shared", 0
+    settings = ScoreSettings(device=args.device, random_weights=args.random_weights)
     for reference in needs.references(suite):
         column, title = reference.column, f"{reference.data}, {reference.split}: {reference.column.features}"
         try:
@@ -101,16 +105,18 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
             extractor = open_extractor(column.extractor, settings)
         except Fault as fault:
             print(f"{title}: left out: {' '.join(fault.sentences)}")
-            left += 1
+            skipped += 1
             continue
         geometry = Geometry(**column.geometry.model_dump())
         store = Store(shared / "features")
         with tqdm(total=len(images), desc=title, unit="image", disable=None) as bar:
-            array = features_in_parts(images, extractor, column.output, geometry, store, args.batch, bar.update)
+            outputs, extractors = {extractor.name: [column.output]}, {extractor.name: extractor}
+            extracted = extract_in_parts(images, outputs, extractors, geometry, store, args.batch, done=bar.update)
+        array = extracted.features[column.features]
         if metrics()[column.metric].from_statistics:
             ddof = int(column.options.get("ddof", 1))
-            path = statistics_file(images, extractor, column.output, geometry, array, shared / "statistics", ddof)
+            path = ensure_statistics(images, extractor, column.output, geometry, array, shared / "statistics", ddof)
             print(f"{title}: {len(images):,} images, {extractor.identity}, {path}")
         else:
             print(f"{title}: {len(images):,} images, {extractor.identity}, features stored")
-    return 1 if left else 0
+    return 1 if skipped else 0

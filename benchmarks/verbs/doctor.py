@@ -1,4 +1,4 @@
-"""Is this machine ready? Installation, devices, weights, data, disk and the Snakemake profile, with one advice each."""
+"""Checks installation, devices, weights, data, disk and Snakemake profile, with one line of advice for each fault."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ EXAMPLE = "sidbench doctor sd15"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("suite", nargs="?", metavar="SUITE", help="whose weights and data are looked for")
-    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="of Snakemake (default: the project's)")
+    parser.add_argument("suite", nargs="?", metavar="SUITE", help="also look for the weights and data of this suite")
+    parser.add_argument("--profile", type=Path, metavar="FOLDER", help="Snakemake profile (default: the project's)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -19,7 +19,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.suite.load import load_suite
 
     if args.suite:
-        load_suite(args.suite)  # a faulty suite is told before anything else
+        load_suite(args.suite)  # a faulty suite is reported before anything else
     broken = 0
     for finding in examine(args.suite, Path(args.results), args.profile):
         print(finding.line, flush=True)

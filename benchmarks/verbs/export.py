@@ -30,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _card(folder: Path, licence: str) -> Any:
-    """What the run's own files tell."""
+    """Written from the run's own files."""
     from benchmarks.run.artefacts import Origin, described_in
     from sid.export import Card
 
@@ -42,6 +42,8 @@ def _card(folder: Path, licence: str) -> Any:
         teacher=origin.source or f"{origin.family} on {origin.data}",
         digest=described.get("digest", ""),
         licence=licence,
-        scores={name: one["value"] for name, one in scores.get("metrics", {}).items() if one["value"] is not None},
+        scores={
+            name: score["value"] for name, score in scores.get("metrics", {}).items() if score["value"] is not None
+        },
         trained_for=f"{record['images']:,} images" if "images" in record else "",
     )

@@ -1,4 +1,4 @@
-"""A published .pkl or .pt becomes safetensors and JSON, which is all that the suite ever loads."""
+"""Converts a published .pkl or .pt to safetensors and JSON, the only formats that the suite loads."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLE = "sidbench import edm-cifar10-32x32-uncond-vp.pkl --to models/edm-cifar
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("file", metavar="FILE", type=Path, help="the published file")
-    parser.add_argument("--to", metavar="FOLDER", type=Path, help="where to write (default: beside FILE, by its name)")
+    parser.add_argument("--to", metavar="FOLDER", type=Path, help="folder to write (default: FILE without its ending)")
     parser.add_argument("--key", help="which network of the file (default: the averaged one, 'ema')")
 
 
@@ -22,24 +22,22 @@ def run(args: argparse.Namespace) -> int:
 
     folder = args.to if args.to is not None else args.file.with_suffix("")
     if folder == args.file:
-        raise Fault(f"{args.file} has no ending to leave out; name a folder with --to")
+        raise Fault(f"{args.file} has no ending, so its folder would have the same name; name a folder with --to")
     record = import_file(args.file, folder, args.key)
     print(f"{folder}: {record['class']} of the family {record['family']}, {record['tensors']} tensors")
     print(f"source sha256 {record['source']['sha256']}, weights sha256 {record['weights_sha256']}")
-    for sentence in _reservations(folder, record["family"]):
+    for sentence in _build_faults(folder, record["family"]):
         print(f"note: {sentence}")
     return 0
 
 
-def _reservations(folder: Path, family: str) -> list[str]:
-    """Why the suite could not build this network, if it could not: the import itself is a faithful copy."""
+def _build_faults(folder: Path, family: str) -> list[str]:
+    """Reasons why the suite can't build this network, if any; the import is a faithful copy all the same."""
     from benchmarks.suite.components import teachers
 
     known = teachers()
     if family not in known:
-        return [
-            f"no teacher family '{family}' is at hand to build this network; the weights and the record are complete"
-        ]
+        return [f"there is no teacher family '{family}' to build this network; the weights and the record are complete"]
     try:
         known[family].load(folder)
     except Fault as fault:

@@ -1,4 +1,4 @@
-"""What there is: components with version, paper and how far each was verified; generators, suites and protocols."""
+"""Lists components with version, paper and extent of verification; published generators, suites and protocols."""
 
 from __future__ import annotations
 
@@ -7,24 +7,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from benchmarks.data.open import datasets
-from benchmarks.suite import components, files
+from benchmarks.suite import components as registry
+from benchmarks.suite import files
 from sid.discovery import UnknownName
 
 HELP = "list methods, teachers, data sets, extractors, metrics, published generators, suites, protocols"
 EXAMPLE = "sidbench list methods"
 
 COMPONENTS: dict[str, Callable[[], Mapping[str, Any]]] = {
-    "methods": components.methods,
-    "teachers": components.teachers,
+    "methods": registry.methods,
+    "teachers": registry.teachers,
     "datasets": datasets,
-    "extractors": components.extractors,
-    "metrics": components.metrics,
+    "extractors": registry.extractors,
+    "metrics": registry.metrics,
 }
 KINDS = (*COMPONENTS, "released", "suites", "protocols")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS) + "; absent: all")
+    parser.add_argument("kind", nargs="?", metavar="KIND", help=", ".join(KINDS) + " (default: all)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,18 +40,18 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _components(found: Mapping[str, Any]) -> list[tuple[str, ...]]:
-    """name, version, verified, where it applies, paper; of teachers the licence of what is published."""
-    if found and all(hasattr(component, "licence") for component in found.values()):
+def _components(components: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Rows of name, version, verified, tasks, paper; for teachers the licence of the published weights."""
+    if components and all(hasattr(component, "licence") for component in components.values()):
         return [
             ("name", "version", "verified", "licence", "paper"),
-            *((name, str(one.version), one.verified, one.licence, one.paper) for name, one in found.items()),
+            *((name, str(x.version), x.verified, x.licence, x.paper) for name, x in components.items()),
         ]
     rows: list[tuple[str, ...]] = [("name", "version", "verified", "tasks", "paper")]
-    for name, component in found.items():
+    for name, component in components.items():
         tasks = ", ".join(getattr(component, "defaults", ())) or "any"
         rows.append((name, str(component.version), component.verified, tasks, component.paper))
-    if all(row[3] == "any" for row in rows[1:]) and found and not hasattr(next(iter(found.values())), "defaults"):
+    if components and not hasattr(next(iter(components.values())), "defaults"):
         return [(*row[:3], row[4]) for row in rows]
     return rows
 
@@ -59,7 +60,7 @@ def _released() -> list[tuple[str, ...]]:
     from benchmarks.suite.released import released
 
     rows: list[tuple[str, ...]] = [("name", "steps", "verified", "licence", "paper")]
-    rows += [(name, str(told.steps), told.verified, told.licence, told.paper) for name, told in released().items()]
+    rows += [(name, str(x.steps), x.verified, x.licence, x.paper) for name, x in released().items()]
     return rows
 
 
@@ -73,7 +74,7 @@ def _files(kind: str) -> list[tuple[str, ...]]:
 
 
 def _table(kind: str, rows: list[tuple[str, ...]]) -> str:
-    """Columns of equal width, the last one free."""
+    """The rows as a table of aligned columns."""
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)]
     lines = [
         "  ".join([*(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)), row[-1]]) for row in rows

@@ -1,4 +1,4 @@
-"""A new component as a commented file that already works: the shortest way to a method of one's own."""
+"""Writes a new component as a commented file that already works."""
 
 from __future__ import annotations
 
@@ -16,9 +16,12 @@ HELP = "write a commented file for a new method; it already trains"
 EXAMPLE = "sidbench new method my-method"
 KINDS = ("method",)
 
-# It passes the contract tests as it stands (tests/contract).
+# The template passes the contract tests (tests/contract).
 METHOD = Template('''\
-"""$title: one line on the idea. Cite the paper and the equation of every loss."""
+"""$title: one line on the idea. Cite the paper and the equation of every loss.
+
+A method stays one file. One thought a file; past 450 lines ask why.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,7 @@ from sid.method import Batch, Copy, Method, Net, Optimiser, Player, Student, Tea
 
 @dataclass(frozen=True)
 class Options:
-    """What a suite may set under `options:`. Types are checked; an unknown name is refused with the nearest one."""
+    """Values of `options:` in a suite. Types are checked; an unknown name is refused with the nearest one."""
 
     power: float = 0.5  # of a/sigma, which weighs the samples: 0 is Diff-Instruct, 1 is VSD
     t_max: float = 800.0  # the noisiest time the generator is trained at, of 1000
@@ -45,11 +48,11 @@ class $class_name(Method):
     version = 1  # a bump re-runs what was trained with this file, and nothing else
     paper = "unpublished"  # "Authors, Title, arXiv id"
     Options = Options
-    # Per task or data set of a suite; whatever is not named here keeps the default above.
+    # By task or data set of a suite; other options keep their defaults.
     defaults: ClassVar[dict[str, dict[str, Any]]] = {"digits": {"lr": 1e-3, "lr_generator": 1e-3}}
 
     def faults(self, options: Options, teacher: TeacherFacts) -> list[str]:
-        """One sentence per mistake, told before any work. `teacher` says what the teacher can do."""
+        """One sentence per mistake, reported before any work. `teacher` states what the teacher supports."""
         return positive(options, "t_max", "lr", "lr_generator")
 
     def build(self, options: Options) -> dict[str, Net]:
@@ -59,17 +62,17 @@ class $class_name(Method):
         return {"critic": Copy(), "generator": Student(Chain(steps=1))}
 
     def players(self, options: Options) -> tuple[Player, ...]:
-        """Who trains, in playing order. The training loop owns modes, freezing, optimisers, averages and state."""
+        """The players in order of their updates. The loop owns modes, freezing, optimisers, averages and state."""
         import torch
 
         from sid import losses
-        from sid.critic import critic_player, generate, health, noised
+        from sid.players import critic_player, generate, health, noised
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
-            """Per-sample terms [B], never reduced here: the loop masks, weighs and averages them."""
+            """Terms [B], one a sample, never reduced here: the loop masks, weights and averages them."""
             x = generate(nets, batch)
             at = noised(nets, batch, x.detach(), nets["teacher"].process.generator_law(options.t_max))
-            with torch.no_grad():  # matching differentiates neither network
+            with torch.no_grad():  # matching needs the gradient of neither network
                 teacher = nets["teacher"](at.x_t, at.t, batch.condition).image
                 critic = nets["critic"](at.x_t, at.t, batch.condition).image
             term = losses.weighted((at.a / at.sigma) ** options.power, losses.matching(x, teacher, critic))
@@ -83,8 +86,8 @@ class $class_name(Method):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("kind", metavar="KIND", help=", ".join(KINDS))
-    parser.add_argument("name", metavar="NAME", help="lower-case words with hyphens: what a suite will call it")
-    parser.add_argument("--folder", metavar="DIR", type=Path, help="where the file goes (default: baselines/)")
+    parser.add_argument("name", metavar="NAME", help="its name in suites: lower-case words with hyphens")
+    parser.add_argument("--folder", metavar="DIR", type=Path, help="folder for the file (default: baselines/)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -92,10 +95,10 @@ def run(args: argparse.Namespace) -> int:
 
     if args.kind not in KINDS:
         raise UnknownName("kind", args.kind, KINDS)
-    home = Path(baselines.__path__[0])
-    path = write(args.name, args.folder or home)
+    default_folder = Path(baselines.__path__[0])
+    path = write(args.name, args.folder or default_folder)
     print(f"{path} is written and already trains; `sidbench list methods` shows it", end="")
-    if path.parent == home:
+    if path.parent == default_folder:
         print(f", and `pytest tests/contract -k {args.name}` checks it")
     else:
         print(" once its package names it under the entry point group sidbench.methods")
@@ -103,7 +106,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def write(name: str, folder: Path) -> Path:
-    """The file of a new method; a name that is taken or that Python could not import is refused."""
+    """Writes the file of a new method; a name that is taken or that Python can't import is refused."""
     from benchmarks.suite.components import methods
 
     if not re.fullmatch(r"[a-z][a-z0-9]*(-[a-z0-9]+)*", name) or keyword.iskeyword(name):

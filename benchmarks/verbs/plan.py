@@ -1,4 +1,4 @@
-"""What a suite would do and what that would cost; `--jobs` lists its jobs in their order, with digests."""
+"""Estimates the cost of a suite; `--jobs` lists its jobs in their order, with digests."""
 
 from __future__ import annotations
 
@@ -8,19 +8,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from benchmarks.suite.plan import Plan
 
-HELP = "estimate a suite's cost before it is paid, or list its jobs"
+HELP = "estimate a suite's cost, or list its jobs"
 EXAMPLE = "sidbench plan sd15 --gpu h100 --gpus 8"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument(
-        "--gpu", metavar="NAME", help="a GPU of the table (default: what `sidbench calibrate` measured)"
+        "--gpu", metavar="NAME", help="a GPU of the table (default: the rate that `sidbench calibrate` measured)"
     )
-    parser.add_argument("--gpus", type=int, metavar="N", help="how many (default: the suite's largest training's)")
+    parser.add_argument(
+        "--gpus", type=int, metavar="N", help="number of GPUs (default: that of the suite's largest training)"
+    )
     parser.add_argument("--json", action="store_true", help="the estimate as JSON")
-    parser.add_argument("--jobs", action="store_true", help="a line for every job, instead of the estimate")
-    parser.add_argument("--outputs", action="store_true", help="as --jobs, with the files that each job makes")
+    parser.add_argument("--jobs", action="store_true", help="one line for every job, instead of the estimate")
+    parser.add_argument("--outputs", action="store_true", help="like --jobs, with the files that each job makes")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -51,15 +53,10 @@ def _estimate(plan: Plan, args: argparse.Namespace) -> None:
 
     device = devices.chosen(args.gpu, args.results)
     gpus = args.gpus or estimate.gpus_of(plan.suite)
-    told = (
-        plan.suite,
-        estimate.estimate(plan, gpus),
-        device,
-        gpus,
-        needs.obstacles(plan.suite) + needs.unavailable(plan.suite),
-    )
+    missing = needs.obstacles(plan.suite) + needs.unavailable(plan.suite)
+    estimated = (plan.suite, estimate.estimate(plan, gpus), device, gpus, missing)
     if args.json:
-        print(json.dumps(table.as_json(*told), indent=1))
+        print(json.dumps(table.as_json(*estimated), indent=1))
         return
-    for line in table.lines(*told):
+    for line in table.lines(*estimated):
         print(line)

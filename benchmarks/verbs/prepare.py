@@ -1,10 +1,10 @@
-"""A shared artefact of a suite: a teacher, an extractor, prompt embeddings or pairs."""
+"""A shared artefact of a suite: a teacher, an extractor, prompt embeddings, latents or pairs."""
 
 from __future__ import annotations
 
 import argparse
 
-HELP = "make a shared artefact of a suite (a teacher, an extractor, prompts, pairs); the same command resumes it"
+HELP = "make a shared artefact of a suite (teacher, extractor, prompts, latents or pairs); the same command resumes it"
 EXAMPLE = "sidbench prepare mini teacher/0a1b2c3d4e5f"
 
 
@@ -12,10 +12,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument("artefact", metavar="KIND/DIGEST", help="an artefact of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs it may use (default: what the suite asks for)")
+    parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine import launch
     from benchmarks.suite.job import SHARED_KINDS
     from benchmarks.suite.plan import load_plan
     from sid.discovery import UnknownName
@@ -25,16 +26,8 @@ def run(args: argparse.Namespace) -> int:
     if args.artefact not in shared:
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
+    with launch.started(job, "prepare", args.artefact, args) as command:
+        from benchmarks.run import prepare
 
-    from benchmarks.machine import launch
-    from benchmarks.machine.launch import leaving_cleanly, require
-
-    require(job)
-    words = ["--results", args.results, "prepare", args.suite, args.artefact, *["--quiet"] * args.quiet]
-    launch.enter(job, args.gpus, words)
-
-    from benchmarks.run import prepare
-
-    with leaving_cleanly():
-        prepare.prepare(job, f"sidbench prepare {args.suite} {args.artefact}", args.quiet)
+        prepare.prepare(job, command, args.quiet)
     return 0

@@ -1,4 +1,4 @@
-"""What the papers print: the numbers, a suite's cells without one, and the check of a file that a user wrote."""
+"""Verb `published`: lists printed numbers and a suite's cells without one, and checks a file of printed numbers."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--missing", action="store_true", help="cells without a number in the authors' words (default: of every suite)"
     )
-    parser.add_argument("--check", type=Path, metavar="FILE", help="tell every fault of a file of printed numbers")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="report every fault of a file of printed numbers")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -31,22 +31,22 @@ def run(args: argparse.Namespace) -> int:
         return _check(args.check)
     if args.missing:
         for suite in [args.suite] if args.suite else [name for name in files.names("suite") if _printed(name)]:
-            _tell_missing(suite)
-        print("who has the paper writes its numbers as benchmarks/published/*.yaml has them: published --check FILE")
+            _print_missing(suite)
+        print("to add a paper's numbers, write a file as in benchmarks/published/ and run: published --check FILE")
     elif args.suite:
-        _tell_suite(args.suite)
+        _print_suite(args.suite)
     else:
         from benchmarks.tables.published import every
 
-        _tell(every())
+        _print(every())
     return 0
 
 
-OWN = ("untrained", "heldout")  # controls that are ours: no paper owes a number for them
+OWN = ("untrained", "heldout")  # our own controls, which no paper reports
 
 
 def cells(suite: str) -> list[Cell]:
-    """The cells of a suite's tables for which a paper may have a number, in their order."""
+    """The cells of a suite's tables that a paper may print, in their order."""
     from benchmarks.suite.load import load_suite
     from benchmarks.suite.plan import Plan
     from benchmarks.tables.layout import layout_of
@@ -62,42 +62,42 @@ def cells(suite: str) -> list[Cell]:
 
 
 def _printed(suite: str) -> bool:
-    """Whether any paper prints numbers of the suite's tasks: none does for the miniatures."""
+    """Whether any paper prints a number of the suite's tasks; none does for the miniature suites."""
     from benchmarks.tables.published import every
 
     return not {row.task for row in every()}.isdisjoint(task for task, _, _ in cells(suite))
 
 
-def _tell_suite(suite: str) -> None:
-    """The suite's cells with their numbers, what stands beside its tables, and numbers that no cell has."""
+def _print_suite(suite: str) -> None:
+    """The numbers of the suite's cells, those shown beside its tables, and those without a cell in it."""
     from benchmarks.tables.published import lines, published
 
     wanted = cells(suite)
     tasks = dict.fromkeys(task for task, _, _ in wanted)
-    found = [published()[cell] for cell in wanted if cell in published()]
-    _tell(dict.fromkeys(found))
-    print(f"{len(found)} of {len(wanted)} cells have a printed number")
+    printed = [published()[cell] for cell in wanted if cell in published()]
+    _print(dict.fromkeys(printed))
+    print(f"{len(printed)} of {len(wanted)} cells have a printed number")
     beside = [row for task in tasks for row in lines(task)]
     if beside:
         print("\nbeside the tables:")
-        _tell(beside)
+        _print(beside)
     idle = [row for cell, row in published().items() if cell[0] in tasks and not {*row.cells} & {*wanted}]
     if idle:
         print("\nof these tasks, with no cell in this suite:")
-        _tell(dict.fromkeys(idle))
+        _print(dict.fromkeys(idle))
 
 
-def _tell_missing(suite: str) -> None:
-    """Cells without a number, and those whose number is not in the authors' own words."""
+def _print_missing(suite: str) -> None:
+    """Cells without a printed number, and those whose number is not in the authors' own words."""
     from benchmarks.tables.published import KINDS, published
 
     wanted = cells(suite)
     holes = [cell for cell in wanted if cell not in published()]
-    told = [cell for cell in wanted if cell in published() and not published()[cell].authors]
-    print(f"{suite}: {len(holes)} of {len(wanted)} cells have no printed number, {len(told)} not the authors' own")
+    others = [cell for cell in wanted if cell in published() and not published()[cell].authors]
+    print(f"{suite}: {len(holes)} of {len(wanted)} cells have no printed number, {len(others)} not the authors' own")
     for cell in holes:
         print(f"  {'/'.join(cell)}: no number")
-    for cell in told:
+    for cell in others:
         row = published()[cell]
         print(f"  {'/'.join(cell)}: {row.value:.{row.decimals}f}, {KINDS[row.source_kind]}")
 
@@ -108,13 +108,13 @@ def _check(file: Path) -> int:
     rows, wrong = check(file)
     if wrong:
         raise Fault(wrong)
-    _tell(rows)
+    _print(rows)
     print(f"{file}: {len(rows)} rows, nothing wrong")
     return 0
 
 
-def _tell(rows: Iterable[Published]) -> None:
-    """One line a number, columns of equal width, the last one free."""
+def _print(rows: Iterable[Published]) -> None:
+    """One line per number; all columns but the last have equal widths."""
     table = [*_columns(rows)]
     widths = [max((len(line[column]) for line in table), default=0) for column in range(3)]
     for line in table:

@@ -1,4 +1,4 @@
-"""The page of a suite: one HTML file that opens from the disk."""
+"""Verb `report`: writes the page of a suite, one HTML file that needs no network."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLE = "sidbench report mini"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("named", nargs="+", metavar="SUITE|FOLDER", help="suites, or folders of results to join")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write here instead of beside the runs")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (default: beside the runs)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -23,9 +23,9 @@ def run(args: argparse.Namespace) -> int:
 
     gathered = gather(args.named, args.results)
     if args.out and len(gathered) > 1:
-        raise Fault("--out takes the page of one suite; here are " + ", ".join(one.suite.name for one in gathered))
-    for one in gathered:
-        layout = one.layout
-        beside = page.Beside([row for task in layout.tasks for row in lines(task.name)], audit.read(one.home))
-        print(page.write(layout, one.rows(), args.out or one.home / "report", beside))
+        raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
+    for suite in gathered:
+        layout = suite.layout
+        extras = page.Extras([row for task in layout.tasks for row in lines(task.name)], audit.read(suite.home))
+        print(page.write(layout, suite.rows(), args.out or suite.home / "report", extras))
     return 0

@@ -1,4 +1,4 @@
-"""A whole suite by one command: Snakemake with progress, then the table."""
+"""Makes a whole suite by one command: Snakemake with progress, then the table."""
 
 from __future__ import annotations
 
@@ -13,7 +13,18 @@ if TYPE_CHECKING:
 
 HELP = "make everything of a suite, with progress; the same command resumes it"
 EXAMPLE = "sidbench reproduce mini"
-PLAIN = {"-n", "--dry-run", "--dryrun", "--lint", "--unlock", "--report", "--dag", "--rulegraph", "--summary", "-h"}
+PASSED_THROUGH = {
+    "-n",
+    "--dry-run",
+    "--dryrun",
+    "--lint",
+    "--unlock",
+    "--report",
+    "--dag",
+    "--rulegraph",
+    "--summary",
+    "-h",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,34 +42,34 @@ def run(args: argparse.Namespace) -> int:
     words = snakemake.command(args.suite, args.results, args.flags)
     with snakemake.alone():
         snakemake.unlock(args.suite, args.results)
-        if PLAIN & {flag.split("=")[0] for flag in args.flags}:
+        if PASSED_THROUGH & {flag.split("=")[0] for flag in args.flags}:
             return subprocess.run(words).returncode
-        _look(plan)
-        status = _watched(plan, words)
+        _prepare(plan)
+        status = _run(plan, words)
     if status == 0:
         _show(plan)
     return status
 
 
-def _look(plan: Plan) -> None:
-    """Before anything is made: stops as Snakemake would, says what will stay empty, and what no longer need be."""
+def _prepare(plan: Plan) -> None:
+    """Reports missing inputs before anything is made; removes scores that lacked weights which are present now."""
     from benchmarks.machine import needs
     from sid.fault import Fault
 
-    again = needs.completable(plan)
-    if not again and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
+    incomplete = needs.completable(plan)
+    if not incomplete and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
         return
     if faults := needs.obstacles(plan.suite):
         raise Fault(faults)
     for sentence in needs.unavailable(plan.suite):
         print(f"missing: {sentence}", flush=True)
-    for job in again:
-        print(f"{job.id}: scored again, since the weights that it lacked are here", flush=True)
+    for job in incomplete:
+        print(f"{job.id}: scored again, since the weights that it lacked are present now", flush=True)
         (job.folder / "scores.json").unlink()
 
 
-def _watched(plan: Plan, words: list[str]) -> int:
-    """Snakemake with one line per finished job."""
+def _run(plan: Plan, words: list[str]) -> int:
+    """Runs Snakemake with one line per finished job."""
     from benchmarks.machine import snakemake
     from benchmarks.machine.snakemake import Feed, duration
 
@@ -75,7 +86,7 @@ def _watched(plan: Plan, words: list[str]) -> int:
 
 
 def _show(plan: Plan) -> None:
-    """The table, and where the page is."""
+    """Prints the table and the path of the page."""
     table = next(path for path in plan.of("table")[0].outputs if path.endswith(".md"))
     if Path(table).is_file():
         print(f"\n{Path(table).read_text(encoding='utf-8').strip()}\n")

@@ -16,20 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine import launch
     from benchmarks.suite.plan import load_plan
 
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
+    with launch.started(job, "run", args.run_id, args) as command:
+        from benchmarks.run import runner
 
-    from benchmarks.machine import launch
-    from benchmarks.machine.launch import leaving_cleanly, require
-
-    require(job)
-    words = ["--results", args.results, "run", args.suite, args.run_id, *["--quiet"] * args.quiet]
-    launch.enter(job, args.gpus, words)
-
-    from benchmarks.run import runner
-
-    with leaving_cleanly():
-        runner.run(job, plan, f"sidbench run {args.suite} {args.run_id}", args.quiet)
+        runner.run(job, plan, command, args.quiet)
     return 0

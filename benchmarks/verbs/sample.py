@@ -1,4 +1,4 @@
-"""Images from a generator or a teacher, one seed a sample index."""
+"""Images from a generator or a teacher; the noise of an image depends on the seed and its index alone."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
     distilled = (args.folder / "generator.json").exists()
     origin = artefacts.Origin.of(args.folder, "generator.json" if distilled else "teacher.json")
-    prompts = embeddings.embedded(origin, args.prompts, args.folder)
+    prompts = embeddings.embed_file(origin, args.prompts, args.folder)
     if distilled:
         generator, data = artefacts.open_generator(args.folder, prompts)
         if args.steps is not None and args.steps > generator.chain.steps:
@@ -48,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     conditions = data.conditions if prompts is None else PromptConditions(PromptCache(prompts), "index")
     indices = range(args.first, args.first + args.count)
     decode = artefacts.decoder_of(origin)
-    made = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
-    writing.write(args.out, made, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
-    print(f"{args.out}: {len(made)} images")
+    images = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
+    writing.write(args.out, images, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
+    print(f"{args.out}: {len(images)} images")
     return 0

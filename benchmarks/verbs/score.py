@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,8 +11,8 @@ from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.metrics.base import Metric
-    from benchmarks.scoring.requests import Asked
-    from benchmarks.scoring.score import Result, Settings
+    from benchmarks.scoring.requests import Request
+    from benchmarks.scoring.score import Result, ScoreSettings
     from benchmarks.suite.protocol import Protocol
 
 HELP = "score a folder, zip, tar or npz of images: FID, KID, CLIP score and more, in one pass"
@@ -23,8 +23,8 @@ FIXED = ("variant", "extractor", "options", "samples", "crop", "side", "filter")
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", type=Path, metavar="IMAGES", help="folder, zip, tar, npz or npy")
-    add("--reference", type=Path, metavar="REF", help="images, or a file of statistics")
-    add("--reference-family", metavar="EXTRACTOR", help="by whose resize a foreign mu/sigma npz was made")
+    add("--reference", type=Path, metavar="REF", help="images, or a file of statistics (default: the protocol's data)")
+    add("--reference-family", metavar="EXTRACTOR", help="the extractor whose resize made a foreign mu/sigma npz")
     add("--metrics", metavar="LIST", help="comma-separated, see `sidbench list metrics` (default: fid)")
     add("--protocol", metavar="NAME", help="everything as that protocol fixes it; --metrics then picks its columns")
     add("--variant", metavar="NAME", help="a published variant of the metrics that have it")
@@ -35,13 +35,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--crop", choices=("none", "centre"), help="before any resize (default: none)")
     add("--side", type=int, metavar="PIXELS", help="resize before the network's own (default: not)")
     add("--filter", metavar="NAME", help="of that resize (default: lanczos)")
-    add("--weights", nargs="+", metavar="EXTRACTOR=FILE", help="weight files given by hand")
-    add("--random-weights", type=int, metavar="SEED", help="made networks; every line says so")
+    add("--weights", nargs="+", metavar="EXTRACTOR=FILE", help="weight files; folders of extractors trained in a suite")
+    add("--random-weights", type=int, metavar="SEED", help="networks with random weights; every line says so")
     add("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
     add("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
     add("--workers", type=int, default=0, metavar="N", help="decoding threads (default: the cores)")
-    add("--no-store", action="store_true", help="neither read nor write stored features")
-    add("--required", action="store_true", help="leave with status 1 when any metric is unavailable")
+    add("--no-store", action="store_true", help="neither read nor write cached features")
+    add("--required", action="store_true", help="exit with status 1 when any metric is unavailable")
     add("--json", type=Path, metavar="FILE", help="write everything there too")
 
 
@@ -52,7 +52,7 @@ def run(args: argparse.Namespace) -> int:
     from sid import atomic
 
     protocol = _protocol(args)
-    wanted = {} if protocol else _wanted(args)
+    requests = {} if protocol else _requests(args)
     settings = _settings(args)
     captions, digest = _captions(args.captions)
     images = open_images(args.images)
@@ -62,16 +62,16 @@ def run(args: argparse.Namespace) -> int:
         result = score_by(protocol, images, args.reference, captions, settings, _names(args.metrics))
     else:
         images = images.first(args.samples) if args.samples is not None else images
-        result = score(images, wanted, args.reference, captions, settings)
+        result = score(images, requests, args.reference, captions, settings)
     for line in lines(result, args.random_weights):
         print(line)
     if args.json:
-        atomic.write_json(args.json, as_json(result, args))
+        atomic.write_json(args.json, _document(result, args))
     return 1 if not result.scores or (args.required and result.unavailable) else 0
 
 
 def _protocol(args: argparse.Namespace) -> Protocol | None:
-    """The protocol, and nothing beside it that it fixes."""
+    """The protocol; options that it fixes are refused beside it."""
     if args.protocol is None:
         return None
     from benchmarks.scoring.protocol import read
@@ -83,16 +83,16 @@ def _protocol(args: argparse.Namespace) -> Protocol | None:
 
 
 def _names(listed: str | None) -> list[str]:
-    """Of metrics or columns; none where the list was left out, which is no empty list."""
+    """Of metrics or columns. None where the option was left out; an empty list of names is a mistake."""
     names = [name.strip() for name in (listed or "").split(",") if name.strip()]
     if listed is not None and not names:
-        raise Fault(f"--metrics names no metric (got '{listed}'); `sidbench list metrics` tells them")
+        raise Fault(f"--metrics names no metric (got '{listed}'); `sidbench list metrics` lists them")
     return names
 
 
-def _wanted(args: argparse.Namespace) -> dict[str, Asked]:
-    """metric -> what is asked: the variant's options, then those given by hand; mistyped ones are told together."""
-    from benchmarks.scoring.requests import ask_variant
+def _requests(args: argparse.Namespace) -> dict[str, Request]:
+    """metric -> its request: the variant's options, then those given by hand; all mistyped ones in one Fault."""
+    from benchmarks.scoring.requests import request_variant
     from benchmarks.suite import components
     from sid.discovery import UnknownName, pick
 
@@ -100,28 +100,40 @@ def _wanted(args: argparse.Namespace) -> dict[str, Asked]:
     names = _names(args.metrics) or ["fid"]
     metrics = {name: pick("metric", known, name) for name in names}
     if args.variant and not any(args.variant in metric.variants for metric in metrics.values()):
-        raise UnknownName("variant", args.variant, {one for metric in metrics.values() for one in metric.variants})
-    reads = _pairs("--extractor", "METRIC=EXTRACTOR", args.extractor, "metric in --extractor", metrics)
+        variants = {variant for metric in metrics.values() for variant in metric.variants}
+        raise UnknownName("variant", args.variant, variants)
+    extractors = dict(_split("--extractor", "METRIC=EXTRACTOR", args.extractor))
+    _check_known("metric in --extractor", extractors, metrics)
     options: dict[str, dict[str, Any]] = {name: {} for name in metrics}
-    for place, value in _split("--options", "METRIC.NAME=VALUE", args.options):
-        name, _, option = place.rpartition(".")
+    for path, value in _split("--options", "METRIC.NAME=VALUE", args.options):
+        name, _, option = path.rpartition(".")
         if name not in metrics:
-            raise UnknownName("metric in --options", name or place, metrics)
+            raise UnknownName("metric in --options", name or path, metrics)
         options[name][option] = _value(metrics[name], option, value)
+    geometry = _geometry(args)
+    requests: dict[str, Request] = {}
     faults: list[str] = []
-    wanted: dict[str, Asked] = {}
     for name in metrics:
         try:
-            wanted[name] = ask_variant(name, args.variant or "", options[name], reads.get(name, ""))
+            reads = extractors.get(name, "")
+            requests[name] = request_variant(name, args.variant or "", options[name], reads, geometry)
         except Fault as fault:
             faults += fault.sentences
     if faults:
         raise Fault(faults)
-    return wanted
+    return requests
+
+
+def _geometry(args: argparse.Namespace) -> Any:
+    from benchmarks.images.geometry import Geometry
+
+    if args.side is not None and args.side < 0:
+        raise Fault(f"--side must be at least 0 (got {args.side})")
+    return Geometry(args.crop or "none", args.side or 0, args.filter or "lanczos")
 
 
 def _value(metric: Metric, option: str, text: str) -> Any:
-    """As YAML reads it; text stays as it is, its blanks are part of it."""
+    """As YAML reads it. For an option that is text, the text itself: its blanks are part of it."""
     import yaml
 
     from benchmarks.suite.strict import numbers
@@ -135,42 +147,39 @@ def _value(metric: Metric, option: str, text: str) -> Any:
 
 
 def _split(flag: str, form: str, words: Sequence[str] | None) -> list[tuple[str, str]]:
-    """NAME=VALUE words."""
+    """NAME=VALUE words as pairs."""
     for word in words or ():
         if "=" not in word:
             raise Fault(f"{flag} takes {form} (got '{word}')")
     return [(name, value) for name, _, value in (word.partition("=") for word in words or ())]
 
 
-def _pairs(flag: str, form: str, words: Sequence[str] | None, what: str, known: Mapping[str, Any]) -> dict[str, str]:
-    """The words by name; every name is known."""
+def _check_known(what: str, names: Iterable[str], known: Mapping[str, Any]) -> None:
     from sid.discovery import UnknownName
 
-    found = dict(_split(flag, form, words))
-    for name in found:
+    for name in names:
         if name not in known:
             raise UnknownName(what, name, known)
-    return found
 
 
-def _settings(args: argparse.Namespace) -> Settings:
+def _settings(args: argparse.Namespace) -> ScoreSettings:
     from benchmarks.features.store import Store
-    from benchmarks.images.geometry import Geometry
-    from benchmarks.scoring.score import Settings
+    from benchmarks.scoring.score import ScoreSettings
     from benchmarks.suite import components
 
-    for name, fewest in (("side", 0), ("samples", 1), ("batch", 1), ("workers", 0)):
+    for name, fewest in (("samples", 1), ("batch", 1), ("workers", 0)):
         if (given := getattr(args, name)) is not None and given < fewest:
             raise Fault(f"--{name} must be at least {fewest} (got {given})")
+    weights = dict(_split("--weights", "EXTRACTOR=FILE", args.weights))
     extractors = dict(components.extractors())
-    given = _pairs("--weights", "EXTRACTOR=FILE", args.weights, "extractor in --weights", extractors)
-    return Settings(
-        geometry=Geometry(args.crop or "none", args.side or 0, args.filter or "lanczos"),
+    # An extractor that is trained in a suite may carry its seed: NAME@SEED.
+    _check_known("extractor in --weights", (name.partition("@")[0] for name in weights), extractors)
+    return ScoreSettings(
         batch=args.batch,
         workers=args.workers,
         device=args.device,
         random_weights=args.random_weights,
-        weights={name: Path(file) for name, file in given.items()},
+        weights={name: Path(file) for name, file in weights.items()},
         family=args.reference_family,
         store=None if args.no_store else Store(Path(args.results) / "_shared" / "features"),
     )
@@ -193,23 +202,23 @@ def _captions(path: Path | None) -> tuple[list[str] | None, str]:
 
 
 def lines(result: Result, seed: int | None) -> list[str]:
-    """A value or a reason per metric, what qualifies it, then what was seen of the images."""
-    made = f"  [random weights, seed {seed}: compares nothing but itself]" if seed is not None else ""
+    """A value or a reason per request, its warnings, then those of the images. `seed` is that of random weights."""
+    random = f"  [random weights, seed {seed}: compares nothing but itself]" if seed is not None else ""
     width = max(len(name) for name in result.read)
-    told = []
+    printed = []
     for name in result.read:
         if name in result.unavailable:
-            told.append(f"{name:<{width}}  unavailable: {result.unavailable[name]}{made}")
+            printed.append(f"{name:<{width}}  unavailable: {result.unavailable[name]}{random}")
             continue
         score = result.scores[name]
-        told.append(f"{name:<{width}}  {score.value:.6g}{_spread(score.details)}  on {result.read[name]}{made}")
-        told += [f"{'':<{width}}  ! {said}" for said in score.warnings]
+        printed.append(f"{name:<{width}}  {score.value:.6g}{_spread(score.details)}  on {result.read[name]}{random}")
+        printed += [f"{'':<{width}}  ! {warning}" for warning in score.warnings]
     against = f" against {result.reference:,}" if result.reference is not None else ""
-    return [*told, *(f"! {said}" for said in result.warnings), f"{result.images:,} images{against}"]
+    return [*printed, *(f"! {warning}" for warning in result.warnings), f"{result.images:,} images{against}"]
 
 
 def _spread(details: Mapping[str, Any]) -> str:
-    """The spread or interval where there is one, and what a CLIP score means nothing without."""
+    """The deviation or interval where there is one; for a CLIP score also scale, template and what chance gives."""
     spread = f" ± {details['std']:.3g}" if details.get("std") else ""
     if "low" in details:
         spread = f" [{details['low']:.6g}, {details['high']:.6g}]"
@@ -219,9 +228,9 @@ def _spread(details: Mapping[str, Any]) -> str:
     return spread
 
 
-def as_json(result: Result, args: argparse.Namespace) -> dict[str, Any]:
-    """Everything that stands behind the lines."""
-    from benchmarks.scoring.portions import as_json as scores_json
+def _document(result: Result, args: argparse.Namespace) -> dict[str, Any]:
+    """The result with its inputs, for --json."""
+    from benchmarks.scoring.score import as_json
 
     return {
         "images": str(args.images),
@@ -233,7 +242,7 @@ def as_json(result: Result, args: argparse.Namespace) -> dict[str, Any]:
         "weights": result.weights,
         "sha256": result.digests,
         "features": result.read,
-        "metrics": scores_json(result.scores),
+        "metrics": as_json(result.scores),
         "unavailable": result.unavailable,
         "warnings": result.warnings,
     }

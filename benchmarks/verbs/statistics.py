@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sid.fault import Fault
 
-HELP = "write the statistics of a reference set, to be given to `score --reference`"
+HELP = "write the statistics of a reference set, for `score --reference`"
 EXAMPLE = (
     "sidbench statistics val2014/ --features inception-clean.pool3 --crop centre --side 256 --output val.safetensors"
 )
@@ -24,7 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--filter", default="lanczos", metavar="NAME", help="of that resize (default: lanczos)")
     parser.add_argument("--ddof", type=int, choices=(0, 1), default=1, help="of the covariance (default: 1)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="of the extractor")
-    parser.add_argument("--random-weights", type=int, metavar="SEED", help="a made network; the file says so")
+    parser.add_argument(
+        "--random-weights", type=int, metavar="SEED", help="a network with random weights; the file says so"
+    )
     parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
 
@@ -34,9 +36,9 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.images.geometry import Geometry
     from benchmarks.images.reading import open_images
     from benchmarks.metrics.frechet import moments
-    from benchmarks.metrics.statistics import described, write_statistics
+    from benchmarks.metrics.statistics import statistics_header, write_statistics
     from benchmarks.scoring.requests import split
-    from benchmarks.scoring.score import Settings, check_device, open_extractor
+    from benchmarks.scoring.score import ScoreSettings, check_device, open_extractor
     from benchmarks.suite import components
     from sid.discovery import UnknownName
 
@@ -51,13 +53,13 @@ def run(args: argparse.Namespace) -> int:
     if output not in outputs:
         raise UnknownName(f"output of {name}", output, outputs)
     weights = {name: args.weights} if args.weights else {}
-    settings = Settings(device=args.device, random_weights=args.random_weights, weights=weights)
+    settings = ScoreSettings(device=args.device, random_weights=args.random_weights, weights=weights)
     extractor = open_extractor(name, settings)
     geometry = Geometry(args.crop, args.side, args.filter)
-    found = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
-    for said in found.warnings():
-        print(f"! {said}")
-    made = described(images, extractor, output, geometry)
-    write_statistics(args.output, moments(found.features[args.features], args.ddof), made)
-    print(f"{args.output}: {len(images):,} images, {made['family']}")
+    extracted = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
+    for warning in extracted.warnings():
+        print(f"! {warning}")
+    header = statistics_header(images, extractor, output, geometry)
+    write_statistics(args.output, moments(extracted.features[args.features], args.ddof), header)
+    print(f"{args.output}: {len(images):,} images, {header['family']}")
     return 0

@@ -1,4 +1,4 @@
-"""Tables from results: csv, Markdown and LaTeX beside the runs, Markdown on the screen."""
+"""Verb `table`: writes csv, Markdown and LaTeX tables beside the runs, and prints the Markdown."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ EXAMPLE = "sidbench table mini"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("named", nargs="+", metavar="SUITE|FOLDER", help="suites, or folders of results to join")
-    parser.add_argument("--out", type=Path, metavar="DIR", help="write here instead of beside the runs")
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the tables (default: beside the runs)")
     parser.add_argument("--quiet", action="store_true", help="print no table")
     parser.add_argument(
         "--as-reference",
         action="store_true",
-        help="commit the runs of seeds 100, 101 and 102 as what others are compared with",
+        help="write the runs of seeds 100, 101 and 102 as the reference that others are compared with",
     )
 
 
@@ -29,16 +29,16 @@ def run(args: argparse.Namespace) -> int:
 
     gathered = gather(args.named, args.results, committed.SEEDS if args.as_reference else ())
     if args.out and len(gathered) > 1:
-        raise Fault("--out takes the tables of one suite; here are " + ", ".join(one.suite.name for one in gathered))
-    for one in gathered:
+        raise Fault("--out takes the tables of one suite; here are " + ", ".join(its.suite.name for its in gathered))
+    for suite in gathered:
         if args.as_reference:
-            rows = one.rows(compared=False)
-            file = committed.write(one.suite.name, rows, args.out or committed.FOLDER)
+            rows = suite.rows(compared=False)
+            file = committed.write(suite.suite.name, rows, args.out or committed.REFERENCE_DIR)
             dirty = any(run.record.get("dirty") for row in rows for run in row.runs)
             print(f"{file}{': made with uncommitted changes; commit them first and run again' if dirty else ''}")
             continue
-        rows, title = one.rows(), one.suite.title or one.suite.name
-        folder = args.out or one.home / "tables"
+        rows, title = suite.rows(), suite.suite.title or suite.suite.name
+        folder = args.out or suite.home / "tables"
         shown = typeset.as_markdown(title, rows)
         atomic.write_text(folder / "verdict.csv", typeset.as_csv(rows))
         atomic.write_text(folder / "verdict.md", shown)

@@ -49,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
     from sid.loop.trainer import Execution, Training, train
 
     origin = artefacts.Origin.of(args.teacher)
-    prompts = embeddings.embedded(origin, args.prompts, args.out)
+    prompts = embeddings.embed_file(origin, args.prompts, args.out)
     teacher, data = artefacts.open_teacher(args.teacher, prompts)
     options = parse_options(method, origin.label, args.set)
     faults = method.faults(options, artefacts.teacher_facts(args.teacher)) + method.missing(options)
@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
         faults.append(f"{method.name} needs the teacher's pairs: give their folder with --pairs")
     if faults:
         raise Fault(faults)
+    identity = f"sha256 {artefacts.teacher_sha256(args.teacher)}"
+    artefacts.refuse_other_teacher(args.out / "state", args.teacher, identity)
     if "real" in needs:
         data.real = artefacts.real_images(origin, prompts)
     if "pairs" in needs:
@@ -67,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
         args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds
     )
     with leaving_cleanly():
-        training = Training(method, options, teacher, data, settings, identity=str(args.teacher))
+        training = Training(method, options, teacher, data, settings, identity=identity)
         trained = train(training, Execution(args.out / "state", engine=engine))
     generator.save(trained.generator, args.out, {"method": method.name, "digest": "", **origin.facts})
     print(f"{args.out}: {trained.images} images in {trained.seconds:.0f} s")

@@ -1,4 +1,4 @@
-"""What a training is doing, from its log."""
+"""Verb `watch`: follows a training by its log."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ EXAMPLE = "sidbench watch results/mini/state/digits-cond/sid-1.2/0"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="RUN", help="a folder with a log.jsonl in it or below it")
-    parser.add_argument("--once", action="store_true", help="print what is there and leave")
+    parser.add_argument("--once", action="store_true", help="print the lines so far and exit")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _total(folder: Path) -> int:
-    """The budget, from the recipe that the state belongs to."""
+    """The images of the whole training, from the recipe beside the log; 0 if unknown."""
     try:
         return int(json.loads((folder / "recipe.json").read_text())["recipe"]["images"])
     except (OSError, ValueError, KeyError):
@@ -49,8 +49,8 @@ def _line(row: dict, total: int) -> str:
     left = f", {(total - row['images']) / rate:.0f} s left" if total else ""
     figures = [
         f"{player} {name} {value:.4g}"
-        for player, told in row["players"].items()
-        for name, value in told.items()
+        for player, health in row["players"].items()
+        for name, value in health.items()
         if not name.startswith("noise-bin")
     ]
     return f"{row['images']:>10,} images  {rate:,.0f}/s{left}  " + "  ".join(figures)

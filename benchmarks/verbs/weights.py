@@ -1,4 +1,4 @@
-"""Every weight file: what it is for, its licence and sha256, where it is looked for, present or missing."""
+"""Lists weight files: purpose, licence, sha256, searched folders, present or missing."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.assets import WEIGHTS_ENV, find, searched
+    from benchmarks.assets import WEIGHTS_ENV, find, searched_folders
     from benchmarks.machine.needs import weights_of
 
-    found = weights_of(args.names)
+    weights = weights_of(args.names)
     missing, faults = 0, list[str]()
-    for weight, users in found.items():
+    for weight, users in weights.items():
         path = find(weight)
         missing += path is None
         size = f"{path.stat().st_size:,} bytes" if path else f"{weight.size:,} bytes" if weight.size else "size unknown"
@@ -39,13 +39,13 @@ def run(args: argparse.Namespace) -> int:
         if path:
             print(f"  found     {path}")
         else:
-            print(f"  looked in {searched(weight)}")
-            print(f"  get       {weight.get}")
-    if not found:
+            print(f"  looked in {', '.join(searched_folders(weight))}")
+            print(f"  get       {weight.fetch_command}")
+    if not weights:
         print(f"{' and '.join(args.names)}: no published weights are needed")
     else:
         where = f"${WEIGHTS_ENV} names the folder to put them in, as `get` says"
-        print(f"{missing} of {len(found)} missing; {where}; nothing is ever downloaded")
+        print(f"{missing} of {len(weights)} missing; {where}; nothing is ever downloaded")
     for line in _models(args.names):
         print(line)
     if faults:
@@ -54,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
-    """The sha256 of a present file; what is wrong with it joins the others."""
+    """The sha256 of a present file; its faults are added to `faults`."""
     from benchmarks.assets import verify
 
     try:
@@ -65,11 +65,11 @@ def _checked(weight: Weight, path: Path, faults: list[str]) -> str:
 
 
 def _models(names: list[str]) -> Iterator[str]:
-    """These are the networks of scores: where a suite's teachers and generators are told."""
-    from benchmarks.machine.doctor import published
-    from benchmarks.machine.needs import is_suite
+    """Points from a suite's metrics to its published teachers and generators, which other verbs list."""
+    from benchmarks.machine.needs import is_suite, models_of
+    from benchmarks.suite.load import load_suite
 
     for name in names:
-        if is_suite(name) and (wanted := published(name)):
-            told = f"{len(wanted)} published teachers and generators"
-            yield f"{name} also reads {told}: `sidbench plan {name}` names the missing ones, `doctor` counts them"
+        if is_suite(name) and (models := models_of(load_suite(name))):
+            count = f"{len(models)} published teachers and generators"
+            yield f"{name} also reads {count}: `sidbench plan {name}` names the missing ones, `doctor` counts them"

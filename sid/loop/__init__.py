@@ -1,1 +1,1 @@
-"""The training loop and what it keeps."""
+"""The training loop, its settings, its state and its log."""

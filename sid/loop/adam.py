@@ -1,7 +1,7 @@
-"""Adam, or AdamW where there is decoupled weight decay; where beta1 is 0, without a first moment if so told.
+"""Adam, or AdamW with weight decay; optionally without the first moment where beta1 is 0, or with moments in a byte.
 
-torch's fused kernels are called here and not through torch.optim, whose classes import the compiler as soon as one is
-made: most of a second at the start of every training.
+torch's fused kernels are called directly and not through torch.optim, whose classes import the compiler when the first
+is made: most of a second at the start of every training.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ FIRST, SECOND = "exp_avg", "exp_avg_sq"  # torch's names of the moments
 class Adam:
     """Bit for bit what torch.optim.Adam and AdamW compute with fused=True; `state` has their names.
 
-    With beta1 = 0 the first moment is the gradient: the kernel can be given the gradient for it, and nothing is kept.
-    With `eight_bit` the moments of large parameters are kept in a byte a number, and read for one parameter at a time.
+    With beta1 = 0 the first moment is the gradient: without `first_moment` the kernel takes the gradient itself, and
+    nothing is stored. With `eight_bit` the moments of large parameters are stored in a byte a number, and decoded for
+    one parameter at a time.
     """
 
     def __init__(
@@ -37,15 +38,15 @@ class Adam:
         self._state: dict[nn.Parameter, dict[str, Tensor | EightBit]] = {}
 
     def state(self, parameter: nn.Parameter) -> dict[str, Tensor]:
-        """What is kept for a parameter, in numbers and cut like it; nothing before its first step."""
+        """A parameter's step count and moments, decoded and sharded like it; empty before its first step."""
         return {name: _read(value, parameter) for name, value in self._state.get(parameter, {}).items()}
 
     def restore(self, parameter: nn.Parameter, state: dict[str, Tensor]) -> None:
-        """Goes on from what `state` told, bit for bit; the tensors are taken over."""
+        """Sets what `state` returned, bit for bit. The tensors are not copied."""
         zero = self._zero(parameter) if parameter in self.coded else {}
         self._state[parameter] = {**state, **{name: part for name, part in zero.items() if isinstance(part, EightBit)}}
         for name in self.moments if parameter in self.coded else ():
-            self._keep(parameter, name, local(state[name]))
+            self._encode(parameter, name, local(state[name]))
 
     @torch.no_grad()
     def step(self) -> None:
@@ -57,13 +58,13 @@ class Adam:
         if whole := [parameter for parameter in moved if parameter not in self.coded]:
             self._move(whole, {name: [self._number(parameter, name) for parameter in whole] for name in self.moments})
         if coded := [parameter for parameter in moved if parameter in self.coded]:
-            # The same on every process of data parallel training, whose weights must not part.
+            # The same on every process of data parallel training: their weights must stay equal.
             random = torch.Generator(coded[0].device).manual_seed(key("rounding", self.steps) % 2**63)
             for parameter in coded:
                 numbers = {name: self._number(parameter, name) for name in self.moments}
                 self._move([parameter], {name: [number] for name, number in numbers.items()})
                 for name, number in numbers.items():
-                    self._keep(parameter, name, number, random)
+                    self._encode(parameter, name, number, random)
         self.steps += 1
 
     def _move(self, moved: list[nn.Parameter], moments: dict[str, list[Tensor]]) -> None:
@@ -95,34 +96,34 @@ class Adam:
         return zero
 
     def _number(self, parameter: nn.Parameter, name: str) -> Tensor:
-        """What is kept under a name, as this process holds it."""
+        """This process's shard of a step count or moment, decoded."""
         value = self._state[parameter][name]
         if isinstance(value, Tensor):
             return local(value)
         # In the parameter's own memory order, which may be channels-last: the kernel pairs numbers as they lie.
         return torch.empty_like(local(parameter.detach())).copy_(value.read())
 
-    def _keep(self, parameter: nn.Parameter, name: str, value: Tensor, random: torch.Generator | None = None) -> None:
-        kept = self._state[parameter][name]
-        assert isinstance(kept, EightBit)
-        kept.write(value, random)
+    def _encode(self, parameter: nn.Parameter, name: str, value: Tensor, random: torch.Generator | None = None) -> None:
+        moment = self._state[parameter][name]
+        assert isinstance(moment, EightBit)
+        moment.write(value, random)
 
 
 def _read(value: Tensor | EightBit, parameter: nn.Parameter) -> Tensor:
     if isinstance(value, Tensor):
         return value
-    found = torch.zeros_like(parameter)
-    local(found).copy_(value.read())
-    return found
+    numbers = torch.zeros_like(parameter)
+    local(numbers).copy_(value.read())
+    return numbers
 
 
 BLOCK = 256  # numbers that share a scale
 OCTAVE = 12  # steps in a factor of two: 6 % each
-SMALLEST = 4096  # tensors of fewer numbers (biases, normalisations) keep theirs in full: they weigh nothing
+SMALLEST = 4096  # tensors of fewer numbers (biases, normalisations) are not encoded: they save nothing
 
 
 class EightBit:
-    """One tensor's numbers. Without a sign 255 levels reach down to 2^-21 of the largest, with one 127 to 2^-10."""
+    """A tensor in a byte a number. Unsigned, 255 levels reach down to 2^-21 of the largest; signed, 127 to 2^-10."""
 
     def __init__(self, like: Tensor, signed: bool):
         self.shape, self.size, self.signed = like.shape, like.numel(), signed
@@ -132,7 +133,7 @@ class EightBit:
         self.scales = torch.zeros(blocks, 1, dtype=like.dtype, device=like.device)
 
     def read(self) -> Tensor:
-        """The numbers, shaped like the tensor they belong to."""
+        """The decoded numbers, in the tensor's shape."""
         levels = _levels(self.top, self.scales.device, self.scales.dtype)
         numbers = levels[(self.codes % (self.top + 1)).int() if self.signed else self.codes.int()] * self.scales
         if self.signed:
@@ -140,7 +141,7 @@ class EightBit:
         return numbers.flatten()[: self.size].view(self.shape)
 
     def write(self, numbers: Tensor, random: torch.Generator | None = None) -> None:
-        """Takes other numbers. Without `random` to the nearest: what was read comes back bit for bit."""
+        """Encodes numbers, rounded at random without bias; without `random` to the nearest, which undoes `read`."""
         flat = pad(numbers.flatten(), (0, self.codes.numel() - self.size)).view(self.codes.shape)
         self.scales = flat.abs().amax(1, keepdim=True)
         share = (flat.abs() / self.scales).nan_to_num_(0.0)  # a block of zeros has no scale
@@ -161,6 +162,6 @@ class EightBit:
 
 @cache
 def _levels(top: int, device: torch.device, dtype: torch.dtype) -> Tensor:
-    """The shares of the largest that codes stand for: nothing, then OCTAVE steps in every factor of two."""
+    """The codes' values as shares of the largest: 0, then OCTAVE steps in every factor of two."""
     exponents = torch.arange(1 - top, 1, dtype=torch.float64) / OCTAVE
     return torch.cat([torch.zeros(1, dtype=torch.float64), 2**exponents]).to(device, dtype)

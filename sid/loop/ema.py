@@ -20,9 +20,9 @@ def decay(batch: int, images: int, halflife: float, ramp: float | None) -> float
 
 @torch.no_grad()
 def update(average: nn.Module, source: nn.Module, beta: float) -> None:
-    """average <- source + beta (average - source), on parameters only; buffers stay the teacher's.
+    """average <- source + beta (average - source), of parameters only; buffers stay the teacher's.
 
-    Each process averages its own shards: both networks are cut alike.
+    Each process averages its own shards: both networks are sharded alike.
     """
     averaged: list[Tensor] = [local(parameter) for parameter in average.parameters()]
     sources: list[Tensor] = [local(parameter) for parameter in source.parameters()]

@@ -1,4 +1,4 @@
-"""Two trainers never share a folder, and none outlives the command that started it."""
+"""The lock on a training's folder, and the signals on which a training saves its state and leaves."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from sid.fault import Fault
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
-class Stopped(Exception):
-    """Training was asked to stop, saved its state and left."""
+class TrainingStopped(Exception):
+    """A training saved its state and left; `code` is the exit status."""
 
     def __init__(self, reason: str, code: int):
         super().__init__(reason)
@@ -30,7 +30,7 @@ class Stopped(Exception):
 def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
     """Holds an exclusive lock on `path`; the kernel frees it even after kill -9.
 
-    A newcomer waits `patience` seconds (a killed trainer may still be dying), then names the holder.
+    Waits up to `patience` seconds (a killed training may still be dying), then raises a Fault that names the holder.
     """
     with atomic.writable(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,7 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
 
 
 class Watch:
-    """Whether this process should stop: a signal came, or the workflow that started it died.
+    """Watches for a reason to stop: a signal, or the death of the workflow that started this process.
 
     A workflow sets SIDBENCH_WATCH_PARENT; a run started by hand outlives its shell, as nohup and tmux users expect.
     """
@@ -62,12 +62,12 @@ class Watch:
         self.parent = os.getppid() if os.environ.get("SIDBENCH_WATCH_PARENT") else None
         self.signal: int | None = None
 
-    def reason(self) -> Stopped | None:
-        """Why to stop, or None."""
+    def reason(self) -> TrainingStopped | None:
+        """The reason to stop, or None."""
         if self.signal is not None:
-            return Stopped(f"stopped by {signal.Signals(self.signal).name}", 128 + self.signal)
+            return TrainingStopped(f"stopped by {signal.Signals(self.signal).name}", 128 + self.signal)
         if self.parent is not None and os.getppid() != self.parent:
-            return Stopped("stopped: the process that started this one is gone", 1)
+            return TrainingStopped("stopped: the process that started this one is gone", 1)
         return None
 
     def _note(self, number: int, frame: FrameType | None) -> None:
@@ -76,7 +76,7 @@ class Watch:
 
 @contextlib.contextmanager
 def watched() -> Iterator[Watch]:
-    """A Watch with its signal handlers in place; the old ones come back at the end."""
+    """A Watch with its signal handlers installed; the old ones are restored at the end."""
     watch = Watch()
     old = {number: signal.signal(number, watch._note) for number in SIGNALS}
     try:

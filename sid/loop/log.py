@@ -1,4 +1,4 @@
-"""What a run tells: a JSONL log with health figures, and progress with rate and remaining time."""
+"""The log of a run: health figures as JSONL, mirrored to TensorBoard or W&B, and progress on the terminal."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ from sid.fault import Fault
 
 
 class Log:
-    """log.jsonl: one line per interval. A resumed run cuts what a killed one wrote beyond its state."""
+    """log.jsonl, a line per interval. A resumed run drops the lines that a killed one wrote after its state."""
 
     def __init__(self, path: Path, images: int):
         self.folder = path.parent
-        kept = []
+        lines = []
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
                     row = json.loads(line)
                 except ValueError:
-                    continue  # the line that a kill cut short
+                    continue  # a line that a kill cut short
                 if row["images"] <= images:
-                    kept.append(line + "\n")
+                    lines.append(line + "\n")
         with atomic.writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)
-            path.write_text("".join(kept))
+            path.write_text("".join(lines))
             self.file = open(path, "a")  # noqa: SIM115 - open as long as the run
         self.mirror = mirror(self.folder)
 
@@ -46,12 +46,12 @@ class Log:
             self.mirror(row["images"], figures(row))
 
     def close(self) -> None:
-        with contextlib.suppress(OSError):  # a disk that is full was told when the line was written
+        with contextlib.suppress(OSError):  # a full disk was reported when the line was written
             self.file.close()
 
 
 class Meter:
-    """Progress on a terminal as a bar, elsewhere as a line every ten seconds."""
+    """Progress: a bar on a terminal, else a line every ten seconds."""
 
     def __init__(self, what: str, total: int, done: int, quiet: bool = False):
         self.what, self.total, self.first, self.started = what, total, done, time.monotonic()
@@ -81,26 +81,26 @@ class Meter:
             self.bar.close()
 
 
-VARIABLE = "SIDBENCH_LOG"
+MIRROR_ENV = "SIDBENCH_LOG"  # tensorboard | wandb
 Figures = dict[str, float]
 Mirror = Callable[[int, Figures], None]  # (images, figures by name)
 
 
 def mirror(folder: Path) -> Mirror | None:
-    """Where rows also go, or None; a Fault for an unknown word or a package that is not there."""
-    asked = os.environ.get(VARIABLE, "")
-    if not asked:
+    """The mirror that MIRROR_ENV names, or None; a Fault for an unknown name or a missing package."""
+    chosen = os.environ.get(MIRROR_ENV, "")
+    if not chosen:
         return None
-    if asked not in MIRRORS:
-        raise UnknownName(f"{VARIABLE}", asked, MIRRORS)
+    if chosen not in MIRRORS:
+        raise UnknownName(MIRROR_ENV, chosen, MIRRORS)
     try:
-        return MIRRORS[asked](folder)
+        return MIRRORS[chosen](folder)
     except ImportError as error:
-        raise Fault(f"{VARIABLE}={asked} needs the package '{error.name or asked}': pip install {asked}") from None
+        raise Fault(f"{MIRROR_ENV}={chosen} needs the package '{error.name or chosen}': pip install {chosen}") from None
 
 
 def figures(row: Mapping[str, Any]) -> Figures:
-    """A log row's numbers under flat names: "critic/update-norm"."""
+    """A log row's numbers under flat names such as "critic/update-norm"."""
     return dict(_flat(row.get("players", {}), ""))
 
 
@@ -117,8 +117,8 @@ def _tensorboard(folder: Path) -> Mirror:
 
     writer: Any = SummaryWriter(str(folder / "tensorboard"))
 
-    def write(images: int, told: Figures) -> None:
-        for name, value in told.items():
+    def write(images: int, values: Figures) -> None:
+        for name, value in values.items():
             writer.add_scalar(name, value, images)
         writer.flush()
 
@@ -132,8 +132,8 @@ def _wandb(folder: Path) -> Mirror:
     name = "-".join(folder.resolve().parts[-4:])
     run: Any = wandb.init(project="sidbench", id=name, name=name, resume="allow", dir=str(folder))
 
-    def write(images: int, told: Figures) -> None:
-        run.log({"images": images, **told}, step=images)
+    def write(images: int, values: Figures) -> None:
+        run.log({"images": images, **values}, step=images)
 
     return write
 

@@ -1,4 +1,4 @@
-"""What one training run is told beside its method: seed, budget, cadence. Plain data, no torch."""
+"""The loop's settings, which every method shares, and the data of a training. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from sid.draws import Draws
 
 
-LOOP_VERSION = 1  # of the training loop and its draws: a bump re-runs every training
+LOOP_VERSION = 1  # of the training loop and its draws: a bump makes every training anew
 
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """Settings of the training loop that every method shares."""
+    """Seed, budget and cadence of a training. Results are digested over these fields' names and values."""
 
     seed: int = 0
     images: int = 100_000  # budget: iterations times the global batch
@@ -28,18 +28,20 @@ class LoopSettings:
     micro_batch: int | None = None  # per process and round; None: the whole share at once
     ema_halflife: float = 500_000.0  # images
     ema_ramp: float = 0.05  # the half-life is at most this share of the images seen so far
-    observe: tuple[int, ...] = ()  # image counts at which the observers see the EMA generator
-    stop_players: dict[str, float] = field(default_factory=dict)  # player -> share of the images after which it rests
+    observe: tuple[int, ...] = ()  # image counts at which observers are called with the averaged generator
+    stop_players: dict[str, float] = field(
+        default_factory=dict
+    )  # player -> share of the images after which it is no longer trained
     student: Adapters | None = None  # None: all of the student's weights are trained
     clip_norm: float | None = None
     dtype: str = "float32"
     log_images: int = 10_000  # a line of health figures every so many images
-    save_seconds: float = 10.0  # between two states, what a kill costs at most; 0: one after every iteration
+    save_seconds: float = 10.0  # between two states, the most that a kill costs; 0: a state after every iteration
 
 
 @dataclass
 class Data:
-    """Conditions and shape of the samples; real images and teacher's pairs where a method needs them."""
+    """Conditions and shape of the samples; real images and the teacher's pairs where a method needs them."""
 
     conditions: Conditions
     sample_shape: tuple[int, ...]

@@ -1,8 +1,8 @@
-"""Everything a resume needs, listed; saved atomically with checksums, the last two kept.
+"""The training state, saved atomically with checksums; the last two are kept.
 
 Tensors go through torch.distributed.checkpoint, which reshards them for another number of processes or another
 strategy; the rest is JSON. Draws need no state: they are a function of (seed, iteration, stream, sample). A large state
-is copied to the CPU and written by a thread while training goes on; it appears only once it is whole.
+is copied to the CPU and written by a thread while training goes on; its folder appears only when it is whole.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ from sid.loop.adam import Adam
 from sid.parallel.engine import Engine
 from sid.parallel.sharding import local
 
-KEPT = 2
-AT_ONCE = 2**26  # bytes of this process's share up to which a state is written at once: a thread would gain nothing
+STATES = 2  # that stay on the disk
+AT_ONCE = 2**26  # bytes of this process's share up to which a state is written without a thread
 
 
 @dataclass
@@ -48,7 +48,15 @@ class Counters:
 
 
 class TrainState:
-    """The networks, optimisers and counters of a run, and the folder where they are kept."""
+    """The networks, optimisers and counters of a run, saved to and restored from a folder.
+
+    Args:
+        folder: Holds the states, and recipe.json.
+        recipe: What decides the result; a state of another recipe is refused.
+        nets: The networks to save.
+        optimisers: In the players' order.
+        engine: The processes that save together.
+    """
 
     def __init__(
         self,
@@ -65,25 +73,25 @@ class TrainState:
         self._fault: BaseException | None = None
 
     def check_recipe(self) -> None:
-        """A changed recipe refuses to continue an old state, and says what changed."""
+        """A Fault where the folder's state belongs to another recipe; it names what changed."""
         self.engine.together(self._check_recipe)
 
     def _check_recipe(self) -> None:
-        path, told = self.folder / "recipe.json", json.loads(json.dumps(self.recipe))
+        path, recipe = self.folder / "recipe.json", json.loads(json.dumps(self.recipe))
         if not path.exists():
             with atomic.writable(self.folder):
-                atomic.write_json(path, told)
+                atomic.write_json(path, recipe)
             return
         old = json.loads(path.read_text())
-        if old != told:
-            changed = sorted(name for name in {*old, *told} if old.get(name) != told.get(name))
+        if old != recipe:
+            changed = sorted(name for name in {*old, *recipe} if old.get(name) != recipe.get(name))
             raise Fault(
                 f"the state in {self.folder} belongs to another recipe (changed: {', '.join(changed)}); "
                 "choose another folder or remove that one"
             )
 
     def _slots(self) -> Iterator[tuple[str, Adam, nn.Parameter]]:
-        """Every (name, optimiser, parameter) whose state is kept; a second optimiser of a parameter is numbered."""
+        """Every (name, optimiser, parameter) of the state; the name for a parameter's second optimiser is numbered."""
         names = {parameter: name for name, parameter in self.nets.named_parameters()}
         seen: set[str] = set()
         for number, optimiser in enumerate(self.optimisers):
@@ -93,7 +101,7 @@ class TrainState:
                 seen.add(name)
 
     def _tensors(self) -> dict[str, dict[str, Tensor]]:
-        """What there is: a player that has not yet played has no optimiser state, and gets none by being saved."""
+        """All tensors. A player that has not yet played has no optimiser state, and saving makes none."""
         optimisers = {
             f"state.{name}.{key}": value
             for name, optimiser, parameter in self._slots()
@@ -107,7 +115,7 @@ class TrainState:
         return self._writer is not None and self._writer.is_alive()
 
     def save(self) -> None:
-        """The state, whole or not at all; older ones but the last go. A large one is written meanwhile."""
+        """Saves the state atomically and removes old ones. A large one is written by a thread."""
         self.finish()
         final = self.folder / f"state-{self.counters.iteration:09d}"
         if final.exists():
@@ -129,7 +137,7 @@ class TrainState:
             self._writer = None
 
     def finish(self) -> None:
-        """Waits for the state that is being written, and tells what went wrong with it."""
+        """Waits for the state that is being written, and raises what failed in writing it."""
         self.join()
         if self._fault is not None:
             fault, self._fault = self._fault, None
@@ -147,25 +155,25 @@ class TrainState:
             with atomic.writable(self.folder):
                 (beside / "counters.json").write_text(counters)
                 atomic.seal(beside, final, _checksums(beside))
-                for old in sorted(self.folder.glob("state-*"))[:-KEPT]:
+                for old in sorted(self.folder.glob("state-*"))[:-STATES]:
                     shutil.rmtree(old, ignore_errors=True)
 
         try:
             self.engine.together(begin)
-            with _alone_is_fine(), _written(self.folder):
-                dcp.save(tensors, checkpoint_id=beside / "tensors", **self._through())
+            with _one_process_is_fine(), _written(self.folder):
+                dcp.save(tensors, checkpoint_id=beside / "tensors", **self._group())
             self.engine.together(seal)
-        except BaseException as error:  # a thread has nobody to tell: `finish` does
+        except BaseException as error:  # raised by `finish`, since a thread can't
             self._fault = error
             if self.engine.first:
                 shutil.rmtree(beside, ignore_errors=True)
 
-    def _through(self) -> dict[str, Any]:
-        """How the processes of a checkpoint talk."""
+    def _group(self) -> dict[str, Any]:
+        """The process group of a checkpoint."""
         return {"process_group": self.engine.saving, "no_dist": self.engine.world == 1}
 
     def restore(self) -> bool:
-        """The newest whole state; a damaged one is named loudly and the one before is taken."""
+        """Loads the newest whole state, reporting damaged ones; False where there is none."""
         path = self.engine.together(self._newest)
         if path is not None:
             self._load(path)
@@ -182,25 +190,25 @@ class TrainState:
         return None
 
     def _load(self, path: Path) -> None:
-        """Into the networks and optimisers as they are cut here, however they were cut when they were saved."""
-        nets, through = dict(self.nets.state_dict()), self._through()
-        known = dcp.FileSystemReader(path / "tensors").read_metadata().state_dict_metadata
-        kept: list[tuple[Adam, nn.Parameter, dict[str, Tensor]]] = []
-        told: dict[str, Tensor] = {}
+        """Loads into the networks and optimisers, which may be sharded otherwise than when they were saved."""
+        nets, group = dict(self.nets.state_dict()), self._group()
+        names = dcp.FileSystemReader(path / "tensors").read_metadata().state_dict_metadata
+        states: list[tuple[Adam, nn.Parameter, dict[str, Tensor]]] = []
+        optimisers: dict[str, Tensor] = {}
         for name, optimiser, parameter in self._slots():
             start = f"optimisers.state.{name}."
-            found = {
+            state = {
                 key: torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
-                for key in (stored.removeprefix(start) for stored in known if stored.startswith(start))
+                for key in (stored.removeprefix(start) for stored in names if stored.startswith(start))
             }
-            told |= {f"state.{name}.{key}": value for key, value in found.items()}
-            kept.append((optimiser, parameter, found))
-        with _alone_is_fine():
-            dcp.load({"nets": nets, "optimisers": told}, checkpoint_id=path / "tensors", **through)
+            optimisers |= {f"state.{name}.{key}": value for key, value in state.items()}
+            states.append((optimiser, parameter, state))
+        with _one_process_is_fine():
+            dcp.load({"nets": nets, "optimisers": optimisers}, checkpoint_id=path / "tensors", **group)
         self.nets.load_state_dict(nets)
-        for optimiser, parameter, found in kept:
-            if found:
-                optimiser.restore(parameter, found)
+        for optimiser, parameter, state in states:
+            if state:
+                optimiser.restore(parameter, state)
         self.counters = Counters(**json.loads((path / "counters.json").read_text()))
 
 
@@ -210,7 +218,7 @@ def _bytes(tensors: dict[str, dict[str, Tensor]]) -> int:
 
 @contextlib.contextmanager
 def _written(folder: Path) -> Iterator[None]:
-    """What a checkpoint's processes could not write, as one sentence; torch wraps it, by process."""
+    """Turns a checkpoint's write error, which torch wraps by process, into a Fault."""
     try:
         with atomic.writable(folder):
             yield
@@ -220,8 +228,8 @@ def _written(folder: Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _alone_is_fine() -> Iterator[None]:
-    """Without torch's warning that there is one process: that is what a laptop has."""
+def _one_process_is_fine() -> Iterator[None]:
+    """Silences torch's warning that there is only one process."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="torch.distributed is disabled")
         yield
@@ -233,17 +241,17 @@ def _checksums(folder: Path) -> dict[str, str]:
 
 
 def _sha256(file: Path) -> str:
-    """Read piece by piece: a state is larger than the memory beside it."""
-    with open(file, "rb") as held:
-        return hashlib.file_digest(held, "sha256").hexdigest()
+    """Of a file read piece by piece: a state may exceed the free memory."""
+    with open(file, "rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _damage(path: Path) -> str | None:
     """What is wrong with a saved state, or None."""
     try:
-        told = json.loads((path / "checksums.json").read_text())
+        expected = json.loads((path / "checksums.json").read_text())
     except (OSError, ValueError):
         return "its checksums can't be read"
-    found = _checksums(path)
-    wrong = sorted(name for name in {*told, *found} if told.get(name) != found.get(name))
+    actual = _checksums(path)
+    wrong = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
     return f"{', '.join(wrong)} differ{'s' if len(wrong) == 1 else ''} from what was written" if wrong else None

@@ -20,7 +20,7 @@ from sid.draws import Draws, sent
 from sid.fault import Fault, report
 from sid.generator import Generator
 from sid.loop import ema, update
-from sid.loop.lock import Stopped, Watch, locked, watched
+from sid.loop.lock import TrainingStopped, Watch, locked, watched
 from sid.loop.log import Log, Meter
 from sid.loop.settings import LOOP_VERSION, Data, LoopSettings
 from sid.loop.state import TrainState
@@ -78,12 +78,12 @@ class Execution:
     """Where and how it is trained.
 
     Args:
-        folder: Holds the state and the log. A training whose state lies there goes on from it.
+        folder: Holds the state and the log. A training with a state there goes on from it.
         observers: Called with (images, averaged generator) at the image counts of `settings.observe`; what they return
             is a row of the curve.
         engine: Processes, precision and memory. The defaults change no number.
         quiet: Shows no progress.
-        everywhere: Ranks above 0 return the result too, instead of leaving by `Stopped` with status 0.
+        everywhere: Ranks above 0 return the result too, instead of leaving by `TrainingStopped` with status 0.
         leaves: Networks whose last weights the result holds, for a second stage.
     """
 
@@ -99,7 +99,7 @@ def train(training: Training, execution: Execution) -> Trained:
     """Trains to the end of the budget, or goes on from the folder's last state. To resume, call it again.
 
     Started by torchrun, every process calls this. Rank 0 writes the files and messages and returns the result; the
-    others leave by `Stopped`, unless `execution.everywhere` is set.
+    others leave by `TrainingStopped`, unless `execution.everywhere` is set.
     """
     engine = Engine.here(execution.engine)
     engine.share(training.settings.batch)  # refused before anything is made
@@ -115,7 +115,7 @@ def train(training: Training, execution: Execution) -> Trained:
         run.train(watch, execution.observers, execution.quiet)
         trained = run.result()
         if not (engine.first or execution.everywhere):
-            raise Stopped("done: the first process goes on with the result", 0)
+            raise TrainingStopped("done: the first process goes on with the result", 0)
         return trained
 
 
@@ -216,19 +216,19 @@ class _Run:
             meter.update(counters.images)
             reason = watch.reason()
             late = now - saved > pause
-            stop, due, busy = agreement.ask(reason is not None, late, self.state.busy)
+            stop, due, busy = agreement.any(reason is not None, late, self.state.busy)
             if stop or (due and not busy):
                 self.state.save()
                 saved = time.monotonic()
                 pause = max(settings.save_seconds, BETWEEN * (saved - now)) if settings.save_seconds else 0.0
             if stop:
-                self._leave(reason or Stopped("another process stopped", 1))
+                self._leave(reason or TrainingStopped("another process stopped", 1))
         agreement.close()
         self.state.save()
         self.state.finish()
         meter.close()
 
-    def _leave(self, reason: Stopped) -> None:
+    def _leave(self, reason: TrainingStopped) -> None:
         self.state.finish()
         if self.engine.first:
             report(f"{reason}; the state is saved, the same command goes on from it")

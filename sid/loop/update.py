@@ -82,7 +82,7 @@ def total_loss(terms: Terms, size: int) -> Tensor:
         masked = torch.where(torch.isnan(term), 0.0, term).sum()
         weighted = terms.weights.get(name, 1.0) * masked
         total = weighted if total is None else total.to(masked) + weighted
-    assert total is not None, "a loss has one term at least"
+    assert total is not None, "a loss has at least one term"
     return total / size
 
 
@@ -112,7 +112,7 @@ def play(
     for number, (batch, last) in enumerate(_marked(batches)):
         if state.roots:
             sharding.accumulate(state.roots, last)
-        # Dropout is the one thing drawn by torch's own generator: re-seeded here, a resumed run repeats its masks.
+        # Dropout alone is drawn by torch's generator: seeded here, so that a resumed run repeats the masks.
         torch.manual_seed(key(seed, progress.iteration, state.player.name, number, engine.rank) % 2**63)
         terms = state.player.loss(nets, batch)
         total_loss(terms, batch.size).backward()
@@ -153,7 +153,7 @@ def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -
 
 
 def _rate(settings: Optimiser, steps: int, progress: Progress) -> float:
-    """The share of the learning rate: linear warm-up by own updates or by iterations, linear decay by images."""
+    """The factor on the learning rate: linear warm-up by own updates or by iterations, linear decay by images."""
     rate, fraction = 1.0, progress.fraction
     if settings.warmup and settings.warmup_calls:
         rate = min(1.0, settings.warmup_calls * progress.iteration / settings.warmup)
@@ -165,7 +165,7 @@ def _rate(settings: Optimiser, steps: int, progress: Progress) -> float:
 
 
 def figures(state: PlayerState) -> dict[str, float]:
-    """The last watched update in numbers: mean terms, dropped samples, health, the critic's loss by noise bin."""
+    """The figures of the last watched update: mean terms, dropped samples, health, the critic's loss by noise bin."""
     row: dict[str, float] = {}
     for name in state.terms[0].terms:
         term = torch.cat([terms.terms[name].detach() for terms in state.terms])

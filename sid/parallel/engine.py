@@ -1,9 +1,9 @@
-"""Which processes train together, on which device, and how they sum. Knows no method.
+"""The processes of a training, their devices, and their sums. Knows no method.
 
-Data parallel training is one sum of gradients per update, after the last accumulation round, and not torch's DDP
-wrapper: here several players train overlapping networks in turn through input gradients of frozen ones, and each loss
-enters a network several times or leaves early. DDP's hooks would need a wrapper per player and unused parameters
-searched in every pass. What is given up is the overlap of the sum with the last round's backward pass.
+Data parallel training all-reduces gradients once per update, after the last accumulation round. It does not use
+torch's DDP wrapper: several players train overlapping networks in turn through input gradients of frozen ones, and a
+loss enters a network several times or leaves it early, so that DDP would need a wrapper per player and a search for
+unused parameters in every pass. The cost: the all-reduce does not overlap with the last round's backward pass.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ from sid.parallel.settings import FAITHFUL, EngineSettings, Footprint
 from sid.releases import numbers
 
 T = TypeVar("T")
-BUCKET = 2**25  # elements summed at once: 128 MiB beside the gradients, where all at once would double them
-ROOM = 0.6  # of a device for weights and optimisers under ddp; the rest is for activations
+BUCKET = (
+    2**25
+)  # elements all-reduced at once: 128 MiB of float32 beside the gradients, where all at once would double them
+ROOM = 0.6  # share of a device for weights and optimisers under ddp; the rest is for activations
 # The oldest torch with which sharded networks were tested; with 2.11 a sharded backward pass fails inside torch.
 SHARDING_SINCE = (2, 13)
 SHARDS = numbers(torch.__version__) >= SHARDING_SINCE
@@ -33,17 +35,17 @@ SHARDS = numbers(torch.__version__) >= SHARDING_SINCE
 
 @dataclass(frozen=True)
 class Engine:
-    """One process of the `world` that shares a global batch; each keeps a contiguous slice of it."""
+    """One of the `world` processes that share a global batch; each trains on a contiguous slice of it."""
 
     rank: int = 0
     world: int = 1
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
     settings: EngineSettings = FAITHFUL
-    saving: Any = None  # the process group of the state's thread, which must not meet training's own sums
+    saving: Any = None  # the process group of the thread that saves the state, apart from training's all-reduces
 
     @staticmethod
     def here(settings: EngineSettings = FAITHFUL, device: str = "auto") -> Engine:
-        """The engine of this process: torchrun's, if it was started by torchrun."""
+        """The engine of this process, one of many where torchrun started it."""
         if faults := settings.faults():
             raise Fault(faults)
         rank, world = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
@@ -61,7 +63,7 @@ class Engine:
         return Engine(rank, world, torch.device(device), settings, _saving())
 
     def suited(self, footprint: Footprint) -> Engine:
-        """With `auto` decided: sharded where the networks and optimisers leave no room for activations."""
+        """The engine with `auto` resolved: fsdp2 where networks and optimisers leave no room for activations."""
         if self.settings.strategy != "auto":
             return self._able()
         strategy = "ddp"
@@ -71,7 +73,7 @@ class Engine:
         return replace(self, settings=replace(self.settings, strategy=strategy))._able()
 
     def _able(self) -> Engine:
-        """Itself, unless it would shard networks with a torch that can't."""
+        """The engine itself; a Fault where it would shard networks with a torch too old for it."""
         if self.sharded and not SHARDS:
             raise Fault(
                 f"engine strategy fsdp2 needs torch {'.'.join(map(str, SHARDING_SINCE))} or newer (here is"
@@ -85,20 +87,20 @@ class Engine:
 
     @property
     def first(self) -> bool:
-        """Whether this is the process that writes and talks."""
+        """Whether this is rank 0, which writes files and messages."""
         return self.rank == 0
 
     def share(self, batch: int) -> range:
-        """The global sample indices of this process."""
+        """This rank's sample indices within the global batch."""
         if batch % self.world:
             raise Fault(f"a batch of {batch} can't be shared by {self.world} processes: it must be a multiple of them")
         each = batch // self.world
         return range(self.rank * each, (self.rank + 1) * each)
 
     def sum_gradients(self, gradients: list[Tensor]) -> None:
-        """Each process's gradients become the sum over all: the losses already divide by the global batch.
+        """All-reduces gradients with a sum: the losses already divide by the global batch.
 
-        Sharded gradients come summed from the backward pass.
+        Sharded gradients were summed in the backward pass.
         """
         if self.world == 1 or self.sharded:
             return
@@ -113,7 +115,7 @@ class Engine:
             _spread(*begun)
 
     def norm(self, tensors: list[Tensor]) -> Tensor:
-        """The norm of all tensors as one; of shards, over all processes."""
+        """The norm of all tensors joined, over all processes' shards."""
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(tensors)))
         if not self.sharded:
             return norm
@@ -122,24 +124,24 @@ class Engine:
         return squared.sqrt()
 
     def together(self, action: Callable[[], T]) -> T:
-        """What the first process does or finds, told to all; its Fault is everybody's."""
+        """Runs `action` on rank 0 and broadcasts its result; its Fault is raised on every rank."""
         if self.world == 1:
             return action()
-        told: list[Any] = [None, None]
+        message: list[Any] = [None, None]  # result, sentences of a Fault
         if self.first:
             try:
-                told[0] = action()
+                message[0] = action()
             except Fault as fault:
-                told[1] = fault.sentences
-        dist.broadcast_object_list(told, group=self.saving)
-        if told[1] is not None:
-            raise Fault(told[1])
-        return told[0]
+                message[1] = fault.sentences
+        dist.broadcast_object_list(message, group=self.saving)
+        if message[1] is not None:
+            raise Fault(message[1])
+        return message[0]
 
 
 @cache
 def _saving() -> Any:
-    """One group for all trainings of this process."""
+    """The group for saving states, one for all trainings of this process."""
     return dist.new_group(backend="gloo")
 
 
@@ -164,28 +166,28 @@ def _spread(bucket: list[Tensor], flat: Tensor, work: Any) -> None:
 
 
 class Agreement:
-    """Questions that all processes answer alike: the yes of any is the yes of all.
+    """All-reduces booleans with OR, so that all processes take the same branches.
 
-    Between several processes an answer comes one call late, so that none waits for the slowest in every iteration.
+    Between several processes a result comes one call late: no process waits for the slowest in every iteration.
     """
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self.asked: tuple[Any, Tensor] | None = None
+        self.pending: tuple[Any, Tensor] | None = None
 
-    def ask(self, *answers: bool) -> tuple[bool, ...]:
+    def any(self, *flags: bool) -> tuple[bool, ...]:
         if self.engine.world == 1:
-            return answers
-        told = torch.tensor(answers, dtype=torch.int32)  # on the CPU: gloo carries it, the device is not asked
-        before, self.asked = self.asked, (dist.all_reduce(told, dist.ReduceOp.MAX, async_op=True), told)
+            return flags
+        values = torch.tensor(flags, dtype=torch.int32)  # on the CPU, by gloo: the device is not waited for
+        before, self.pending = self.pending, (dist.all_reduce(values, dist.ReduceOp.MAX, async_op=True), values)
         if before is None:
-            return (False,) * len(answers)
-        work, found = before
+            return (False,) * len(flags)
+        work, reduced = before
         work.wait()
-        return tuple(bool(value) for value in found.tolist())
+        return tuple(bool(value) for value in reduced.tolist())
 
     def close(self) -> None:
-        """Waits for the question that nobody will hear the answer of."""
-        if self.asked is not None:
-            self.asked[0].wait()
-            self.asked = None
+        """Waits for the last all-reduce, whose result is not used."""
+        if self.pending is not None:
+            self.pending[0].wait()
+            self.pending = None

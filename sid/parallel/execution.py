@@ -1,6 +1,6 @@
-"""How the networks' passes run: autocast, compile, memory order, recomputation, shards. All in place, names kept.
+"""Applies the engine to the networks: autocast, compile, memory order, recomputation, shards. In place; names stay.
 
-The averaged generator that is scored is left in plain float32, whatever trains it; only its weights are sharded.
+The averaged generator, which is scored, stays in plain float32 under every engine; only its weights are sharded.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ GRAPHS = 256  # of one function; a U-Net has some dozens of different blocks, ea
 
 
 def footprint(nets: Mapping[str, nn.Module], players: Iterable[Player], averages: Iterable[str]) -> Footprint:
-    """What the networks of a run weigh."""
+    """The parameter counts of a run's networks."""
 
     def count(parameters: Iterable[nn.Parameter]) -> int:
         return sum(parameter.numel() for parameter in parameters)
@@ -53,7 +53,10 @@ def footprint(nets: Mapping[str, nn.Module], players: Iterable[Player], averages
 
 
 def prepare(nets: Mapping[str, nn.Module], engine: Engine, dtype: torch.dtype) -> None:
-    """Applies the engine's settings to every network, each module once."""
+    """Applies the engine's settings to every network, each module once.
+
+    `dtype` is that of the weights.
+    """
     settings = engine.settings
     half = settings.precision == "bf16"
     if half and dtype != torch.float32:
@@ -70,26 +73,26 @@ def prepare(nets: Mapping[str, nn.Module], engine: Engine, dtype: torch.dtype) -
                 if settings.channels_last:
                     _channels_last(root, engine.sharded)
                 if name != "ema":
-                    _run_as_told(root, engine)
+                    _apply_settings(root, engine)
                 if engine.sharded:
                     sharding.shard(root, engine, half and name != "ema")
 
 
 def _store_in_half(teacher: nn.Module) -> None:
-    """The frozen teacher's matrices and kernels in bfloat16, as autocast would take them anyway.
+    """Stores the frozen teacher's matrices and kernels in bfloat16, to which autocast would cast them anyway.
 
-    Vectors stay: autocast computes norms in float32, and a teacher with other norms than the critic that starts as its
-    copy would not cancel against it.
+    Vectors stay in float32, in which autocast computes norms: a teacher with other norms than the critic, which starts
+    as its copy, would not cancel against it.
     """
     adapters = [module for module in teacher.modules() if isinstance(module, Adapted)]
-    kept = {parameter for part in adapters for side in (part.up, part.down) for parameter in side.parameters()}
+    trained = {parameter for part in adapters for side in (part.up, part.down) for parameter in side.parameters()}
     for parameter in teacher.parameters():
-        if parameter.ndim > 1 and parameter not in kept:
+        if parameter.ndim > 1 and parameter not in trained:
             parameter.data = parameter.data.to(torch.bfloat16)
 
 
 def _channels_last(root: nn.Module, sharded: bool) -> None:
-    """Images in channels-last order, and the kernels too where they are whole: shards must be contiguous."""
+    """Puts images in channels-last order, and kernels too unless they are sharded: shards must be contiguous."""
     if not sharded:
         root.to(memory_format=torch.channels_last)
 
@@ -100,7 +103,7 @@ def _channels_last(root: nn.Module, sharded: bool) -> None:
     _network(root).register_forward_pre_hook(reorder)
 
 
-def _run_as_told(root: nn.Module, engine: Engine) -> None:
+def _apply_settings(root: nn.Module, engine: Engine) -> None:
     settings, network = engine.settings, _network(root)
     parts = sharding.blocks(root)
     if settings.compile and (settings.checkpointing or settings.split_backward) and _adapted(root):
@@ -114,7 +117,7 @@ def _run_as_told(root: nn.Module, engine: Engine) -> None:
     if settings.split_backward:
         _recompute(network, frozen_only=True)
     if settings.compile:
-        # Blocks of many shapes share one function: the default of 8 graphs would leave the others uncompiled.
+        # Blocks of many shapes share one function: with the default of 8 graphs most would stay uncompiled.
         import torch._dynamo
 
         torch._dynamo.config.recompile_limit = GRAPHS
@@ -126,7 +129,7 @@ def _run_as_told(root: nn.Module, engine: Engine) -> None:
 
 
 def _network(root: nn.Module) -> nn.Module:
-    """What computes in low precision: a denoiser converts to x0 around its network, in float32."""
+    """The part that runs in low precision: a denoiser converts to x0 in float32 around its network."""
     return root.network if isinstance(root, Denoiser) else root
 
 
@@ -141,20 +144,20 @@ def _autocast(network: nn.Module, device: str) -> None:
 
 
 def _recompute(block: nn.Module, frozen_only: bool = False) -> None:
-    """Runs the block again in the backward pass, with its dropout masks and its adapters as they were."""
+    """Recomputes the block in the backward pass, with the dropout masks and adapters of its forward pass."""
     forward: Callable = block.forward
     adapters = [module for module in block.modules() if isinstance(module, Adapted)]
 
     def contexts() -> tuple[Any, Any]:
         return contextlib.nullcontext(), switched(adapters, [adapter.on for adapter in adapters])
 
-    # The compiler takes no contexts, and blocks without adapters need none.
-    told: dict[str, Any] = {"context_fn": contexts} if adapters else {}
+    # The compiler accepts no context functions, and blocks without adapters need none.
+    context: dict[str, Any] = {"context_fn": contexts} if adapters else {}
 
     def again(*args: Any, **kwargs: Any) -> Any:
         if not torch.is_grad_enabled() or (frozen_only and any(map(_trains, block.parameters()))):
             return forward(*args, **kwargs)
-        return checkpoint(forward, *args, use_reentrant=False, **told, **kwargs)
+        return checkpoint(forward, *args, use_reentrant=False, **context, **kwargs)
 
     block.forward = again
 
@@ -168,7 +171,7 @@ def _trains(parameter: nn.Parameter) -> bool:
 
 
 def blank(net: nn.Module) -> nn.Module:
-    """The same modules without their weights: no memory, to be given whole weights later."""
+    """A copy of the modules on the meta device, to be filled with whole weights by `gathered`."""
     hollow = {
         id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
         for parameter in net.parameters()
@@ -178,7 +181,7 @@ def blank(net: nn.Module) -> nn.Module:
 
 @torch.no_grad()
 def gathered(net: nn.Module, hollow: nn.Module) -> nn.Module:
-    """A sharded network's whole weights, in its hollow twin; all processes must ask."""
+    """The `hollow` copy filled with a sharded network's whole weights; every process must call this."""
     weights = {name: sharding.whole(value) for name, value in net.state_dict().items()}
     hollow.load_state_dict(weights, assign=True)
     return hollow.requires_grad_(False)

@@ -1,6 +1,6 @@
-"""How a training is executed: over which processes, in which precision, saving which memory. Plain data, no torch.
+"""The engine's settings: processes, precision, memory. Plain data, no torch.
 
-The defaults are the paper-faithful preset: float32, nothing fused, nothing recomputed. They change no digest.
+The defaults are the paper-faithful preset: float32, nothing fused, nothing recomputed. They are in no digest.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 
 STRATEGIES = ("auto", "single", "ddp", "fsdp2")
 PRECISIONS = ("fp32", "bf16")
-# A state goes on under another value of these: the same sums in another order, and bit for bit the same training.
+# A state may be resumed with other values of these: sums in another order, or bit for bit the same training.
 UNDECISIVE = ("strategy", "checkpointing", "split_backward")
 
 
@@ -20,12 +20,12 @@ class EngineSettings:
 
     strategy: str = "auto"
     """auto | single | ddp | fsdp2. No cost: sums run in another order, 1e-16 of float64. `auto` is ddp where all
-    networks fit on one device and fsdp2 where they don't; one process is `single` whatever is asked."""
+    networks fit on one device and fsdp2 where they don't; one process is always `single`."""
 
     precision: str = "fp32"
     """fp32 | bf16. bf16: networks run under autocast, the frozen teacher is stored in bfloat16; trained weights,
-    optimisers, averages, losses and x0 conversions stay in float32. Costs three digits in what a network says, which a
-    difference of two near-equal networks (teacher - critic) feels most."""
+    optimisers, averages, losses and x0 conversions stay in float32. Costs three digits of a network's output, which
+    weighs most in the difference of two near-equal networks (teacher - critic)."""
 
     compile: bool = False
     """torch.compile with static shapes. Costs rounding: fused kernels sum in another order; the first steps take
@@ -35,20 +35,20 @@ class EngineSettings:
     """Images and kernels in the memory order of convolution units. Costs rounding only."""
 
     checkpointing: bool = False
-    """Blocks are run again in the backward pass instead of being remembered. Bit for bit the same training; a third
-    more time."""
+    """Blocks are run again in the backward pass instead of storing their activations. Bit for bit the same training; a
+    third more time."""
 
     split_backward: bool = False
     """A frozen network that gradients run through (teacher and critic, in the generator's turn) is run again in the
-    backward pass, so that no more than one of their graphs is held. Bit for bit the same training; a pass more each."""
+    backward pass, so that only one of their graphs is in memory. Bit for bit the same training; a pass more each."""
 
     first_moment: bool = True
-    """False: players whose Adam has beta1 = 0 keep no first moment, which is then the gradient itself. Costs rounding
-    at most. Players with another beta1 keep theirs."""
+    """False: players whose Adam has beta1 = 0 store no first moment, which is then the gradient itself. Costs rounding
+    at most. Players with another beta1 store theirs."""
 
     eight_bit: bool = False
-    """Moments of parameters with 4096 numbers and more in a byte a number, rounded at random without bias. Costs a
-    sixth in the size of single steps; a state is saved in full, so that saving needs the room for a moment."""
+    """Stores moments of parameters with at least 4096 numbers in a byte a number, rounded at random without bias.
+    Single steps are off by up to a sixth; a state is saved decoded, so that saving needs that memory for a moment."""
 
     def faults(self) -> list[str]:
         """What is wrong with these settings, a sentence each."""
@@ -59,7 +59,7 @@ class EngineSettings:
         return faults
 
     def decisive(self) -> dict[str, object]:
-        """What differs from the paper-faithful preset and moves numbers: empty for the defaults, told to digests."""
+        """The settings that differ from the preset and move numbers, for digests: empty for the defaults."""
         plain = asdict(EngineSettings())
         return {name: value for name, value in asdict(self).items() if value != plain[name] and name not in UNDECISIVE}
 
@@ -68,7 +68,7 @@ FAITHFUL = EngineSettings()
 
 
 def first_process() -> bool:
-    """Whether this is the one of torchrun's processes that writes and talks; alone it is."""
+    """Whether this is rank 0 of torchrun's processes, or the only process."""
     return int(os.environ.get("RANK", 0)) == 0
 
 
@@ -83,13 +83,13 @@ class Footprint:
     base: int = 0  # a student's own, under its adapters: it stays in full precision, as the averages of it do
 
     def bytes_each(self, settings: EngineSettings, processes: int, itemsize: int = 4) -> float:
-        """Bytes of weights, gradients and optimisers on one of so many processes; activations come on top.
+        """Bytes of weights, gradients and optimisers on each of `processes`; activations come on top.
 
         A trained parameter costs itself, its gradient (of one player at a time) and Adam's two moments.
         """
         frozen = self.frozen * (2 if settings.precision == "bf16" else itemsize)
         saved = 0 if settings.first_moment else sum(self.momentless)
         moments = (2 * sum(self.trained) - saved) * (1 + itemsize / 256 if settings.eight_bit else itemsize)
-        kept = sum(self.trained) + max(self.trained, default=0) + self.averaged + self.base
-        whole = frozen + moments + kept * itemsize
+        floats = sum(self.trained) + max(self.trained, default=0) + self.averaged + self.base
+        whole = frozen + moments + floats * itemsize
         return whole / processes if settings.strategy == "fsdp2" else whole

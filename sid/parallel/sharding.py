@@ -1,7 +1,8 @@
-"""FSDP2: every network's weights, gradients and optimiser state in shards over the processes.
+"""FSDP2: shards every network's weights, gradients and optimiser state over the processes.
 
-Roots are the denoisers (entered only through `forward`) and the heads; inside, every block is gathered for itself.
-Adapters and their base are one root: two roots over one base would gather it twice and reshard it under each other.
+Roots are the denoisers (entered only through `forward`) and the heads; inside, every block is gathered by itself.
+Adapters and their base are one root: two roots over one base would gather it twice, and one would reshard it while the
+other uses it.
 """
 
 from __future__ import annotations
@@ -22,30 +23,32 @@ if TYPE_CHECKING:
     from sid.parallel.engine import Engine
 
 
-BLOCK_TENSORS = 6  # a residual or transformer block has at least so many parameters, a feed-forward's parts fewer
+BLOCK_TENSORS = (
+    6  # a residual or transformer block has at least this many parameters, a feed-forward's parts have fewer
+)
 
 
 def local(tensor: Tensor) -> Tensor:
-    """This process's shard; a tensor that is whole is its own shard."""
+    """This process's shard of a tensor; the tensor itself where it is not sharded."""
     return tensor.to_local() if isinstance(tensor, DTensor) else tensor
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """The full tensor on every process; all of them must ask."""
+    """The full tensor on every process; all must call this."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
 def roots(nets: Mapping[str, nn.Module]) -> dict[str, list[nn.Module]]:
-    """What is entered through `forward` in each network: its denoiser, or the whole of a head."""
-    found = {}
+    """The modules of each network that are entered through `forward`: its denoisers, or the whole of a head."""
+    entered = {}
     for name, net in nets.items():
         denoisers: list[nn.Module] = [module for module in net.modules() if isinstance(module, Denoiser)]
-        found[name] = denoisers or [net]
-    return found
+        entered[name] = denoisers or [net]
+    return entered
 
 
 def blocks(root: nn.Module) -> list[nn.Module]:
-    """The repeated parts of a network, of any family: the innermost members of module lists that are blocks.
+    """The repeated blocks of a network of any family: the innermost members of module lists with enough tensors.
 
     In diffusers' U-Nets these are residual blocks and transformer blocks, in EDM's the U-Net blocks.
     """
@@ -67,7 +70,7 @@ def shard(root: nn.Module, engine: Engine, half: bool) -> None:
 
     Inputs are not cast: a time of 979 is 980 in bfloat16.
     """
-    # Nothing here changes an output in place, which is what torch warns of where a network returns a view.
+    # torch warns that outputs which are views may be changed in place; nothing here does that.
     warnings.filterwarnings("ignore", message="FSDP2-wrapped module .* returned a view tensor")
     mesh = init_device_mesh(engine.device.type, (engine.world,))
     policy = MixedPrecisionPolicy(cast_forward_inputs=False)
@@ -76,16 +79,16 @@ def shard(root: nn.Module, engine: Engine, half: bool) -> None:
     for module in [*blocks(root), root]:
         fully_shard(module, mesh=mesh, reshard_after_forward=True, mp_policy=policy)
         assert isinstance(module, FSDPModule)
-        # A sum and not a mean: the losses divide by the global batch. Plain sums are what gloo knows too.
+        # A sum and not a mean: the losses divide by the global batch. gloo can only sum.
         module.set_gradient_divide_factor(1.0)
         module.set_force_sum_reduction_for_comms(True)
 
 
 def settle(modules: Iterable[nn.Module]) -> None:
-    """Lets torch read each group's dtypes now, while what is trained asks for gradients.
+    """Makes torch read each group's dtypes now, while the trained parameters require gradients.
 
-    It would at the first pass, which for a generator or an adapted teacher is a frozen one: a group of a bfloat16 base
-    and float32 adapters would then never learn in which precision to sum.
+    By default it does so at the first pass, in which a generator or an adapted teacher is frozen: a group of a bfloat16
+    base and float32 adapters would then not know in which precision to sum.
     """
     for module in modules:
         assert isinstance(module, FSDPModule)
@@ -93,7 +96,7 @@ def settle(modules: Iterable[nn.Module]) -> None:
 
 
 def accumulate(modules: Iterable[nn.Module], last: bool) -> None:
-    """Gradients stay on their process until the last round, whose backward pass sums them into shards."""
+    """Sums gradients into shards in the last round's backward pass only; before it they stay on their process."""
     for module in modules:
         assert isinstance(module, FSDPModule)
         module.set_requires_gradient_sync(last)

@@ -1,7 +1,7 @@
 """The EDM family: DDPM++, NCSN++ and ADM with the published names (Karras et al. 2022), in pixels.
 
-Settings are the published preconditioner's init arguments (`img_resolution`, `label_dim`, `model_type`, ...);
-`wrapper` names the preconditioner, EDM's own where absent.
+Settings are the init arguments of the published preconditioner (`img_resolution`, `label_dim`, `model_type`, ...);
+`wrapper` names the preconditioner, by default EDM's own.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PRECONDITIONER: dict[str, Any] = {
     "use_fp16": False,
     "model_type": None,
     "sigma_data": 0.5,
-    # What the wrappers state about their noise range; sampling takes it from the process.
+    # The wrappers' noise range, unused: sampling takes it from the process.
     "sigma_min": None,
     "sigma_max": None,
     "beta_d": 19.9,
@@ -46,7 +46,7 @@ MODELS = ("SongUNet", "DhariwalUNet")
 MODEL_OF_WRAPPER = {"EDMPrecond": "DhariwalUNet", "iDDPMPrecond": "DhariwalUNet"}  # else SongUNet: as published
 
 
-class Edm(Teacher):
+class EdmTeacher(Teacher):
     name = "edm"
     version = 1
     paper = (
@@ -60,10 +60,10 @@ class Edm(Teacher):
 
     def build(self, settings: dict[str, Any]) -> Denoiser:
         from sid.denoiser import Denoiser
-        from sid.noise import Edm as EdmProcess
+        from sid.noise import Edm
 
         wrap, network_settings = split(settings)
-        process = EdmProcess(sigma_data=wrap["sigma_data"])
+        process = Edm(sigma_data=wrap["sigma_data"])
         network = _wrapped(_model(wrap, network_settings), wrap)
         prediction = "edm" if wrap["wrapper"] == "EDMPrecond" else "x0"
         return Denoiser(network, process, prediction, self.name, dict(settings))
@@ -72,14 +72,14 @@ class Edm(Teacher):
         import torch
 
         described = describe(folder, self.name)
-        with torch.device("meta"):  # no time spent on values that are replaced
+        with torch.device("meta"):  # no initialisation of values that are replaced
             denoiser = self.build(described["settings"])
         fill(denoiser.network, folder)
         return denoiser.eval().requires_grad_(False)
 
 
 def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The preconditioner's settings, completed, and the network's own; a Fault for what is missing or unknown."""
+    """The preconditioner's settings with defaults, and the network's; a Fault for missing or unknown ones."""
     for required in ("img_resolution", "img_channels"):
         if settings.get(required) is None:
             raise Fault(f"edm needs the setting {required}")
@@ -102,7 +102,7 @@ def _model(wrap: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
     for key in given:
         if key not in known:
             raise UnknownName(f"setting of {wrap['model_type']}", key, [*known, *PRECONDITIONER])
-    doubled = 2 if wrap["wrapper"] == "iDDPMPrecond" else 1  # its second half is a variance nobody here uses
+    doubled = 2 if wrap["wrapper"] == "iDDPMPrecond" else 1  # its second half is a variance, which is not used
     values = {
         "img_resolution": wrap["img_resolution"],
         "in_channels": wrap["img_channels"],
@@ -129,7 +129,7 @@ def _wrapped(model: nn.Module, wrap: Mapping[str, Any]) -> nn.Module:
 
 
 def describe(folder: Path, family: str) -> dict[str, Any]:
-    """teacher.json of an imported model; one sentence when the folder holds none, or another family's."""
+    """teacher.json of an imported model; a Fault where the folder has none, or another family's."""
     folder = Path(folder)
     for name in ("teacher.json", "network.safetensors"):
         if not (folder / name).is_file():
@@ -149,7 +149,7 @@ def describe(folder: Path, family: str) -> dict[str, Any]:
 
 
 def fill(network: nn.Module, folder: Path) -> None:
-    """The folder's weights into a network on the meta device; float16 files become float32."""
+    """Loads the folder's weights, in float32, into a network on the meta device."""
     import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -165,13 +165,13 @@ def fill(network: nn.Module, folder: Path) -> None:
     network.load_state_dict({name: tensor.to(torch.float32) for name, tensor in tensors.items()}, assign=True)
 
 
-def mismatch(found: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str:
-    """What differs in names or shapes, empty where nothing does."""
+def mismatch(tensors: Mapping[str, torch.Tensor], expected: Mapping[str, torch.Tensor]) -> str:
+    """The first difference in names or shapes; empty where there is none."""
     for name, tensor in expected.items():
-        if name not in found:
-            missing = sum(key not in found for key in expected)
+        if name not in tensors:
+            missing = sum(key not in tensors for key in expected)
             return f"{missing} of {len(expected)} tensors are missing, the first is {name}"
-        if found[name].shape != tensor.shape:
-            return f"{name} has the shape {list(found[name].shape)} where {list(tensor.shape)} is expected"
-    extra = [name for name in found if name not in expected]
+        if tensors[name].shape != tensor.shape:
+            return f"{name} has the shape {list(tensors[name].shape)} where {list(tensor.shape)} is expected"
+    extra = [name for name in tensors if name not in expected]
     return f"{len(extra)} tensors are not expected, the first is {extra[0]}" if extra else ""

@@ -1,7 +1,7 @@
 """The EDM2 family: the magnitude-preserving network on the latents of an image autoencoder (Karras et al. 2023).
 
-Written from the paper. The names were compared with the publishers' source and the sizes with the paper's table; no
-published file was opened and no published output reproduced.
+Written from the paper. Names were compared with the publishers' source and sizes with the paper's table; no published
+file was opened and no published output reproduced.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Edm2(Teacher):
 
     def build(self, settings: dict[str, Any]) -> Denoiser:
         from sid.denoiser import Denoiser
-        from sid.noise import Edm as EdmProcess
+        from sid.noise import Edm
         from sid.teachers.edm_networks.edm2 import Edm2Network, Edm2Settings
 
         known = {field.name for field in fields(Edm2Settings)}
@@ -48,7 +48,7 @@ class Edm2(Teacher):
         }
         network_settings = Edm2Settings(**{key: value for key, value in given.items() if key in known})
         network = Edm2Network(network_settings, wrap["logvar_channels"], bool(wrap["use_fp16"]))
-        return Denoiser(network, EdmProcess(sigma_data=wrap["sigma_data"]), "edm", self.name, dict(settings))
+        return Denoiser(network, Edm(sigma_data=wrap["sigma_data"]), "edm", self.name, dict(settings))
 
     def load(self, folder: Path) -> Denoiser:
         import torch

@@ -1,6 +1,6 @@
 """Stable Diffusion 3: a flow-matching transformer with two CLIP encoders and a T5 that a folder may leave out.
 
-SiD-DiT's home (arXiv 2509.25127) with SANA and FLUX; this family covers SD3 and SD3.5.
+SiD-DiT (arXiv 2509.25127) distils it, SANA and FLUX; this family covers SD3 and SD3.5.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """PixArt-alpha: a diffusion transformer with a T5 encoder, eps-predicting, with learned variances that are dropped.
 
-The setting `wrapper: iddpm` enters it as SIM-DiT does: on the EDM process, at sigma 2.5 (arXiv 2410.16794).
+With the setting `wrapper: iddpm` it runs on the EDM process, entered at sigma 2.5, as in SIM-DiT (arXiv 2410.16794).
 """
 
 from __future__ import annotations
@@ -31,7 +31,9 @@ class PixArt(LatentTeacher):
     part = "transformer"
     network_class = "PixArtTransformer2DModel"
     former_config: ClassVar = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"}
-    unused = ("caption_projection.y_embedding",)  # the null of its training; its pipeline encodes the empty prompt
+    unused = (
+        "caption_projection.y_embedding",
+    )  # its training's null text; the pipeline encodes the empty prompt instead
     encoders = (("tokenizer", "text_encoder"),)
     null_rule = "prompt"
     max_tokens = 120

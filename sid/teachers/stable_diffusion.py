@@ -25,10 +25,10 @@ class StableDiffusion(LatentTeacher):
     null_rule = "prompt"
 
     def licence_of(self, settings: Mapping[str, Any]) -> str:
-        """SD 1.5 reads CLIP-L, 768 wide, SD 2.1 OpenCLIP-H, 1024 wide; of others nothing is known."""
-        one, two = self.licence.split(", ")
+        """By the text width: SD 1.5 has CLIP-L with 768, SD 2.1 OpenCLIP-H with 1024; empty for others."""
+        sd15, sd21 = self.licence.split(", ")
         width = settings["network"].get("cross_attention_dim")
-        return {768: one, 1024: two}.get(width, "")
+        return {768: sd15, 1024: sd21}.get(width, "")
 
     def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
         from sid.teachers.latent.networks import UnetNetwork

@@ -1,4 +1,4 @@
-"""The audit finds causes, tells broken peers and goes on, and never forgets what its numbers were made from."""
+"""The audit attributes causes, reports broken peers and goes on, and labels every number with its data and weights."""
 
 import csv
 import io
@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from benchmarks.audit import peer, run, write
-from benchmarks.audit.attribute import Row, attribute, sensitivity
-from benchmarks.audit.recipe import FeatureBench, Recipe, distance
+from benchmarks.audit.attribute import AuditRow, attribute, sensitivity
+from benchmarks.audit.peer_recipe import FeatureBench, PeerRecipe, distance
 from benchmarks.cli import main
 from sid.fault import Fault
 
@@ -18,22 +18,22 @@ BENCH = FeatureBench(X, Y)
 
 
 def test_a_known_cause_is_named_and_nothing_is_left():
-    recipe = Recipe(ddof=0, root="eigvals")
-    row = attribute("peer", distance(X, Y, recipe), recipe, BENCH, Recipe(), "made")
+    recipe = PeerRecipe(ddof=0, root="eigvals")
+    row = attribute("peer", distance(X, Y, recipe), recipe, BENCH, PeerRecipe(), "made")
     assert row.verdict == "explained" and set(row.causes) == {"ddof: 0"}
     assert row.causes["ddof: 0"] == pytest.approx(row.deviation, rel=1e-9)
     assert abs(row.residue) < 1e-9
 
 
 def test_an_unknown_cause_is_a_residue_with_a_hint():
-    promised = attribute("peer", distance(X, Y, Recipe(ddof=0)), Recipe(), BENCH, Recipe(), "made")
+    promised = attribute("peer", distance(X, Y, PeerRecipe(ddof=0)), PeerRecipe(), BENCH, PeerRecipe(), "made")
     assert promised.verdict == "unexplained" and "as if ddof: 0" in promised.note
-    strange = attribute("peer", BENCH.value(Recipe()) * 1.7, Recipe(), BENCH, Recipe(), "made")
+    strange = attribute("peer", BENCH.value(PeerRecipe()) * 1.7, PeerRecipe(), BENCH, PeerRecipe(), "made")
     assert strange.verdict == "unexplained" and "no single further change" in strange.note
 
 
 def test_every_factor_is_changed_alone():
-    rows = {row.implementation: row.deviation for row in sensitivity(BENCH, Recipe(), "made")}
+    rows = {row.implementation: row.deviation for row in sensitivity(BENCH, PeerRecipe(), "made")}
     assert rows["ddof: 0"] == pytest.approx(-rows_covariance() / 80, rel=1e-9)
     assert rows["eps: 1e-06"] < 0 and abs(rows["root: sqrtm"]) < 1e-9 and rows["samples: half"] > 0
 
@@ -41,12 +41,12 @@ def test_every_factor_is_changed_alone():
 @pytest.mark.parametrize("count", [2, 3])
 def test_a_factor_that_so_few_images_do_not_allow_is_left_out_with_its_reason(count):
     few = FeatureBench(X[:count], Y[:count])
-    rows = {row.implementation: row for row in sensitivity(few, Recipe(), "made")}
+    rows = {row.implementation: row for row in sensitivity(few, PeerRecipe(), "made")}
     half = rows.pop("samples: half")
     assert (half.value, half.verdict) == (None, "unavailable") and half.note.startswith(f"half of {count} images")
     assert all(row.value is not None for row in rows.values())
-    assert "half of" in write.text([run.Table("Title", "unit", [half])])
-    strange = attribute("peer", few.value(Recipe()) * 1.7, Recipe(), few, Recipe(), "made")
+    assert "half of" in write.text([run.AuditTable("Title", "unit", [half])])
+    strange = attribute("peer", few.value(PeerRecipe()) * 1.7, PeerRecipe(), few, PeerRecipe(), "made")
     assert strange.verdict == "unexplained", "the search for a cause goes on without it"
 
 
@@ -76,7 +76,7 @@ class Broken(peer.Peer):
         def run(images, reference):
             raise AttributeError("module 'scipy' has no attribute 'gone'\nsecond line")
 
-        return {"call": peer.Call(run)}
+        return {"call": peer.PeerCall(run)}
 
     def kernels(self, subset):
         raise ImportError("cannot import name 'apply_chunking_to_forward'")
@@ -86,12 +86,12 @@ class Absent(peer.Peer):
     name, package = "absent", "no-such-package-here"
 
 
-def test_broken_and_absent_peers_are_told_with_the_reason_and_the_audit_goes_on(monkeypatch):
+def test_broken_and_absent_peers_are_reported_with_the_reason_and_the_audit_goes_on(monkeypatch):
     monkeypatch.setattr(run, "peers", lambda: {"broken": Broken(), "absent": Absent()})
     tables = run.arithmetic()
-    told = {row.implementation.split()[0]: row for row in tables[0].rows if row.verdict == "unavailable"}
-    assert "AttributeError: module 'scipy' has no attribute 'gone'" in told["broken"].note
-    assert told["absent"].note == "not installed: no-such-package-here"
+    broken = {row.implementation.split()[0]: row for row in tables[0].rows if row.verdict == "unavailable"}
+    assert "AttributeError: module 'scipy' has no attribute 'gone'" in broken["broken"].note
+    assert broken["absent"].note == "not installed: no-such-package-here"
     assert any("apply_chunking" in row.note for row in tables[1].rows)
     assert tables[0].rows[0].value is not None
 
@@ -105,12 +105,18 @@ def test_users_of_sqrtm_find_disp_again(monkeypatch):
     with pytest.raises(TypeError):
         peer.peers()["clean-fid"].distances()["fid_from_feats"].run(X, Y)
     outcome = peer.guarded(peer.peers()["clean-fid"].distances()["fid_from_feats"].run, X, Y)
-    assert outcome.value == pytest.approx(BENCH.value(Recipe()), rel=1e-6)
+    assert outcome.value == pytest.approx(BENCH.value(PeerRecipe()), rel=1e-6)
 
 
 def test_markdown_csv_and_html_hold_every_row_and_escape():
-    rows = [Row("a|b <script>", 1.0, 0.5, {"ddof: 0": 0.5}, 0.0, 1e-9, "explained", label="random weights, seed 0")]
-    tables = [run.Table("Title", "unit", [*rows, Row("gone", None, verdict="unavailable", note="why", label="made")])]
+    rows = [
+        AuditRow("a|b <script>", 1.0, 0.5, {"ddof: 0": 0.5}, 0.0, 1e-9, "explained", label="random weights, seed 0")
+    ]
+    tables = [
+        run.AuditTable(
+            "Title", "unit", [*rows, AuditRow("gone", None, verdict="unavailable", note="why", label="made")]
+        )
+    ]
     assert "a\\|b" in write.markdown(tables)
     page = write.html(tables)
     assert "<script>" not in page and "random weights, seed 0" in page and "why" in page
@@ -147,9 +153,9 @@ def test_the_whole_audit_explains_every_implementation(tmp_path, monkeypatch, ca
 
     monkeypatch.setattr(verb, "SYNTHETIC", 6)
     assert main(["--results", str(tmp_path), "audit", "--random-weights", "3"]) == 0
-    told = capsys.readouterr().out
-    assert "unexplained" not in told
-    whole = [line for line in told.splitlines() if "random weights, seed 3" in line]
+    printed = capsys.readouterr().out
+    assert "unexplained" not in printed
+    whole = [line for line in printed.splitlines() if "random weights, seed 3" in line]
     assert len(whole) > 20
-    assert sum("in the place of NVIDIA's TorchScript file" in line for line in told.splitlines()) >= 2
+    assert sum("in the place of NVIDIA's TorchScript file" in line for line in printed.splitlines()) >= 2
     assert all((tmp_path / "audit" / f"audit.{kind}").stat().st_size > 3000 for kind in ("md", "csv", "html"))

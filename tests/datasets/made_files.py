@@ -16,9 +16,9 @@ from PIL import Image
 
 def png(seed: int, side: int = 8, width: int = 0, form: str = "png") -> bytes:
     pixels = np.random.default_rng(seed).integers(0, 256, (side, width or side, 3), np.uint8)
-    held = io.BytesIO()
-    Image.fromarray(pixels).save(held, form)
-    return held.getvalue()
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form)
+    return buffer.getvalue()
 
 
 def pixels_of(content: bytes) -> np.ndarray:
@@ -39,8 +39,8 @@ def edm_zip(path: Path, count: int = 6, side: int = 8, labels: bool = True, clas
         names = [f"00000/img{index:08d}.png" for index in range(count)]
         for index, name in enumerate(names):
             archive.writestr(name, png(index, side))
-        told = [[name, index % classes] for index, name in enumerate(names)] if labels else None
-        archive.writestr("dataset.json", json.dumps({"labels": told}))
+        table = [[name, index % classes] for index, name in enumerate(names)] if labels else None
+        archive.writestr("dataset.json", json.dumps({"labels": table}))
     return path
 
 
@@ -59,8 +59,8 @@ def batch(images: np.ndarray, labels: list[int], module: str = "numpy.core.multi
     array = f"c{module}\n_reconstruct\ncnumpy\nndarray\n".encode() + number(0) + b"\x85" + text(b"b") + b"\x87R"
     shape = b"(" + number(data.shape[0]) + number(data.shape[1]) + b"t"
     array += b"(" + number(1) + shape + dtype + b"\x89" + text(data.tobytes()) + b"tb"
-    told = b"".join(number(label) for label in labels)
-    whole = b"\x80\x02}(" + text(b"labels") + b"](" + told + b"e" + text(b"data") + array + b"u."
+    encoded = b"".join(number(label) for label in labels)
+    whole = b"\x80\x02}(" + text(b"labels") + b"](" + encoded + b"e" + text(b"data") + array + b"u."
     pickletools.dis(whole, io.StringIO())  # it is well formed
     return whole
 
@@ -108,7 +108,7 @@ def coco(folder: Path, count: int = 4, year: str = "val2014", size: tuple[int, i
         for at in range(count)
         for which in (1, 0, 2)
     ]
-    told = {"images": [{"id": 10 + at, "file_name": name} for at, name in enumerate(names)], "annotations": rows}
+    annotation = {"images": [{"id": 10 + at, "file_name": name} for at, name in enumerate(names)], "annotations": rows}
     (folder / "annotations").mkdir()
-    (folder / "annotations" / f"captions_{year}.json").write_text(json.dumps(told))
+    (folder / "annotations" / f"captions_{year}.json").write_text(json.dumps(annotation))
     return [str(row["caption"]) for row in sorted(rows, key=lambda row: row["id"])]

@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.assets import DATA_ENV, MissingData
+from benchmarks.assets import DATA_ENV, Missing
 from benchmarks.data.base import FileDataset
+from benchmarks.data.coco2014 import read_annotation
 from benchmarks.data.open import datasets, open_dataset
-from benchmarks.data.pairs import read_annotation
-from benchmarks.images.reading import decode, open_whole
+from benchmarks.images.reading import decode, open_checked
 from sid.fault import Fault
 from tests.datasets import made_files as made
 
@@ -49,7 +49,7 @@ def test_the_cifar_folder_and_the_edm_zip(home: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("content", "reason"),
     [
         (b"\x80\x02cos\nsystem\nU\x04echo\x85R.", "it names os.system, which no CIFAR-10 batch needs"),
         (b"\x80\x02cbuiltins\neval\nU\x011\x85R.", "it names builtins.eval"),
@@ -61,9 +61,9 @@ def test_the_cifar_folder_and_the_edm_zip(home: Path) -> None:
         (made.batch(np.zeros((1, 3, 32, 32), np.uint8), [1])[:-99], "truncated"),
     ],
 )
-def test_nothing_in_a_batch_runs_and_what_is_wrong_is_said(home: Path, content: bytes, told: str) -> None:
+def test_nothing_in_a_batch_runs_and_what_is_wrong_is_said(home: Path, content: bytes, reason: str) -> None:
     path = made.tar(home / "cifar-10-python.tar.gz", {f"c/data_batch_{n}": content for n in range(1, 6)}, "w:gz")
-    with pytest.raises(Fault, match=told) as fault:
+    with pytest.raises(Fault, match=reason) as fault:
         datasets()["cifar10"].images("train")
     assert str(path) in str(fault.value)
 
@@ -80,7 +80,7 @@ def test_truncated_archives_are_told_in_a_sentence(home: Path) -> None:
     }.items():
         (home / name).write_bytes(content)
         with pytest.raises(Fault, match=f"{name} is truncated"):
-            open_whole(home / name)
+            open_checked(home / name)
 
 
 def test_members_that_leave_the_archive_are_refused(home: Path) -> None:
@@ -88,7 +88,7 @@ def test_members_that_leave_the_archive_are_refused(home: Path) -> None:
         archive.writestr("../../out.png", made.png(0))
     for path in (home / "evil.zip", made.tar(home / "evil.tar", {"/absolute/out.png": made.png(0)})):
         with pytest.raises(Fault, match="names a file outside of itself"):
-            open_whole(path)
+            open_checked(path)
 
 
 @pytest.mark.parametrize("name", ["imagenet64", "ffhq64", "afhqv2-64"])
@@ -96,7 +96,7 @@ def test_edm_zips(home: Path, name: str) -> None:
     dataset = datasets()[name]
     assert isinstance(dataset, FileDataset)
     with pytest.raises(
-        MissingData, match=f"{dataset.files[0].names[0]}.*looked in {home}/{name}, {home}, data/{name}, data"
+        Missing, match=f"{dataset.files[0].names[0]}.*looked in {home}/{name}, {home}, data/{name}, data"
     ):
         dataset.images("train")
     made.edm_zip(home / dataset.files[0].names[0], side=64)
@@ -124,18 +124,18 @@ def test_labels_and_sizes_are_checked(home: Path) -> None:
 def test_hugging_faces_parquet_of_cifar(home: Path) -> None:
     folder = home / "cifar10" / "plain_text"
     pixels, labels = made.parquet(folder, "train", 2)
-    held, _ = made.parquet(folder, "test", 1)
+    images, _ = made.parquet(folder, "test", 1)
     cifar = datasets()["cifar10"]
     assert np.array_equal(cifar.images("train"), pixels) and cifar.labels("train").tolist() == labels
-    assert np.array_equal(cifar.images("heldout"), held)
+    assert np.array_equal(cifar.images("heldout"), images)
     assert np.array_equal(open_dataset(f"cifar10@{folder}").images("train"), pixels), "given by its path too"
 
 
 def test_damaged_parquet_is_one_sentence(home: Path) -> None:
     def refused(folder: Path, words: str) -> None:
-        with pytest.raises(Fault, match=words) as told:
+        with pytest.raises(Fault, match=words) as raised:
             open_dataset(f"cifar10@{folder}").images("train")
-        assert len(told.value.sentences) == 1 and "\n" not in told.value.sentences[0]
+        assert len(raised.value.sentences) == 1 and "\n" not in raised.value.sentences[0]
 
     def folder(name: str) -> Path:
         return home / name / "plain_text"
@@ -160,7 +160,7 @@ def test_coco_must_be_what_its_annotation_lists(home: Path) -> None:
     coco = datasets()["coco2014"]
     assert len(coco.source("val")) == 4
     assert coco.captions("val") == captions[::3]  # of each image the one with the smallest id
-    assert read_annotation(home / "annotations/captions_val2014.json").every == captions
+    assert read_annotation(home / "annotations/captions_val2014.json").all_captions == captions
     extra = home / "val2014" / "COCO_val2014_000000000099.jpg"
     extra.write_bytes(made.png(9))
     (home / "val2014" / "COCO_val2014_000000000010.jpg").unlink()
@@ -180,13 +180,25 @@ def test_an_annotation_of_another_year_or_kind(home: Path) -> None:
     file = home / "annotations/captions_val2017.json"
     with pytest.raises(Fault, match=r"is of another year or split: it lists COCO_val2017_000000000010.jpg"):
         read_annotation(file)
-    told = json.loads(file.read_text())
+    annotation = json.loads(file.read_text())
     for name, content, sentence in [
-        ("a.json", json.dumps(told)[:-9], "no valid JSON: it is truncated"),
+        ("a.json", json.dumps(annotation)[:-9], "no valid JSON: it is truncated"),
         ("b.json", json.dumps({"images": []}), "no readable images and annotations"),
-        ("c.json", json.dumps({**told, "annotations": [{"id": 1, "image_id": 10}]}), "annotations without captions"),
-        ("d.json", json.dumps({**told, "images": told["images"][1:]}), "of image 10, which it does not list"),
-        ("e.json", json.dumps({**told, "annotations": told["annotations"][:3]}), "3 images have no caption"),
+        (
+            "c.json",
+            json.dumps({**annotation, "annotations": [{"id": 1, "image_id": 10}]}),
+            "annotations without captions",
+        ),
+        (
+            "d.json",
+            json.dumps({**annotation, "images": annotation["images"][1:]}),
+            "of image 10, which it does not list",
+        ),
+        (
+            "e.json",
+            json.dumps({**annotation, "annotations": annotation["annotations"][:3]}),
+            "3 images have no caption",
+        ),
     ]:
         (home / name).write_text(content)
         with pytest.raises(Fault, match=sentence):

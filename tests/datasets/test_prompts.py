@@ -22,16 +22,16 @@ def captions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """A small list in the place of the 30,000; some captions end with a blank."""
     monkeypatch.setenv(DATA_ENV, str(tmp_path))
     monkeypatch.chdir(tmp_path)
-    said = made.coco(tmp_path)[::2]
+    listed = made.coco(tmp_path)[::2]
     small = replace(
         prompts.LISTS["coco2014-30k"],
-        count=len(said),
-        sha256=prompts.digest(said),
-        outer_blanks=sum(caption != caption.strip() for caption in said),
+        count=len(listed),
+        sha256=prompts.digest(listed),
+        outer_blanks=sum(caption != caption.strip() for caption in listed),
     )
     assert small.outer_blanks
     monkeypatch.setitem(prompts.LISTS, "coco2014-30k", small)
-    return said
+    return listed
 
 
 def written(captions: list[str], name: str = "captions.txt", end: str = "\n") -> Path:
@@ -60,26 +60,26 @@ def test_a_stripped_list_is_restored_from_the_annotation_or_told(captions: list[
     without_annotation()
     with pytest.raises(
         Fault, match=r"its lines were stripped, and \d of the captions begin or end with a blank"
-    ) as told:
+    ) as raised:
         prompts.read("coco2014-30k")
-    assert len(told.value.sentences) == 1
+    assert len(raised.value.sentences) == 1
 
 
 @pytest.mark.parametrize(
-    ("spoil", "told"),
+    ("spoil", "reason"),
     [
-        (lambda said: said[:-1], "holds 5 prompts, coco2014-30k has 6: 1 are missing"),
-        (lambda said: [*said, "more"], "holds 7 prompts, coco2014-30k has 6: 1 too many"),
-        (lambda said: [said[1], said[0], *said[2:]], "its sha256 is [0-9a-f]{64}, [0-9a-f]{64} is needed"),
-        (lambda said: [said[0] + " ", *said[1:]], "of its lines begin or end with a blank, . should"),
-        (lambda said: [*said[:2], "", *said[3:]], "has 1 empty prompts, the first in line 3"),
-        (lambda said: [], "holds no prompt"),
+        (lambda lines: lines[:-1], "holds 5 prompts, coco2014-30k has 6: 1 are missing"),
+        (lambda lines: [*lines, "more"], "holds 7 prompts, coco2014-30k has 6: 1 too many"),
+        (lambda lines: [lines[1], lines[0], *lines[2:]], "its sha256 is [0-9a-f]{64}, [0-9a-f]{64} is needed"),
+        (lambda lines: [lines[0] + " ", *lines[1:]], "of its lines begin or end with a blank, . should"),
+        (lambda lines: [*lines[:2], "", *lines[3:]], "has 1 empty prompts, the first in line 3"),
+        (lambda lines: [], "holds no prompt"),
     ],
 )
-def test_what_differs_is_said(captions: list[str], spoil, told: str) -> None:
+def test_what_differs_is_said(captions: list[str], spoil, reason: str) -> None:
     without_annotation()
     written(spoil(captions))
-    with pytest.raises(Fault, match=told):
+    with pytest.raises(Fault, match=reason):
         prompts.read("coco2014-30k")
 
 
@@ -87,13 +87,13 @@ def test_pickles_and_tables_are_data(captions: list[str]) -> None:
     Path("captions_coco14_test.pkl").write_bytes(b"\x80\x02cos\nsystem\nU\x04echo\x85R.")
     with pytest.raises(Fault, match=r"is no pickled list of texts: it names os.system"):
         prompts.read("coco2014-30k")
-    for name, content, told in [
+    for name, content, reason in [
         ("a.json", "[1, 2]", "is no list of texts"),
         ("b.json", "[", "can't be read as a list of prompts"),
         ("c.txt", b"\xff\xfe", "can't be read as a list of prompts"),
     ]:
         Path(name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        with pytest.raises(Fault, match=told):
+        with pytest.raises(Fault, match=reason):
             prompts.read("own", Path(name))
 
 
@@ -120,7 +120,7 @@ def test_the_real_captions_where_they_are() -> None:
     path = Path(__file__).parents[3] / "shared" / "data" / REAL
     if not path.is_file():
         pytest.skip(f"{REAL} is not here")
-    said = prompts.read("coco2014-30k", path)
+    listed = prompts.read("coco2014-30k", path)
     known = prompts.LISTS["coco2014-30k"]
-    assert len(said) == 30_000 == known.count
-    assert sum(caption != caption.strip() for caption in said) == known.outer_blanks
+    assert len(listed) == 30_000 == known.count
+    assert sum(caption != caption.strip() for caption in listed) == known.outer_blanks

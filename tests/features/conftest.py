@@ -37,6 +37,6 @@ def image_files(tmp_path_factory):
     }
 
 
-def relative(found, truth):
+def relative(value, truth):
     """Largest deviation over the largest value."""
-    return float(np.abs(found - truth).max() / np.abs(truth).max())
+    return float(np.abs(value - truth).max() / np.abs(truth).max())

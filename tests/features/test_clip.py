@@ -31,14 +31,17 @@ def towers(monkeypatch):
 
 def test_long_captions_are_counted_and_still_read(towers):
     """Cut without its end token, a caption's embedding would not depend on the caption."""
-    found = towers.texts([LONG + "at night", "another " + LONG, "a short one"], "A photo depicts ")
-    assert found["truncated"].tolist() == [True, True, False]
-    first, second, third = found["text"] / np.linalg.norm(found["text"], axis=1, keepdims=True)
+    embeddings = towers.texts([LONG + "at night", "another " + LONG, "a short one"], "A photo depicts ")
+    assert embeddings["truncated"].tolist() == [True, True, False]
+    first, second, third = embeddings["text"] / np.linalg.norm(embeddings["text"], axis=1, keepdims=True)
     assert first @ second < 0.9999 and first @ third < 0.9999
     tokens, _ = clip.tokenise([LONG, "a short one"])
     end = clip._tokenizer().eot_token_id
     assert tokens[0, -1] == end and (tokens == end).sum(1).tolist() == [1, 1]
-    features = {"clip-vit-b-32.image": found["text"], **{f"clip-vit-b-32.{key}": part for key, part in found.items()}}
+    features = {
+        "clip-vit-b-32.image": embeddings["text"],
+        **{f"clip-vit-b-32.{key}": part for key, part in embeddings.items()},
+    }
     assert "2 of 3 captions" in all_metrics()["clip-score"].compute(features).warnings[0]
 
 

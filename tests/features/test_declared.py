@@ -29,9 +29,9 @@ def test_its_network_is_published_or_trained_here(extractor):
 
 def test_equal_pixels_have_one_id_and_different_ones_have_two():
     """Families of one network are told apart by the id of the pixels alone."""
-    families = [one for one in extractors().values() if one.name.startswith("inception-")]
-    assert len({one.preprocess for one in families}) == len(families) == 5
-    assert len({one.weights for one in families}) == 1
+    families = [extractor for extractor in extractors().values() if extractor.name.startswith("inception-")]
+    assert len({extractor.preprocess for extractor in families}) == len(families) == 5
+    assert len({extractor.weights for extractor in families}) == 1
 
 
 def test_the_networks_of_the_protocols_are_there():

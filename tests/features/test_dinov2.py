@@ -27,9 +27,9 @@ def test_the_published_layout_loads(small, tmp_path, monkeypatch):
     torch.save(state, tmp_path / "made.pth")
     opened = extractors()["dinov2"].open(tmp_path / "made.pth")
     images = torch.from_numpy(made(2, 60, 80))
-    found = opened(images)["cls"]
-    assert found.shape == (2, 384) and np.isfinite(found).all()
-    assert opened.identity and np.allclose(found[1:], opened(images[1:])["cls"], atol=1e-4)
+    features = opened(images)["cls"]
+    assert features.shape == (2, 384) and np.isfinite(features).all()
+    assert opened.identity and np.allclose(features[1:], opened(images[1:])["cls"], atol=1e-4)
     torch.save({"a": torch.zeros(1)}, tmp_path / "none.pth")
     monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path / "elsewhere"))
     (tmp_path / "elsewhere").mkdir()

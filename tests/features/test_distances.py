@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from benchmarks.audit.peer import Given, peers
-from benchmarks.audit.recipe import Recipe, pixels_to_features
+from benchmarks.audit.peer_recipe import PeerRecipe, pixels_to_features
 from benchmarks.images.reading import decode, open_images
 from benchmarks.metrics import frechet
 from benchmarks.suite.components import extractors, metrics
@@ -41,7 +41,7 @@ def many_files(tmp_path_factory):
 def reference(network):
     """The other side of every distance, the same for all peers: a second set at the tap."""
     images = list(made(COUNT, 32, 32, seed=11))
-    return pixels_to_features(network, images, Recipe(), str(TAP)).astype(np.float64)
+    return pixels_to_features(network, images, PeerRecipe(), str(TAP)).astype(np.float64)
 
 
 @pytest.fixture(scope="session")
@@ -50,7 +50,7 @@ def ours_by_family(network, many_files):
 
     @cache
     def features(resize, normalisation):
-        recipe = Recipe(resize=resize, normalisation=normalisation)
+        recipe = PeerRecipe(resize=resize, normalisation=normalisation)
         return pixels_to_features(network, pixels(many_files), recipe, str(TAP)).astype(np.float64)
 
     return features

@@ -52,12 +52,12 @@ def test_a_reward_depends_on_image_and_prompt_and_not_on_the_batch(tower):
     images = Array(made(5, 60, 80))
     captions = ["a dog", "a cat", "a house", "a dog", "a " * 60]
     wanted = {"image-reward": ["reward", "truncated"]}
-    found = [extract(images, wanted, opened, batch=batch, captions=captions).features for batch in (5, 2)]
-    rewards = found[0]["image-reward.reward"]
-    assert np.allclose(rewards, found[1]["image-reward.reward"], atol=1e-5)
+    results = [extract(images, wanted, opened, batch=batch, captions=captions).features for batch in (5, 2)]
+    rewards = results[0]["image-reward.reward"]
+    assert np.allclose(rewards, results[1]["image-reward.reward"], atol=1e-5)
     moved = extract(images, wanted, opened, captions=captions[::-1]).features["image-reward.reward"]
     assert np.abs(rewards - moved)[[0, 1]].min() > 1e-6
-    score = metrics()["image-reward"].compute(found[0])
+    score = metrics()["image-reward"].compute(results[0])
     assert score.details["truncated"] == 1 and "1 of 5 prompts" in score.warnings[0]
     with pytest.raises(Fault, match="give --captions"):
         extract(images, wanted, opened)

@@ -23,8 +23,8 @@ def test_folding_batch_norms_changes_nothing(state):
     folded.load_state_dict(state)
     pixels = torch.randn(2, 3, 299, 299)
     with torch.inference_mode():
-        one, two = plain.eval()(pixels), folded.fold()(pixels)
-    assert all(relative(two[tap].numpy(), one[tap].numpy()) < 1e-5 for tap in TAPS)
+        before, after = plain.eval()(pixels), folded.fold()(pixels)
+    assert all(relative(after[tap].numpy(), before[tap].numpy()) < 1e-5 for tap in TAPS)
 
 
 def test_only_what_is_asked_for_is_computed(state):

@@ -18,8 +18,8 @@ OURS = ["64", "192", "768", "pool3", "logits_unbiased", "logits"]
 
 
 def ours(name, path, outputs=("pool3",)):
-    found = extract(open_images(path), {name: list(outputs)}, {name: extractors()[name].random(SEED)}, batch=4)
-    return [found.features[f"{name}.{output}"] for output in outputs]
+    extracted = extract(open_images(path), {name: list(outputs)}, {name: extractors()[name].random(SEED)}, batch=4)
+    return [extracted.features[f"{name}.{output}"] for output in outputs]
 
 
 def batch(path):
@@ -107,6 +107,6 @@ def test_pytorch_fid(image_files, pytorch_fid_net, kind, side):
 def test_the_families_differ(image_files):
     """What the tests above would not see if the random network were blind to the resize."""
     path = image_files["png", 512]
-    found = {name: ours(name, path)[0] for name in ("inception-tf", "inception-clean", "inception-torch")}
-    assert relative(found["inception-tf"], found["inception-clean"]) > 100 * TOLERANCE
-    assert relative(found["inception-torch"], found["inception-clean"]) > 100 * TOLERANCE
+    features = {name: ours(name, path)[0] for name in ("inception-tf", "inception-clean", "inception-torch")}
+    assert relative(features["inception-tf"], features["inception-clean"]) > 100 * TOLERANCE
+    assert relative(features["inception-torch"], features["inception-clean"]) > 100 * TOLERANCE

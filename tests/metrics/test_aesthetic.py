@@ -30,8 +30,8 @@ def made_head(path, kind="linear"):
 @pytest.fixture
 def head(tmp_path):
     """The published head where it can be found, a made one of its layout elsewhere."""
-    found = [place / HEAD for place in PLACES if (place / HEAD).is_file()]
-    return found[0] if found else made_head(tmp_path / HEAD)
+    existing = [place / HEAD for place in PLACES if (place / HEAD).is_file()]
+    return existing[0] if existing else made_head(tmp_path / HEAD)
 
 
 def test_folding_five_layers_loses_nothing(head):
@@ -55,8 +55,8 @@ def test_relu_heads_are_not_folded(tmp_path):
 def test_the_length_of_an_embedding_changes_nothing(head, monkeypatch):
     monkeypatch.setattr(aesthetic, "locate", lambda weight, file: head)
     embeddings = np.random.default_rng(1).standard_normal((6, 768))
-    one, ten = (metrics()["aesthetic"].compute({"c.image": scale * embeddings}).value for scale in (1, 10))
-    assert one == pytest.approx(ten)
+    single, tenfold = (metrics()["aesthetic"].compute({"c.image": scale * embeddings}).value for scale in (1, 10))
+    assert single == pytest.approx(tenfold)
     with pytest.raises(Fault, match="768 dimensions, got 5"):
         metrics()["aesthetic"].compute({"c.image": embeddings[:, :5]})
 

@@ -5,7 +5,7 @@ import re
 import pytest
 
 from benchmarks.features.base import Extractor
-from benchmarks.scoring.requests import ask, ask_variant
+from benchmarks.scoring.requests import request, request_variant
 from benchmarks.suite.components import extractors, metrics
 from benchmarks.suite.strict import NAME
 from sid.fault import Fault
@@ -51,24 +51,24 @@ def test_what_it_reads_exists(metric):
 
 @pytest.mark.parametrize("metric", ALL)
 def test_its_published_variants_are_options_it_takes(metric):
-    of_miniature = any(extractors()[name].trained_here for name in ask(metric.name).extractors)
+    of_miniature = any(extractors()[name].trained_here for name in request(metric.name).extractors)
     assert metric.variants or of_miniature, "published under no rule"
     assert set(metric.variant_extractors) <= set(metric.variants)
     for variant in metric.variants:
-        asked = ask_variant(metric.name, variant)
+        asked = request_variant(metric.name, variant)
         assert asked.options == metric.variants[variant]
         other = metric.variant_extractors.get(variant)
-        assert asked.extractors == ([other] if other else ask(metric.name).extractors)
+        assert asked.extractors == ([other] if other else request(metric.name).extractors)
 
 
 @pytest.mark.parametrize("metric", ALL)
 def test_an_option_that_is_mistyped_or_of_another_type_is_told(metric):
     for option in metric.options():
         assert "did you mean" in " ".join(metric.faults({f"{option}x": 1}))
-        (told,) = metric.faults({option: [1, 2]})
-        assert f"{metric.name}.{option} must be" in told
+        (fault,) = metric.faults({option: [1, 2]})
+        assert f"{metric.name}.{option} must be" in fault
         with pytest.raises(Fault, match="must be"):
-            ask(metric.name, {option: [1, 2]})
+            request(metric.name, {option: [1, 2]})
     default = {option: metric.option(option, {}) for option in metric.options()}
     assert metric.faults(default) == []
 
@@ -81,8 +81,8 @@ def test_truth_is_no_number():
 
 def files():
     """Every weight file of every metric and extractor, once."""
-    found = {weight for component in [*metrics().values(), *extractors().values()] for weight in component.weights}
-    return [pytest.param(weight, id=weight.name) for weight in sorted(found, key=lambda one: one.name)]
+    weights = {weight for component in [*metrics().values(), *extractors().values()] for weight in component.weights}
+    return [pytest.param(weight, id=weight.name) for weight in sorted(weights, key=lambda weight: weight.name)]
 
 
 @pytest.mark.parametrize("weight", files())
@@ -90,7 +90,9 @@ def test_a_weight_file_has_a_licence_a_source_and_a_pin(weight):
     assert re.fullmatch(r"[\w.+-]+", weight.name) and weight.purpose and weight.files
     assert weight.licence and weight.source.startswith("https://")
     assert re.fullmatch(r"[0-9a-f]{8}([0-9a-f]{56})?", weight.sha256) or weight.pinned == "pinned on first use"
-    assert weight.get.split()[0] in ("curl", "hf") and weight.files[0] in weight.get.replace("%2B", "+")
+    assert weight.fetch_command.split()[0] in ("curl", "hf") and weight.files[0] in weight.fetch_command.replace(
+        "%2B", "+"
+    )
 
 
 def test_two_files_never_share_a_name():
@@ -101,5 +103,5 @@ def test_two_files_never_share_a_name():
 @pytest.mark.parametrize("name", ["fid", "clip-score", "aesthetic", "hpsv2", "image-reward", "pickscore", "cmmd"])
 def test_a_metric_needs_files_of_its_own_or_of_its_extractors(name):
     metric = metrics()[name]
-    read = [extractors()[one] for one in ask(name).extractors]
+    read = [extractors()[extractor] for extractor in request(name).extractors]
     assert [*metric.weights, *(weight for extractor in read for weight in extractor.weights)]

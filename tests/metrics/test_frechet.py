@@ -18,9 +18,9 @@ def test_closed_form_commuting():
     basis = np.linalg.qr(rng.standard_normal((64, 64)))[0]
     first, second, shift = rng.uniform(0.1, 3, 64), rng.uniform(0.1, 3, 64), rng.standard_normal(64)
     truth = np.sum(shift**2) + np.sum((np.sqrt(first) - np.sqrt(second)) ** 2)
-    one = frechet.Moments(shift, basis * first @ basis.T, 10**6)
-    two = frechet.Moments(np.zeros(64), basis * second @ basis.T, 10**6)
-    assert frechet.distance(one, two).value == pytest.approx(truth, rel=1e-9)
+    moments_1 = frechet.Moments(shift, basis * first @ basis.T, 10**6)
+    moments_2 = frechet.Moments(np.zeros(64), basis * second @ basis.T, 10**6)
+    assert frechet.distance(moments_1, moments_2).value == pytest.approx(truth, rel=1e-9)
 
 
 @pytest.mark.parametrize("count", [10**6, 10], ids=["cholesky", "eigen"])
@@ -29,10 +29,13 @@ def test_closed_form_non_commuting(count):
     rng = np.random.default_rng(1)
     first, factor, shift = covariance(rng, 96), covariance(rng, 96), rng.standard_normal(96)
     truth = np.sum(shift**2) + np.trace((factor - np.eye(96)) @ first @ (factor - np.eye(96)))
-    one, two = frechet.Moments(shift, first, count), frechet.Moments(np.zeros(96), factor @ first @ factor, count)
-    found = frechet.distance(one, two)
-    assert found.route == ("cholesky" if count > 96 else "eigen")
-    assert found.value == pytest.approx(truth, rel=1e-9)
+    moments_1, moments_2 = (
+        frechet.Moments(shift, first, count),
+        frechet.Moments(np.zeros(96), factor @ first @ factor, count),
+    )
+    result = frechet.distance(moments_1, moments_2)
+    assert result.route == ("cholesky" if count > 96 else "eigen")
+    assert result.value == pytest.approx(truth, rel=1e-9)
 
 
 @pytest.mark.parametrize(("first", "second"), [(40, 40), (40, 400), (400, 40), (64, 65)])
@@ -45,18 +48,18 @@ def test_few_images_agree_with_the_gram_form(first, second):
     traces = sum(np.sum(part**2) / (len(part) - 1) for part in centred)
     nuclear = np.linalg.svd(centred[0] @ centred[1].T, compute_uv=False).sum() / scale
     truth = np.sum((x.mean(0) - y.mean(0)) ** 2) + traces - 2 * nuclear
-    one, two = frechet.moments(x), frechet.moments(y)
-    assert frechet.distance(one, two).value == pytest.approx(truth, rel=1e-9)
-    one.features = two.features = None  # statistics alone
-    assert frechet.distance(one, two).value == pytest.approx(truth, rel=1e-6)
+    moments_1, moments_2 = frechet.moments(x), frechet.moments(y)
+    assert frechet.distance(moments_1, moments_2).value == pytest.approx(truth, rel=1e-9)
+    moments_1.features = moments_2.features = None  # statistics alone
+    assert frechet.distance(moments_1, moments_2).value == pytest.approx(truth, rel=1e-6)
 
 
 def test_singular_covariance_of_many_images_leaves_the_fast_path():
     rng = np.random.default_rng(3)
     flat = rng.standard_normal((500, 8)) @ rng.standard_normal((8, 32))
     full = rng.standard_normal((500, 32))
-    one, two = frechet.moments(flat), frechet.moments(full)
-    there, back = frechet.distance(one, two), frechet.distance(two, one)
+    moments_1, moments_2 = frechet.moments(flat), frechet.moments(full)
+    there, back = frechet.distance(moments_1, moments_2), frechet.distance(moments_2, moments_1)
     assert {there.route, back.route} == {"eigen"}
     assert there.value == pytest.approx(back.value, rel=1e-9)
 
@@ -70,9 +73,9 @@ def test_the_root_of_the_reference_is_kept():
     rng = np.random.default_rng(5)
     reference = frechet.moments(rng.standard_normal((300, 16)))
     frechet.distance(frechet.moments(rng.standard_normal((300, 16))), reference)
-    kept = reference.cholesky()
+    root = reference.cholesky()
     frechet.distance(frechet.moments(rng.standard_normal((300, 16))), reference)
-    assert kept is not None and reference.cholesky() is kept
+    assert root is not None and reference.cholesky() is root
 
 
 @pytest.mark.parametrize("rank", [6, 3], ids=["full", "flat reference"])
@@ -86,16 +89,16 @@ def test_the_influence_of_an_image_is_the_derivative_by_its_weight(rank):
     def distance(weights):
         mean = weights @ images
         centred = images - mean
-        moments = frechet.Moments(mean, (centred * weights[:, None]).T @ centred, frechet.UNKNOWN)
+        moments = frechet.Moments(mean, (centred * weights[:, None]).T @ centred, frechet.UNKNOWN_COUNT)
         return frechet.distance(moments, reference).value
 
-    found = frechet.influence(images, frechet.moments(images, ddof=0), reference)
-    assert abs(found.mean()) < 1e-12
+    effect = frechet.influence(images, frechet.moments(images, ddof=0), reference)
+    assert abs(effect.mean()) < 1e-12
     step, equal = 1e-5, np.full(60, 1 / 60)
     for index in range(0, 60, 13):
         towards = np.eye(60)[index] - equal
         slope = (distance(equal + step * towards) - distance(equal - step * towards)) / (2 * step)
-        assert found[index] == pytest.approx(slope, rel=1e-4, abs=1e-6)
+        assert effect[index] == pytest.approx(slope, rel=1e-4, abs=1e-6)
 
 
 def test_a_covariance_that_is_none_is_refused():

@@ -21,9 +21,9 @@ def whole(images, captions):
 @pytest.mark.parametrize("rows", [1, 7, 128, 1000])
 def test_blocks_of_rows_give_the_value_of_the_whole_matrix(monkeypatch, rows):
     monkeypatch.setattr(r_precision, "ROWS", rows)
-    found = metrics()["r-precision"].compute({"c.image": IMAGES, "c.text": CAPTIONS})
-    assert 0.1 < found.value < 0.9 and found.value == whole(IMAGES, CAPTIONS)
-    assert found.details["candidates"] == len(np.unique(CAPTIONS, axis=0))
+    score = metrics()["r-precision"].compute({"c.image": IMAGES, "c.text": CAPTIONS})
+    assert 0.1 < score.value < 0.9 and score.value == whole(IMAGES, CAPTIONS)
+    assert score.details["candidates"] == len(np.unique(CAPTIONS, axis=0))
 
 
 def test_the_matrix_of_all_pairs_is_never_held():

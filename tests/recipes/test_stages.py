@@ -87,30 +87,6 @@ def test_a_consistency_target_begins_as_its_generator(tmp_path: Path) -> None:
     assert same(networks["target"], stages.state_of(start))
 
 
-def test_two_stages_are_one_where_nothing_else_is_lost(tmp_path: Path) -> None:
-    """Without momentum of either kind a second stage's first critic gradient is the first stage's next one."""
-    seen: dict[str, list[Tensor]] = {}
-
-    def watching(where: str, after: int) -> Any:
-        def around(player: Player, nets: Nets, batch: Batch) -> Terms:
-            terms = player.loss(nets, batch)
-            if player.name == "critic" and batch.progress.iteration >= after:
-                seen.setdefault(where, []).append(terms.terms["critic"].detach())
-            return terms
-
-        return Watched(DMD2, around)
-
-    first = trained("dmd2", tmp_path / "first", WITHOUT_GAN, ("critic", "generator"), stop_players={"critic": 0.9})
-    for where, networks in (("critic", first.networks), ("teacher", {"generator": first.networks["generator"]})):
-        settings = LoopSettings(seed=3, images=8, batch=8, save_seconds=1e9)
-        options = DMD2.options("toy", "digits", WITHOUT_GAN)
-        training = Training(
-            watching(where, 0), options, toy.teacher(), toy.data(), settings, "", first.generator, networks
-        )
-        train(training, Execution(tmp_path / where, quiet=True))
-    assert not torch.equal(seen["critic"][0], seen["teacher"][0])
-
-
 @pytest.mark.parametrize(("ramp", "halflife"), [(0.5, 30.0), (0.05, 1e9)])
 def test_the_averages_ramp_counts_what_was_seen_before(ramp: float, halflife: float, tmp_path: Path) -> None:
     """h = min(H, ramp * images before the iteration), so that the first step copies: a plain loop over the weights."""

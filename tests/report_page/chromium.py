@@ -36,12 +36,12 @@ def program() -> str | None:
 
 
 class Page:
-    """One tab: what is asked of it, and all it told meanwhile."""
+    """One tab: commands to it, and the events it has sent."""
 
     def __init__(self, write: int, read: int):
-        self._write, self._read, self._held, self._number = write, read, b"", 0
+        self._write, self._read, self._buffer, self._number = write, read, b"", 0
         self._session = ""
-        self.told: list[tuple[str, dict[str, Any]]] = []
+        self.events: list[tuple[str, dict[str, Any]]] = []
         target = self.ask("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.ask("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Log", "Runtime"):
@@ -49,7 +49,7 @@ class Page:
         self.ask("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
 
     def ask(self, method: str, **params: Any) -> dict[str, Any]:
-        """One call and its answer; what the browser tells in between is kept."""
+        """One call and its answer; events in between are collected."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params}
         if self._session:
@@ -61,21 +61,21 @@ class Page:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']['message']}")
                 return answer["result"]
-            self.told.append((answer.get("method", ""), answer.get("params", {})))
+            self.events.append((answer.get("method", ""), answer.get("params", {})))
 
     def _next(self) -> dict[str, Any]:
-        while b"\0" not in self._held:
+        while b"\0" not in self._buffer:
             ready, _, _ = select.select([self._read], [], [], PATIENCE)
             part = os.read(self._read, 1 << 20) if ready else b""
             if not part:
                 raise TimeoutError("Chromium does not answer")
-            self._held += part
-        first, _, self._held = self._held.partition(b"\0")
+            self._buffer += part
+        first, _, self._buffer = self._buffer.partition(b"\0")
         return json.loads(first)
 
     def open(self, file: Path, scheme: str = "light", width: int = 1280, height: int = 900) -> None:
         """Loads a file from the disk and waits until it stands."""
-        self.told.clear()
+        self.events.clear()
         self.ask("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         self.ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.ask("Page.navigate", url=file.resolve().as_uri())
@@ -106,7 +106,7 @@ class Page:
     def errors(self) -> list[str]:
         """Failed requests, requests beyond the disk, and what the console calls an error."""
         found = []
-        for method, params in self.told:
+        for method, params in self.events:
             if method == "Network.loadingFailed":
                 found.append(f"failed: {params.get('errorText')} {params.get('blockedReason', '')}")
             elif method == "Network.requestWillBeSent" and not params["request"]["url"].startswith(("file:", "data:")):

@@ -8,20 +8,20 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.audit.attribute import Row
-from benchmarks.audit.run import Table
+from benchmarks.audit.attribute import AuditRow
+from benchmarks.audit.run import AuditTable
 from benchmarks.audit.write import write as write_audit
 from benchmarks.report import audit, page
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables import runs
-from benchmarks.tables.layout import Column, Kind, Layout, Line, Task
+from benchmarks.tables.layout import Kind, Layout, Line, TableColumn, TableTask
 from benchmarks.tables.published import Published
 from tests import results_tree as tree
 
 TASK = "made-t2i"
 CAPTIONS = tuple(f"caption {number}: a <b>made</b> animal & its shadow" for number in range(12))
-FID = Column("fid", "fid-clean on inception-clean.pool3 against coco2014, val split; 30,000 samples", 2, 0.05)
-CLIP = Column("clip", "clip-score on clip-vit-g-14.image; 30,000 samples", 3, 0.02, higher=True)
+FID = TableColumn("fid", "fid-clean on inception-clean.pool3 against coco2014, val split; 30,000 samples", 2, 0.05)
+CLIP = TableColumn("clip", "clip-score on clip-vit-g-14.image; 30,000 samples", 3, 0.02, higher=True)
 SWEEP: tuple[tuple[str, str, Kind, str, float | None, float, float], ...] = (
     # entry, label, kind, series, at, fid, clip
     ("untrained", "untrained one-step teacher", "untrained", "", None, 190.0, 0.19),
@@ -41,7 +41,7 @@ def layout() -> Layout:
         Line(entry, label, kind, None, {seed: tree.digest(TASK, entry, seed) for seed in tree.SEEDS}, series, at)
         for entry, label, kind, series, at, _, _ in SWEEP
     )
-    made = Task(TASK, "made text to image", (FID, CLIP), lines, ("clip", "fid"))
+    made = TableTask(TASK, "made text to image", (FID, CLIP), lines, ("clip", "fid"))
     return replace(tree.layout(), title="Everything a page can show, made", tasks=(*tree.layout().tasks, made))
 
 
@@ -51,17 +51,17 @@ def write(folder: Path) -> Path:
     for entry, label, kind, _, _, fid, clip in SWEEP:
         for seed in tree.SEEDS:
             run = tree.write_run(home, TASK, entry, label, kind, 1, seed, fid)
-            told = json.loads((run / "scores.json").read_text())
-            told["metrics"] = {"fid": {"value": fid * (1 + 0.02 * (seed - 1))}, "clip": {"value": clip + 1e-3 * seed}}
+            scores = json.loads((run / "scores.json").read_text())
+            scores["metrics"] = {"fid": {"value": fid * (1 + 0.02 * (seed - 1))}, "clip": {"value": clip + 1e-3 * seed}}
             if entry == "dmd2":
-                told["metrics"]["fid"] |= {"random_weights": True, "warnings": ["random weights, seed 0"]}
-            (run / "scores.json").write_text(json.dumps(told))
+                scores["metrics"]["fid"] |= {"random_weights": True, "warnings": ["random weights, seed 0"]}
+            (run / "scores.json").write_text(json.dumps(scores))
             photographs(run, seed)
     compared = [
-        Row("inception-tf", 12.5, 0.0, verdict="ok", label="made images"),
-        Row("a <script>peer", 12.9, 0.4, {"resize": 0.39}, None, 0.01, "explained", "", "made images"),
+        AuditRow("inception-tf", 12.5, 0.0, verdict="ok", label="made images"),
+        AuditRow("a <script>peer", 12.9, 0.4, {"resize": 0.39}, None, 0.01, "explained", "", "made images"),
     ]
-    write_audit([Table("FID", "squared distance", compared)], home / "audit")
+    write_audit([AuditTable("FID", "squared distance", compared)], home / "audit")
     return home
 
 
@@ -93,13 +93,13 @@ def printed(entry: str, metric: str, value: float, decimals: int, role: str = "c
 
 def rows(home: Path) -> list[table_rows.Row]:
     cells = (("lsg-1.5", 8.71, 0.302), ("lsg-4.5", 16.59, 0.317), ("dmd2", 9.9, 0.310))
-    told = [
+    numbers = [
         printed(entry, name, value, 3) for entry, fid, clip in cells for name, value in (("fid", fid), ("clip", clip))
     ]
-    published = {(TASK, one.entry, one.metric): one for one in told}
+    published = {(TASK, number.entry, number.metric): number for number in numbers}
     return table_rows.build(layout(), runs.merge([home]), published, tree.reference())
 
 
-def beside(home: Path) -> page.Beside:
+def extras(home: Path) -> page.Extras:
     lines = [printed("other", "fid", 13.1, 1, "line"), printed("other", "clip", 0.305, 3, "line")]
-    return page.Beside(lines, audit.read(home))
+    return page.Extras(lines, audit.read(home))

@@ -25,7 +25,7 @@ AXE = "axe-core@4.14.1"
 @pytest.fixture(scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = full.write(tmp_path_factory.mktemp("results"))
-    return page.write(full.layout(), full.rows(home), home / "report", full.beside(home))
+    return page.write(full.layout(), full.rows(home), home / "report", full.extras(home))
 
 
 @pytest.fixture(scope="module")
@@ -63,8 +63,8 @@ def test_the_browser_would_tell_a_fault(tab: chromium.Page, tmp_path: Path) -> N
     broken = tmp_path / "broken.html"
     broken.write_text('<img src="missing.png"><img src="https://example.org/a.png"><script>nobody()</script>')
     tab.open(broken)
-    told = " ".join(tab.errors())
-    assert "failed" in told and "asked for https://example.org/a.png" in told and "exception" in told
+    errors = " ".join(tab.errors())
+    assert "failed" in errors and "asked for https://example.org/a.png" in errors and "exception" in errors
 
 
 def test_a_table_is_sorted_by_its_head(tab: chromium.Page, written: Path) -> None:
@@ -90,7 +90,7 @@ def test_rows_are_found_by_their_words(tab: chromium.Page, written: Path) -> Non
     tab.ask("Input.insertText", text="sid-lsg 4.5")
     shown = '[...document.querySelectorAll("table.verdicts tbody > tr")].filter((row) => row.checkVisibility()).length'
     assert tab.run(shown) == 2  # one a metric
-    assert tab.run('document.querySelector("#found").textContent').startswith("2 of ")
+    assert tab.run('document.querySelector("#matches").textContent').startswith("2 of ")
     assert (
         tab.run('[...document.querySelectorAll("table.verdicts")].filter((one) => one.checkVisibility()).length') == 2
     )
@@ -162,8 +162,8 @@ def test_axe_finds_no_fault(tab: chromium.Page, written: Path, axe: str, scheme:
     tab.open(written, scheme)
     tab.run('document.querySelectorAll("details").forEach((one) => (one.open = true))')
     tab.run(axe + ";0")
-    found = json.loads(tab.run("axe.run().then((told) => JSON.stringify([told.passes.length, told.violations]))"))
+    found = json.loads(tab.run("axe.run().then((result) => JSON.stringify([result.passes.length, result.violations]))"))
     passes, violations = found
-    told = {one["id"]: (one["impact"], [node["html"][:160] for node in one["nodes"][:3]]) for one in violations}
+    impacts = {one["id"]: (one["impact"], [node["html"][:160] for node in one["nodes"][:3]]) for one in violations}
     assert passes > 20
-    assert not {name: said for name, said in told.items() if said[0] in ("serious", "critical")}, told
+    assert not {name: its for name, its in impacts.items() if its[0] in ("serious", "critical")}, impacts

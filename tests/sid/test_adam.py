@@ -39,18 +39,18 @@ def test_adam_is_torchs_fused_one(decay: float, beta: float) -> None:
     optimiser = Adam(ours, settings)
     for mine, other in zip(stepped(optimiser, ours), stepped(reference, theirs), strict=True):
         assert torch.equal(mine, other)
-        kept = optimiser.state(mine)
-        assert kept.keys() == reference.state[other].keys()
-        assert all(torch.equal(value, reference.state[other][name]) for name, value in kept.items())
+        stored = optimiser.state(mine)
+        assert stored.keys() == reference.state[other].keys()
+        assert all(torch.equal(value, reference.state[other][name]) for name, value in stored.items())
 
 
 @pytest.mark.parametrize("decay", [0.0, 0.01])
 def test_adam_without_a_first_moment_is_adam(decay: float) -> None:
     settings = Optimiser(1e-3, weight_decay=decay)
     ours, theirs = some(), some()
-    one, other = Adam(ours, settings, first_moment=False), Adam(theirs, settings)
-    for mine, its in zip(stepped(one, ours), stepped(other, theirs), strict=True):
+    without, other = Adam(ours, settings, first_moment=False), Adam(theirs, settings)
+    for mine, its in zip(stepped(without, ours), stepped(other, theirs), strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-6, atol=1e-7)
-    assert all("exp_avg" not in one.state(parameter) for parameter in ours)
+    assert all("exp_avg" not in without.state(parameter) for parameter in ours)
     momentum = Adam(ours, replace(settings, betas=(0.9, 0.999)), first_moment=False)
     assert momentum.moments == ("exp_avg", "exp_avg_sq")

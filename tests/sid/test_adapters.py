@@ -53,8 +53,8 @@ def test_its_state_holds_adapters_alone_and_goes_on_bit_for_bit(tmp_path: Path) 
     # Without the bases of the student and of its average, and without the moments of the base.
     assert sizes[1] - sizes[0] > 3 * weights
     again = trained(tmp_path / "whole")
-    for one, other in zip(whole.parameters(), again.parameters(), strict=True):
-        assert torch.equal(one, other)
+    for mine, other in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(mine, other)
 
 
 def test_it_is_saved_as_a_plain_network_that_makes_the_same_image(tmp_path: Path) -> None:
@@ -90,10 +90,11 @@ def test_it_does_not_begin_from_another_generator(tmp_path: Path) -> None:
 
 
 def test_a_network_without_a_layer_that_takes_them_is_told(tmp_path: Path) -> None:
-    from sid.teachers.edm import Edm
+    from sid.teachers.edm import EdmTeacher
 
-    told = {"img_resolution": 8, "img_channels": 1, "model_channels": 8, "channel_mult": [1], "num_blocks": 1}
-    teacher = Edm().build({**told, "model_type": "SongUNet", "attn_resolutions": []}).eval().requires_grad_(False)
+    network = {"img_resolution": 8, "img_channels": 1, "model_channels": 8, "channel_mult": [1], "num_blocks": 1}
+    teacher = EdmTeacher().build({**network, "model_type": "SongUNet", "attn_resolutions": []})
+    teacher.eval().requires_grad_(False)
     options = Sid().options("toy", "digits")
     with pytest.raises(Fault, match="no layer of a network of the family edm takes them"):
         data = Data(Unconditional(), (1, 8, 8))

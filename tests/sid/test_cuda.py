@@ -24,9 +24,9 @@ SETTINGS = (
 )
 
 
-def weights(name: str, folder: Path, **told: Any) -> torch.Tensor:
+def weights(name: str, folder: Path, **given: Any) -> torch.Tensor:
     method = methods()[name]
-    return toy.weights(toy.distil(method, method.options("toy", "digits"), folder, **told)).cpu()
+    return toy.weights(toy.distil(method, method.options("toy", "digits"), folder, **given)).cpu()
 
 
 @pytest.mark.parametrize("name", sorted(methods()))

@@ -24,7 +24,7 @@ def test_blocks_shared_by_micro_batches_change_nothing():
 
 
 def test_seed_iteration_player_and_stream_all_matter():
-    one = Draws(0, 0, range(8), "critic").normal("z", (4,), LIKE)
+    reference = Draws(0, 0, range(8), "critic").normal("z", (4,), LIKE)
     others = [
         Draws(1, 0, range(8), "critic").normal("z", (4,), LIKE),
         Draws(0, 1, range(8), "critic").normal("z", (4,), LIKE),
@@ -32,7 +32,7 @@ def test_seed_iteration_player_and_stream_all_matter():
         Draws(0, 0, range(8), "critic").normal("eps", (4,), LIKE),
         Draws(0, 0, range(8, 16), "critic").normal("z", (4,), LIKE),
     ]
-    assert all(not torch.equal(one, other) for other in others)
+    assert all(not torch.equal(reference, other) for other in others)
 
 
 def test_an_integer_is_shared_by_players_and_ranks():

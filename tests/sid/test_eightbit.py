@@ -23,48 +23,48 @@ def some(signed: bool, seed: int = 0) -> Tensor:
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_is_read_is_within_half_a_step(signed: bool) -> None:
     numbers = some(signed)
-    kept = EightBit(numbers, signed)
-    assert not kept.read().any()
-    kept.write(numbers)
-    found = kept.read()
+    moment = EightBit(numbers, signed)
+    assert not moment.read().any()
+    moment.write(numbers)
+    decoded = moment.read()
     share = numbers.abs() / numbers.abs().max()
     large = share > 2.0**-10  # both forms reach that far down
-    assert ((found - numbers).abs() <= (2 ** (1 / OCTAVE) - 1) / 2 * numbers.abs() * 1.001)[large].all()
-    assert (found.sign() == numbers.sign())[large].all()
-    assert kept.codes.nbytes + kept.scales.nbytes == -(-numbers.numel() // BLOCK) * (BLOCK + 4)
+    assert ((decoded - numbers).abs() <= (2 ** (1 / OCTAVE) - 1) / 2 * numbers.abs() * 1.001)[large].all()
+    assert (decoded.sign() == numbers.sign())[large].all()
+    assert moment.codes.nbytes + moment.scales.nbytes == -(-numbers.numel() // BLOCK) * (BLOCK + 4)
 
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_what_was_read_is_written_back_bit_for_bit(signed: bool) -> None:
     numbers = some(signed)
     numbers[0] = 0.0  # a whole block of zeros, and some more
-    kept, again = EightBit(numbers, signed), EightBit(numbers, signed)
-    kept.write(numbers, torch.Generator().manual_seed(1))
-    again.write(kept.read())
-    assert torch.equal(again.codes, kept.codes)
-    assert torch.equal(again.read(), kept.read())
+    moment, again = EightBit(numbers, signed), EightBit(numbers, signed)
+    moment.write(numbers, torch.Generator().manual_seed(1))
+    again.write(moment.read())
+    assert torch.equal(again.codes, moment.codes)
+    assert torch.equal(again.read(), moment.read())
 
 
 @pytest.mark.parametrize("signed", [False, True])
 def test_rounding_has_no_bias(signed: bool) -> None:
     numbers, random = some(signed)[:1, :200], torch.Generator().manual_seed(0)
-    kept, mean, times = EightBit(numbers, signed), torch.zeros_like(numbers), 4000
+    moment, mean, times = EightBit(numbers, signed), torch.zeros_like(numbers), 4000
     for _ in range(times):
-        kept.write(numbers, random)
-        mean += kept.read() / times
+        moment.write(numbers, random)
+        mean += moment.read() / times
     step = (2 ** (1 / OCTAVE) - 1) * numbers.abs() + numbers.abs().max() * 2.0**-10
     assert ((mean - numbers).abs() < 5 * 0.5 * step / times**0.5).all()
 
 
 def test_a_second_moment_is_never_nothing() -> None:
     numbers = torch.tensor([1.0, 1e-12, 0.0, 2.0**-21.3])
-    kept = EightBit(numbers, signed=False)
+    moment = EightBit(numbers, signed=False)
     for seed in range(20):
-        kept.write(numbers, torch.Generator().manual_seed(seed))
-        found = kept.read()
-        assert found[0] == 1.0
-        assert found[2] == 0.0
-        assert (found[[1, 3]] > 2.0**-22).all()
+        moment.write(numbers, torch.Generator().manual_seed(seed))
+        decoded = moment.read()
+        assert decoded[0] == 1.0
+        assert decoded[2] == 0.0
+        assert (decoded[[1, 3]] > 2.0**-22).all()
 
 
 def test_an_average_that_moves_by_thousandths_is_followed() -> None:
@@ -81,18 +81,18 @@ def test_an_average_that_moves_by_thousandths_is_followed() -> None:
         coded.step()
         plain.step()
         frozen.write(0.999 * frozen.read() + 0.001 * gradient.square())
-    found, right = coded.state(parameter)["exp_avg_sq"], plain.state(exact)["exp_avg_sq"]
+    decoded, right = coded.state(parameter)["exp_avg_sq"], plain.state(exact)["exp_avg_sq"]
     for half in (slice(32), slice(32, 64)):
-        assert (found[:, half].mean() / right[:, half].mean() - 1).abs() < 0.03
-    assert (found / right).sqrt().sub(1).square().mean().sqrt() < 0.17  # the size of single steps
+        assert (decoded[:, half].mean() / right[:, half].mean() - 1).abs() < 0.03
+    assert (decoded / right).sqrt().sub(1).square().mean().sqrt() < 0.17  # the size of single steps
     assert frozen.read()[:, 32:].mean() > 3 * right[:, 32:].mean()  # the rounding that is not done here
 
 
 def test_small_parameters_keep_theirs_in_full() -> None:
     small, large = nn.Parameter(torch.ones(SMALLEST - 1)), nn.Parameter(torch.ones(SMALLEST))
-    one = Optimiser(1e-3)
+    settings = Optimiser(1e-3)
     other = nn.Parameter(small.detach().clone())
-    coded, plain = Adam([small, large], one, eight_bit=True), Adam([other], one)
+    coded, plain = Adam([small, large], settings, eight_bit=True), Adam([other], settings)
     for seed in range(3):
         gradient = torch.randn(SMALLEST, generator=torch.Generator().manual_seed(seed))
         small.grad, large.grad, other.grad = gradient[1:], gradient, gradient[1:].clone()
@@ -108,15 +108,15 @@ def test_numbers_lie_as_the_parameters_do() -> None:
     plain = nn.Parameter(torch.randn(32, 16, 3, 3, generator=torch.Generator().manual_seed(0)))
     turned = nn.Parameter(plain.detach().clone().contiguous(memory_format=torch.channels_last))
     settings = Optimiser(1e-2, betas=(0.9, 0.999))
-    one, other = Adam([plain], settings, eight_bit=True), Adam([turned], settings, eight_bit=True)
+    ours, other = Adam([plain], settings, eight_bit=True), Adam([turned], settings, eight_bit=True)
     for seed in range(3):
         gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(seed))
         plain.grad, turned.grad = gradient, gradient.contiguous(memory_format=torch.channels_last)
-        one.step()
+        ours.step()
         other.step()
-    assert one.coded and turned.is_contiguous(memory_format=torch.channels_last)
+    assert ours.coded and turned.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(turned, plain)
-    for name, value in one.state(plain).items():
+    for name, value in ours.state(plain).items():
         torch.testing.assert_close(other.state(turned)[name], value)
 
 
@@ -131,7 +131,7 @@ def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
     """Both moments, with momentum: the numbers, and every later step."""
     settings = Optimiser(1e-2, betas=(0.9, 0.999))
     first = [nn.Parameter(torch.ones(80, 80)), nn.Parameter(torch.ones(5))]
-    one = Adam(first, settings, eight_bit=True)
+    ours = Adam(first, settings, eight_bit=True)
 
     def step(optimiser: Adam, seed: int) -> None:
         for parameter in optimiser.parameters:
@@ -139,14 +139,14 @@ def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
         optimiser.step()
 
     for seed in range(3):
-        step(one, seed)
+        step(ours, seed)
     second = [nn.Parameter(parameter.detach().clone()) for parameter in first]
     other = Adam(second, settings, eight_bit=True)
-    other.steps = one.steps
+    other.steps = ours.steps
     for mine, its in zip(first, second, strict=True):
-        other.restore(its, {name: value.clone() for name, value in one.state(mine).items()})
+        other.restore(its, {name: value.clone() for name, value in ours.state(mine).items()})
     for seed in range(3, 6):
-        step(one, seed)
+        step(ours, seed)
         step(other, seed)
     assert all(torch.equal(mine, its) for mine, its in zip(first, second, strict=True))
 

@@ -15,7 +15,7 @@ import torch
 from sid.parallel.engine import SHARDS
 from tests import toy
 from tests.sid import families, two_engines
-from tests.sid.two_engines import CLIPPED, DMD2, SID, STRATEGIES, TOLD, options
+from tests.sid.two_engines import CLIPPED, DMD2, DOUBLE, SID, STRATEGIES, options
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.skipif(not SHARDS, reason="this torch is too old to shard networks")
@@ -28,11 +28,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def found(folder: Path) -> Found:
+def results(folder: Path) -> Found:
     """What each of two processes found: all claims in one launch. Both start from states of one process, too."""
     families.prepare(folder)
     for strategy in STRATEGIES:
-        two_engines.interrupted(SID, folder / f"one-for-{strategy}", **TOLD)
+        two_engines.interrupted(SID, folder / f"one-for-{strategy}", **DOUBLE)
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launch, "-m", "tests.sid.two_engines", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -42,104 +42,104 @@ def found(folder: Path) -> Found:
 
 
 @pytest.fixture(scope="module")
-def one(folder: Path) -> torch.Tensor:
+def single(folder: Path) -> torch.Tensor:
     """Six steps of one process."""
-    return toy.weights(toy.distil(SID, options(SID), folder / "one", **TOLD))
+    return toy.weights(toy.distil(SID, options(SID), folder / "one", **DOUBLE))
 
 
 def apart(a: torch.Tensor, b: torch.Tensor) -> float:
     return float((a.double() - b.double()).abs().max())
 
 
-def test_both_processes_end_with_the_same(found: Found) -> None:
-    for name, value in found[0].items():
-        same = torch.equal(value, found[1][name]) if isinstance(value, torch.Tensor) else value == found[1][name]
+def test_both_processes_end_with_the_same(results: Found) -> None:
+    for name, value in results[0].items():
+        same = torch.equal(value, results[1][name]) if isinstance(value, torch.Tensor) else value == results[1][name]
         assert same, name
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_three_steps_and_a_resume_equal_six_bit_for_bit(found: Found, strategy: str) -> None:
-    assert torch.equal(found[0][strategy, "whole"], found[0][strategy, "resumed"])
+def test_three_steps_and_a_resume_equal_six_bit_for_bit(results: Found, strategy: str) -> None:
+    assert torch.equal(results[0][strategy, "whole"], results[0][strategy, "resumed"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_state_written_meanwhile_is_the_same_state(found: Found, strategy: str) -> None:
-    assert torch.equal(found[0][strategy, "whole"], found[0][strategy, "in threads"])
+def test_a_state_written_meanwhile_is_the_same_state(results: Found, strategy: str) -> None:
+    assert torch.equal(results[0][strategy, "whole"], results[0][strategy, "in threads"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_saved_on_two_and_resumed_on_one(found: Found, folder: Path, one: torch.Tensor, strategy: str) -> None:
+def test_saved_on_two_and_resumed_on_one(results: Found, folder: Path, single: torch.Tensor, strategy: str) -> None:
     place = folder / strategy / "cut-for-one"
-    resumed = toy.distil(SID, options(SID), place, save_seconds=0.0, **TOLD)
-    assert apart(toy.weights(resumed), one) < 1e-6
+    resumed = toy.distil(SID, options(SID), place, save_seconds=0.0, **DOUBLE)
+    assert apart(toy.weights(resumed), single) < 1e-6
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_saved_on_one_and_resumed_on_two(found: Found, one: torch.Tensor, strategy: str) -> None:
-    assert apart(found[0][strategy, "from one"], one) < 1e-6
+def test_saved_on_one_and_resumed_on_two(results: Found, single: torch.Tensor, strategy: str) -> None:
+    assert apart(results[0][strategy, "from one"], single) < 1e-6
 
 
-def test_a_state_changes_its_strategy(found: Found, one: torch.Tensor) -> None:
-    assert apart(found[0]["fsdp2", "from ddp"], one) < 1e-6
-    assert apart(found[0]["ddp", "from fsdp2"], one) < 1e-6
+def test_a_state_changes_its_strategy(results: Found, single: torch.Tensor) -> None:
+    assert apart(results[0]["fsdp2", "from ddp"], single) < 1e-6
+    assert apart(results[0]["ddp", "from fsdp2"], single) < 1e-6
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_norms_are_of_all_shards(found: Found, folder: Path, tmp_path: Path, strategy: str) -> None:
+def test_norms_are_of_all_shards(results: Found, folder: Path, tmp_path: Path, strategy: str) -> None:
     """Clipping bites in every step; the log tells the norms of the whole."""
-    alone = toy.distil(DMD2, options(DMD2, CLIPPED), tmp_path, log_images=8, **TOLD)
-    assert apart(toy.weights(alone), found[0][strategy, "clipped"]) < 1e-9
+    alone = toy.distil(DMD2, options(DMD2, CLIPPED), tmp_path, log_images=8, **DOUBLE)
+    assert apart(toy.weights(alone), results[0][strategy, "clipped"]) < 1e-9
     for here, there in zip(norms(tmp_path), norms(folder / strategy / "clipped"), strict=True):
         assert here == pytest.approx(there, rel=1e-6)
 
 
 def norms(folder: Path) -> list[dict[str, float]]:
     rows = [json.loads(line)["players"] for line in (folder / "log.jsonl").read_text().splitlines()]
-    told = [figures for row in rows for figures in row.values()]
-    clipped = [figures["gradient-norm"] / CLIPPED["clip_norm"] for figures in told]
+    numbers = [figures for row in rows for figures in row.values()]
+    clipped = [figures["gradient-norm"] / CLIPPED["clip_norm"] for figures in numbers]
     assert max(clipped) == pytest.approx(1, rel=1e-2)
-    return [{name: figures[name] for name in ("gradient-norm", "update-norm")} for figures in told]
+    return [{name: figures[name] for name in ("gradient-norm", "update-norm")} for figures in numbers]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_a_bad_sample_costs_itself_only(found: Found, tmp_path: Path, strategy: str) -> None:
-    alone = toy.distil(two_engines.poisoned(SID), options(SID), tmp_path, **TOLD)
-    assert apart(toy.weights(alone), found[0][strategy, "poisoned"]) < 1e-9
+def test_a_bad_sample_costs_itself_only(results: Found, tmp_path: Path, strategy: str) -> None:
+    alone = toy.distil(two_engines.poisoned(SID), options(SID), tmp_path, **DOUBLE)
+    assert apart(toy.weights(alone), results[0][strategy, "poisoned"]) < 1e-9
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_recomputed_blocks_train_the_same(found: Found, strategy: str) -> None:
-    assert torch.equal(found[0][strategy, "again"], found[0][strategy, "whole"])
+def test_recomputed_blocks_train_the_same(results: Found, strategy: str) -> None:
+    assert torch.equal(results[0][strategy, "again"], results[0][strategy, "whole"])
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_coded_moments_train_near_and_resume_bit_for_bit(found: Found, strategy: str) -> None:
-    assert torch.equal(found[0][strategy, "coded"], found[0][strategy, "coded and cut"])
+def test_coded_moments_train_near_and_resume_bit_for_bit(results: Found, strategy: str) -> None:
+    assert torch.equal(results[0][strategy, "coded"], results[0][strategy, "coded and cut"])
     steps = 6 * SID.options("toy", "digits").lr_generator
-    assert 0 < apart(found[0][strategy, "coded"], found[0][strategy, "whole"]) < 0.5 * steps
+    assert 0 < apart(results[0][strategy, "coded"], results[0][strategy, "whole"]) < 0.5 * steps
 
 
 @pytest.mark.parametrize("case", families.CASES)
-def test_real_networks_train_alike_in_shards(found: Found, folder: Path, tmp_path: Path, case: str) -> None:
-    assert apart(families.distil(case, folder, tmp_path), found[0][case]) < 1e-9
+def test_real_networks_train_alike_in_shards(results: Found, folder: Path, tmp_path: Path, case: str) -> None:
+    assert apart(families.distil(case, folder, tmp_path), results[0][case]) < 1e-9
 
 
 @pytest.mark.parametrize("case", families.HALVED)
-def test_every_saving_at_once_trains_near(found: Found, case: str) -> None:
+def test_every_saving_at_once_trains_near(results: Found, case: str) -> None:
     """Shards, bfloat16, recomputation and no first moment together: two steps of 1e-6 apart at most, each way."""
-    assert 0 < apart(found[0]["half", case], found[0][case]) < 2 * 2 * 2e-6
+    assert 0 < apart(results[0]["half", case], results[0][case]) < 2 * 2 * 2e-6
 
 
-def test_adapters_over_the_teacher_train_in_shards(found: Found) -> None:
-    assert found[0]["adapters"] > 0
+def test_adapters_over_the_teacher_train_in_shards(results: Found) -> None:
+    assert results[0]["adapters"] > 0
 
 
 @pytest.mark.parametrize("how", ["at once", "meanwhile"])
-def test_a_full_disk_of_the_first_process_is_everybodys_sentence(found: Found, how: str) -> None:
-    assert "can't be written (No space left on device)" in found[0][how]
+def test_a_full_disk_of_the_first_process_is_everybodys_sentence(results: Found, how: str) -> None:
+    assert "can't be written (No space left on device)" in results[0][how]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
-def test_bfloat16_is_near(found: Found, one: torch.Tensor, strategy: str) -> None:
+def test_bfloat16_is_near(results: Found, single: torch.Tensor, strategy: str) -> None:
     """Not equal: six steps of Adam without a first moment, a step of 5e-4 each."""
-    assert 0 < apart(found[0][strategy, "bf16"], one) < 2 * 6 * 5e-4
+    assert 0 < apart(results[0][strategy, "bf16"], single) < 2 * 6 * 5e-4

@@ -31,8 +31,8 @@ ROOT = Path(__file__).parents[2]
 SID, VSD, DMD2 = (methods()[name] for name in ("sid", "vsd", "dmd2"))
 
 
-def weights(method: Any, folder: Path, engine: EngineSettings = FAITHFUL, **told: Any) -> torch.Tensor:
-    return toy.weights(toy.distil(method, method.options("toy", "digits"), folder, engine=engine, **told))
+def weights(method: Any, folder: Path, engine: EngineSettings = FAITHFUL, **given: Any) -> torch.Tensor:
+    return toy.weights(toy.distil(method, method.options("toy", "digits"), folder, engine=engine, **given))
 
 
 def unet() -> Denoiser:
@@ -92,21 +92,21 @@ def test_bfloat16_keeps_float32_weights(tmp_path: Path) -> None:
 def test_recomputed_blocks_train_the_same_bits(method: Any, tmp_path: Path) -> None:
     """With dropout's masks, and with adapters that were on in one pass and off in the next."""
     plain = weights(method, tmp_path / "plain", dropout=0.1)
-    for told in ({"checkpointing": True}, {"split_backward": True}, {"checkpointing": True, "split_backward": True}):
-        again = weights(method, tmp_path / "-".join(told), EngineSettings(**told), dropout=0.1)
-        assert torch.equal(plain, again), told
+    for given in ({"checkpointing": True}, {"split_backward": True}, {"checkpointing": True, "split_backward": True}):
+        again = weights(method, tmp_path / "-".join(given), EngineSettings(**given), dropout=0.1)
+        assert torch.equal(plain, again), given
 
 
 def test_recomputed_blocks_are_not_remembered() -> None:
     """What the graph of a trained network keeps, and that of a frozen one, in bytes."""
 
     def remembered(settings: EngineSettings, trains: bool) -> int:
-        denoiser, kept = unet().requires_grad_(trains), []
+        denoiser, sizes = unet().requires_grad_(trains), []
         execution.prepare({"net": denoiser, "teacher": unet()}, Engine(settings=settings), torch.float32)
         x = torch.randn(4, 3, 16, 16, requires_grad=True)
-        with torch.autograd.graph.saved_tensors_hooks(lambda value: kept.append(value.nbytes) or value, lambda x: x):
+        with torch.autograd.graph.saved_tensors_hooks(lambda value: sizes.append(value.nbytes) or value, lambda x: x):
             denoiser(x, torch.ones(4))
-        return sum(kept)
+        return sum(sizes)
 
     blocks, split = EngineSettings(checkpointing=True), EngineSettings(split_backward=True)
     assert remembered(blocks, True) < 0.6 * remembered(FAITHFUL, True)
@@ -137,8 +137,8 @@ def test_bfloat16_computes_low_and_keeps_high(method: Any, tmp_path: Path) -> No
                 assert all(term.dtype == torch.float32 for term in terms.terms.values())
                 return terms
 
-            found = super().players(options)
-            return tuple(replace(p, loss=lambda n, b, p=p: loss(p, n, b)) for p in found)
+            result = super().players(options)
+            return tuple(replace(p, loss=lambda n, b, p=p: loss(p, n, b)) for p in result)
 
     handle = nn.modules.module.register_module_forward_hook(watch)
     try:
@@ -152,8 +152,8 @@ def test_bfloat16_computes_low_and_keeps_high(method: Any, tmp_path: Path) -> No
 
 def test_bfloat16_still_cancels_exactly(tmp_path: Path) -> None:
     """A critic that never trained equals the teacher, stored in half as it is: the generator stays where it was."""
-    told = {"stop_players": {"critic": 0.0}, "ema_halflife": 1e-6}
-    trained = weights(SID, tmp_path, EngineSettings(precision="bf16"), **told)
+    given = {"stop_players": {"critic": 0.0}, "ema_halflife": 1e-6}
+    trained = weights(SID, tmp_path, EngineSettings(precision="bf16"), **given)
     assert torch.equal(trained, torch.cat([parameter.flatten() for parameter in toy.teacher().parameters()]))
 
 
@@ -211,7 +211,7 @@ def test_blocks_of_every_family_are_found() -> None:
     def names(root: nn.Module) -> set[str]:
         return {type(block).__name__ for block in sharding.blocks(root)}
 
-    assert names(toy.teacher()) == {"Block"}
+    assert names(toy.teacher()) == {"MlpBlock"}
     assert names(unet()) == {"UNetBlock"}
     adapted = toy.teacher()
     before = len(sharding.blocks(adapted))
@@ -223,14 +223,14 @@ def test_a_footprint_counts_every_parameter(tmp_path: Path) -> None:
     size = sum(parameter.numel() for parameter in toy.teacher().parameters())
     built = nets.materialise({**SID.build(SID.options("toy", "digits"))}, toy.teacher(), 0)
     built["ema"] = built["generator"]
-    found = execution.footprint(built, SID.players(SID.options("toy", "digits")), ["ema"])
-    assert found == Footprint(size, (size, size), (size, size), size)
-    plain = found.bytes_each(FAITHFUL, 8)
+    result = execution.footprint(built, SID.players(SID.options("toy", "digits")), ["ema"])
+    assert result == Footprint(size, (size, size), (size, size), size)
+    plain = result.bytes_each(FAITHFUL, 8)
     assert plain == 4 * size * (1 + 2 * 3 + 1 + 1)
-    assert found.bytes_each(EngineSettings("fsdp2"), 8) == plain / 8
-    assert found.bytes_each(EngineSettings(precision="bf16", first_moment=False), 8) == size * (2 + 4 * (2 * 2 + 2))
+    assert result.bytes_each(EngineSettings("fsdp2"), 8) == plain / 8
+    assert result.bytes_each(EngineSettings(precision="bf16", first_moment=False), 8) == size * (2 + 4 * (2 * 2 + 2))
     coded = EngineSettings(precision="bf16", first_moment=False, eight_bit=True)
-    assert found.bytes_each(coded, 8) == size * (2 + 4 * (2 + 2) + 2 * (1 + 4 / 256))
+    assert result.bytes_each(coded, 8) == size * (2 + 4 * (2 + 2) + 2 * (1 + 4 / 256))
 
 
 def test_sdxl_leaves_room_on_eight_gpus_and_on_a_large_one() -> None:
@@ -257,9 +257,9 @@ def test_compiled_networks_train_alike(tmp_path: Path, monkeypatch: pytest.Monke
     """Traced and differentiated ahead as always; the generated kernels are left out, they take two minutes here."""
     traced, compiler = [], nn.Module.compile
 
-    def fast(module: nn.Module, **told: Any) -> None:
+    def fast(module: nn.Module, **given: Any) -> None:
         traced.append(module)
-        compiler(module, backend="aot_eager", **told)
+        compiler(module, backend="aot_eager", **given)
 
     plain = weights(SID, tmp_path / "plain", images=16, dtype="float64")
     monkeypatch.setattr(nn.Module, "compile", fast)
@@ -275,8 +275,8 @@ def test_compiled_networks_train_alike(tmp_path: Path, monkeypatch: pytest.Monke
 
 def test_the_compiler_takes_no_adapters_that_are_run_again(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="compile can't be combined"):
-        told = {"images": 8, "student": Adapters(4, 8.0)}
-        weights(SID, tmp_path, EngineSettings(compile=True, checkpointing=True), **told)
+        given = {"images": 8, "student": Adapters(4, 8.0)}
+        weights(SID, tmp_path, EngineSettings(compile=True, checkpointing=True), **given)
 
 
 def test_an_old_torch_shards_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -160,8 +160,8 @@ def test_leading_spacing_is_another_picture(pipeline_folder: Folder, tmp_path: P
         pipeline.scheduler.config, timestep_spacing="leading"
     )
     z = torch.randn(1, 4, SIZE, SIZE, generator=torch.Generator().manual_seed(0))
-    told = {"timesteps": [625], "guidance_scale": 1.0, "output_type": "latent"}
-    wrong = pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **told).images
+    arguments = {"timesteps": [625], "guidance_scale": 1.0, "output_type": "latent"}
+    wrong = pipeline(PROMPT, generator=torch.Generator().manual_seed(0), **arguments).images
     assert (wrong - ours(generator, "stable-diffusion", source, [z], tmp_path)).abs().max() > 0.05
 
 

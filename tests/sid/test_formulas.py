@@ -140,10 +140,10 @@ def test_the_gradient_is_that_of_the_formula(
         terms = player.loss(nets, batch)
         if player.name in expected:
             parameters = trained_parameters(nets, player.trains)
-            told = {"allow_unused": True, "retain_graph": True, "materialize_grads": True}
-            ours = torch.autograd.grad(total_loss(terms, BATCH), parameters, **told)
+            flags = {"allow_unused": True, "retain_graph": True, "materialize_grads": True}
+            ours = torch.autograd.grad(total_loss(terms, BATCH), parameters, **flags)
             formula = expected[player.name](World(nets, before, batch.progress is LATE_PROGRESS))
-            theirs = torch.autograd.grad(formula, parameters, **told)
+            theirs = torch.autograd.grad(formula, parameters, **flags)
             size = torch.linalg.vector_norm(torch.stack([gradient.norm() for gradient in theirs]))
             assert size > 0
             for gradient, exact in zip(ours, theirs, strict=True):

@@ -27,13 +27,13 @@ class Counting(TorchDispatchMode):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: Counter[str] = Counter()
+        self.counts: Counter[str] = Counter()
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = func.overloadpacket.__name__
         masked = name == "index" and any(part is not None and part.dtype == torch.bool for part in args[1])
         if name in READS or masked:
-            self.found[f"{name} at {place()}"] += 1
+            self.counts[f"{name} at {place()}"] += 1
         return func(*args, **(kwargs or {}))
 
 
@@ -47,18 +47,18 @@ def place() -> str:
 @pytest.fixture
 def asked(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """The tensor methods that answer in Python, counted; on the CPU some of them reach no operator."""
-    found: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
 
     def counted(name: str, original: Callable) -> Callable:
         def method(tensor: Tensor, *args: Any, **kwargs: Any) -> Any:
-            found[f"{name} at {place()}"] += 1
+            counts[f"{name} at {place()}"] += 1
             return original(tensor, *args, **kwargs)
 
         return method
 
     for name in ASKED:
         monkeypatch.setattr(Tensor, name, counted(name, getattr(Tensor, name)))
-    return found
+    return counts
 
 
 @pytest.mark.parametrize("name", sorted(methods()))
@@ -82,11 +82,11 @@ def test_three_iterations_read_nothing_back(
     method = methods()[name]
     toy.distil(method, method.options("toy", "digits"), tmp_path, images=4 * 8, micro_batch=4, log_images=10**9)
     assert len(iterations) == 3
-    assert not reads.found and not any(iterations), (reads.found, iterations)
+    assert not reads.counts and not any(iterations), (reads.counts, iterations)
 
 
 def test_a_read_is_seen(asked: Counter[str]) -> None:
     with Counting() as reads:
         assert bool(torch.ones(1)) and torch.ones(1).item() == 1 and torch.ones(3)[torch.ones(3) > 0].sum() == 3
     assert asked["__bool__ at the test"] >= 1 and asked["item at the test"] == 1
-    assert reads.found["index at the test"] == 1 and reads.found["_local_scalar_dense at the test"] >= 2
+    assert reads.counts["index at the test"] == 1 and reads.counts["_local_scalar_dense at the test"] >= 2

@@ -99,7 +99,7 @@ def first_terms(name, given, player):
             parameter *= 1.01
     draws = Draws(0, 0, range(8), player)
     batch = Batch(draws, toy.data().conditions.draw(draws), Progress(), toy.SHAPE, torch.empty(0), size=8)
-    chosen = next(one for one in method.players(options) if one.name == player)
+    chosen = next(single for single in method.players(options) if single.name == player)
     return next(iter(chosen.loss(nets, batch).terms.values()))
 
 
@@ -146,8 +146,8 @@ def test_a_truncated_chain_is_the_full_chains_own_step():
 
     z = [torch.randn(2, *toy.SHAPE) for _ in range(4)]
     condition = Condition(labels=torch.tensor([0, 1]))
-    one, four = Generator(toy.teacher(), Chain(1)), Generator(toy.teacher(), Chain(4))
-    assert torch.equal(one(z, condition), four(z, condition, steps=1))
+    single, four = Generator(toy.teacher(), Chain(1)), Generator(toy.teacher(), Chain(4))
+    assert torch.equal(single(z, condition), four(z, condition, steps=1))
     ddim = Generator(toy.teacher(), Chain(4, renoise="ddim"))
     assert torch.equal(ddim(z, condition), ddim(z[:1], condition)) and ddim.noises_needed() == 1
     assert not torch.equal(four(z, condition), four([z[0], *z[:3]], condition))
@@ -167,4 +167,4 @@ def test_gradients_flow_through_the_last_step_alone():
     t = torch.full((2,), generator.times[1])
     generator.denoiser(generator.denoiser.process.add_noise(first, z[1], t), t).image.sum().backward()
     last_alone = [parameter.grad for parameter in generator.parameters() if parameter.grad is not None]
-    assert all(torch.equal(one, other) for one, other in zip(through_chain, last_alone, strict=True))
+    assert all(torch.equal(single, other) for single, other in zip(through_chain, last_alone, strict=True))

@@ -22,43 +22,43 @@ FLAT = {"critic/loss": 0.5, "critic/noise/low": 1.0, "generator/sid": -2.0}
 
 
 def test_nothing_is_asked_for_and_nothing_imported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv(log_module.VARIABLE, raising=False)
+    monkeypatch.delenv(log_module.MIRROR_ENV, raising=False)
     log = Log(tmp_path / "log.jsonl", 0)
     log.write(ROW)
     assert log.mirror is None and [path.name for path in tmp_path.iterdir()] == ["log.jsonl"]
 
 
 def test_wandb_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
     fake = types.ModuleType("wandb")
-    run = types.SimpleNamespace(log=lambda row, step: told.append((row, step)))
-    fake.init = lambda **given: told.append(given) or run  # type: ignore[attr-defined]
+    run = types.SimpleNamespace(log=lambda row, step: calls.append((row, step)))
+    fake.init = lambda **given: calls.append(given) or run  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "wandb", fake)
-    monkeypatch.setenv(log_module.VARIABLE, "wandb")
+    monkeypatch.setenv(log_module.MIRROR_ENV, "wandb")
     Log(tmp_path / "log.jsonl", 0).write(ROW)
-    assert told[0]["project"] == "sidbench" and told[0]["resume"] == "allow"
-    assert told[1] == ({"images": 64, **FLAT}, 64)
+    assert calls[0]["project"] == "sidbench" and calls[0]["resume"] == "allow"
+    assert calls[1] == ({"images": 64, **FLAT}, 64)
 
 
 def test_tensorboard_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Any] = []
+    calls: list[Any] = []
 
     class Writer:
         def __init__(self, folder: str):
-            told.append(folder)
+            calls.append(folder)
 
         def add_scalar(self, name: str, value: float, images: int) -> None:
-            told.append((name, value, images))
+            calls.append((name, value, images))
 
         def flush(self) -> None:
-            told.append("flushed")
+            calls.append("flushed")
 
     fake = types.ModuleType("torch.utils.tensorboard")
     fake.SummaryWriter = Writer  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", fake)
-    monkeypatch.setenv(log_module.VARIABLE, "tensorboard")
+    monkeypatch.setenv(log_module.MIRROR_ENV, "tensorboard")
     Log(tmp_path / "log.jsonl", 0).write(ROW)
-    assert told == [str(tmp_path / "tensorboard"), *((name, value, 64) for name, value in FLAT.items()), "flushed"]
+    assert calls == [str(tmp_path / "tensorboard"), *((name, value, 64) for name, value in FLAT.items()), "flushed"]
 
 
 @pytest.mark.parametrize(
@@ -67,6 +67,6 @@ def test_tensorboard_gets_the_same_figures(tmp_path: Path, monkeypatch: pytest.M
 )
 def test_what_can_not_be_is_told(asked: str, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    monkeypatch.setenv(log_module.VARIABLE, asked)
+    monkeypatch.setenv(log_module.MIRROR_ENV, asked)
     with pytest.raises(Fault, match=sentence):
         Log(tmp_path / "log.jsonl", 0)

@@ -104,11 +104,11 @@ def test_huber_is_quadratic_inside_and_linear_outside(case):
 def test_the_denominator_is_differentiated_unless_detached(case):
     x, teacher, critic, a, sigma = case
     scale = a / sigma**2
-    kept = with_gradients(lambda *t: losses.sim(*t, scale, "pseudo-huber", c=0.3), x, teacher, critic)
+    attached = with_gradients(lambda *t: losses.sim(*t, scale, "pseudo-huber", c=0.3), x, teacher, critic)
     cut = with_gradients(
         lambda *t: losses.sim(*t, scale, "pseudo-huber", c=0.3, detach_denominator=True), x, teacher, critic
     )
-    assert torch.allclose(kept[0], cut[0]) and not torch.allclose(kept[1][2], cut[1][2])
+    assert torch.allclose(attached[0], cut[0]) and not torch.allclose(attached[1][2], cut[1][2])
 
 
 def test_x0_space_is_score_space_with_c_scaled(case):

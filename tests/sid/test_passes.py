@@ -117,11 +117,11 @@ TABLE: dict[str, tuple[str, dict[str, Any], Mapping[str, float]]] = {
 @pytest.mark.parametrize(("name", "given", "expected"), TABLE.values(), ids=TABLE.keys())
 def test_passes_of_an_update(name: str, given: dict[str, Any], expected: Mapping[str, float], tmp_path: Path) -> None:
     """What is counted is what the method declares, from which the plan's hours come."""
-    count, told = Count(name, given, tmp_path), turns(name, given)
-    assert {player for _, player in count.passes} == set(expected) == set(told)
+    count, costs = Count(name, given, tmp_path), turns(name, given)
+    assert {player for _, player in count.passes} == set(expected) == set(costs)
     for player, bound in expected.items():
-        assert count.passes[LATE, player] == as_counted(told[player].passes)
-        assert told[player].passes.cost() == cost(count.passes[LATE, player]) <= bound
+        assert count.passes[LATE, player] == as_counted(costs[player].passes)
+        assert costs[player].passes.cost() == cost(count.passes[LATE, player]) <= bound
     forward = sum(passes.get("F", 0) + passes.get("E", 0) for passes in count.passes.values())
     assert count.trained.passes == forward * BATCH, "the record of a run says how many samples passed a network"
 
@@ -130,20 +130,20 @@ def test_passes_of_an_update(name: str, given: dict[str, Any], expected: Mapping
 def test_a_chain_costs_the_steps_before_the_drawn_one(renoise: str, tmp_path: Path) -> None:
     """k - 1 forward passes without a gradient more in each update: (K - 1)/2 on average."""
     given: dict[str, Any] = {"steps": 4, "renoise": renoise}
-    count, told = Count("sid-few-step", given, tmp_path), turns("sid-few-step", given)
+    count, costs = Count("sid-few-step", given, tmp_path), turns("sid-few-step", given)
     drawn = [Draws(0, iteration, range(1)).integer("step", 1, 4) for iteration in range(6)]
     assert len(set(drawn)) > 1
     for iteration, step in enumerate(drawn):
-        for player, turn in told.items():
+        for player, turn in costs.items():
             passes = as_counted(turn.passes)
             assert count.passes[iteration, player] == {**passes, "F": passes["F"] + step - 1}
-    assert {turn.more for turn in told.values()} == {statistics.mean(range(4))}
+    assert {turn.more for turn in costs.values()} == {statistics.mean(range(4))}
 
 
 def test_the_last_step_alone_costs_the_whole_chain(tmp_path: Path) -> None:
     given: dict[str, Any] = {"steps": 3, "mixture": False}
-    count, told = Count("sid-few-step", given, tmp_path), turns("sid-few-step", given)
-    for player, turn in told.items():
+    count, costs = Count("sid-few-step", given, tmp_path), turns("sid-few-step", given)
+    for player, turn in costs.items():
         assert cost(count.passes[LATE, player]) == turn.mean.cost()
 
 
@@ -155,5 +155,5 @@ def test_dmd2_makes_an_image_where_its_generator_rests(tmp_path: Path) -> None:
         resting = cost(passes[OWN, "critic"])
         assert resting == cost(passes[LATE, "critic"]) + 1
         counted = cost(passes[LATE, "generator"]) + cost(passes[LATE, "critic"]) + 4 * resting
-        told = 5 * sum(turn.mean.cost() for turn in turns("dmd2", given).values())
-        assert counted == pytest.approx(told) and counted <= whole
+        costs = 5 * sum(turn.mean.cost() for turn in turns("dmd2", given).values())
+        assert counted == pytest.approx(costs) and counted <= whole

@@ -18,7 +18,7 @@ from sid.fault import Fault
 from sid.generator import Generator
 from sid.loop.settings import Data, LoopSettings
 from sid.loop.trainer import Execution, Training, train
-from sid.prompts import PromptCache, PromptConditions, cache_prompts, read_prompts
+from sid.prompts import PromptCache, PromptConditions, cache_prompts
 from tests.sid.teachers.tiny_pipelines import SIZE
 
 Folder = Callable[[str], Path]
@@ -103,13 +103,6 @@ def test_prompts_by_index_and_by_chance(tmp_path: Path) -> None:
 def test_bad_lists_are_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(Fault, match="list of prompts is empty"):
         cache_prompts(Letters(), [], tmp_path)
-    (tmp_path / "empty.txt").write_text("\n  \n")
-    with pytest.raises(Fault, match="holds no prompt"):
-        read_prompts(tmp_path / "empty.txt")
-    (tmp_path / "two.txt").write_text("a cat\n\na dog\n")
-    assert read_prompts(tmp_path / "two.txt") == ["a cat", "a dog"]
-    with pytest.raises(Fault, match="can't be read"):
-        read_prompts(tmp_path / "none.txt")
     with pytest.raises(Fault, match="expected float16, bfloat16, float32"):
         cache_prompts(Letters(), ["a"], tmp_path, "int8")
     with pytest.raises(Fault, match="do not fit float16"):
@@ -139,7 +132,7 @@ def test_two_steps_of_training_call_no_text_encoder(
     encoded = encoder.calls
     ran: list[bool] = []
     for _, part in family.encoders:
-        getattr(encoder.pipeline, part).register_forward_hook(lambda *told: ran.append(True))
+        getattr(encoder.pipeline, part).register_forward_hook(lambda *rows: ran.append(True))
     teacher = family.load(folder)
     shape = (teacher.settings["network"]["in_channels"], SIZE, SIZE)
     data = Data(PromptConditions(cache), shape)
@@ -160,8 +153,8 @@ def test_two_steps_of_training_call_no_text_encoder(
     after = trained.generator.denoiser.state_dict()
     assert any(not torch.equal(value, before[key]) for key, value in after.items()), "the student moved"
     assert all(torch.isfinite(value).all() for value in after.values())
-    told = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
-    assert told and all("nan" not in json.dumps(row).lower() for row in told)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert rows and all("nan" not in json.dumps(row).lower() for row in rows)
     if method == "sid-lsg" and name == "stable-diffusion":
         exported = save_pretrained(trained.generator, tmp_path / "student", Card("sid-lsg", "tiny"))
         assert (exported / "unet" / "config.json").is_file()

@@ -94,8 +94,8 @@ def test_an_unknown_sampler_names_those_of_the_process() -> None:
 class ExactTicks(diffusers.DPMSolverMultistepScheduler):
     """The flow's own times, which the scheduler rounds to integers before it tells the network."""
 
-    def set_timesteps(self, *args: Any, **told: Any) -> None:
-        super().set_timesteps(*args, **told)
+    def set_timesteps(self, *args: Any, **extra: Any) -> None:
+        super().set_timesteps(*args, **extra)
         self.timesteps = 1000 * self.sigmas[:-1]
 
 
@@ -133,9 +133,9 @@ def test_a_guided_teacher_makes_its_pipelines_image(
     pipeline.scheduler = pipelines_scheduler(name, sampler, pipeline.scheduler.config)
     shape = (denoiser.settings["network"]["in_channels"], SIZE, SIZE)
     z = torch.randn(2, *shape, generator=torch.Generator().manual_seed(3))
-    told = {"use_resolution_binning": False, "clean_caption": False} if name == "pixart" else {}
+    extra = {"use_resolution_binning": False, "clean_caption": False} if name == "pixart" else {}
     theirs = pipeline(
-        prompts, num_inference_steps=4, guidance_scale=3.0, latents=z.clone(), output_type="latent", **told
+        prompts, num_inference_steps=4, guidance_scale=3.0, latents=z.clone(), output_type="latent", **extra
     ).images
     ours = scheduled(denoiser, z, cache.condition([0, 1]), 4, 3.0, sampler)
     assert theirs.abs().max() > 1.5, "clamping to [-1, 1] would show"

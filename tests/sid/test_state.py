@@ -29,16 +29,16 @@ SID = methods()["sid"]
 OPTIONS = SID.options("toy", "digits")
 
 
-def distil(folder: Path, **told: Any) -> torch.Tensor:
-    return toy.weights(toy.distil(SID, OPTIONS, folder, save_seconds=0.0, **told))
+def distil(folder: Path, **message: Any) -> torch.Tensor:
+    return toy.weights(toy.distil(SID, OPTIONS, folder, save_seconds=0.0, **message))
 
 
 def sentence(folder: Path) -> str:
     with pytest.raises(Fault) as caught:
         distil(folder)
-    (told,) = caught.value.sentences
-    assert "\n" not in told
-    return told
+    (message,) = caught.value.sentences
+    assert "\n" not in message
+    return message
 
 
 @pytest.fixture(params=["at once", "meanwhile"])
@@ -63,8 +63,8 @@ def no_file_above(size: int) -> Iterator[None]:
 def test_a_full_disk_is_one_sentence_and_the_run_goes_on_later(tmp_path: Path) -> None:
     whole = distil(tmp_path / "whole")
     with no_file_above(3000):
-        told = sentence(tmp_path / "full")
-    assert f"{tmp_path / 'full'} can't be written (File too large)" in told
+        message = sentence(tmp_path / "full")
+    assert f"{tmp_path / 'full'} can't be written (File too large)" in message
     assert not list((tmp_path / "full").glob(".state*")), "what was half written takes the room that is missing"
     assert torch.equal(whole, distil(tmp_path / "full"))
 
@@ -125,8 +125,8 @@ def test_without_a_whole_state_training_begins_anew(tmp_path: Path, capfd: pytes
     for folder in tmp_path.glob("state-*"):
         flip(folder / "counters.json")
     assert torch.equal(whole, distil(tmp_path))
-    told = [line for line in capfd.readouterr().err.splitlines() if "damaged" in line]
-    assert len(told) == 2 and told[1].endswith("no state is left, training begins anew")
+    message = [line for line in capfd.readouterr().err.splitlines() if "damaged" in line]
+    assert len(message) == 2 and message[1].endswith("no state is left, training begins anew")
 
 
 def test_a_flipped_bit_in_a_generator_is_found(tmp_path: Path) -> None:

@@ -54,13 +54,13 @@ def on_two(*arguments: str) -> subprocess.Popen[str]:
 def test_two_processes_write_and_talk_once(results: Path, tmp_path: Path) -> None:
     budget = ["--images", "1024"]
     process = on_two(*train(results, tmp_path / "two", *budget, "--engine", f"strategy={STRATEGY}"))
-    told, wrong = process.communicate(timeout=300)
+    printed, wrong = process.communicate(timeout=300)
     assert process.returncode == 0, wrong
-    assert len(told.splitlines()) == 1 and "1024 images in" in told
+    assert len(printed.splitlines()) == 1 and "1024 images in" in printed
     assert main(train(results, tmp_path / "one", *budget)) == 0
-    one, two = (load_file(tmp_path / name / "generator.safetensors") for name in ("one", "two"))
-    assert one.keys() == two.keys()
-    for name, weight in one.items():
+    single, two = (load_file(tmp_path / name / "generator.safetensors") for name in ("one", "two"))
+    assert single.keys() == two.keys()
+    for name, weight in single.items():
         assert (weight - two[name]).abs().max() < 1e-3, name  # four steps of 5e-4 where rounding turns one around
     assert sum(path.name.startswith("run-") for path in (tmp_path / "two" / "state").iterdir()) == 1
 
@@ -114,8 +114,8 @@ def test_a_mistake_is_said_by_the_first_process(
 
 def test_a_run_of_a_suite_is_scored_once(results: Path) -> None:
     process = on_two("--results", str(results), "run", "smoke", RUN, "--quiet")
-    told, wrong = process.communicate(timeout=300)
+    printed, wrong = process.communicate(timeout=300)
     assert process.returncode == 0, wrong
     folder = load_plan("smoke", str(results)).find("run", RUN).folder
     assert json.loads((folder / "scores.json").read_text())["metrics"]
-    assert (folder / "record.json").exists() and not told.strip()
+    assert (folder / "record.json").exists() and not printed.strip()

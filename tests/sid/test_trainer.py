@@ -72,7 +72,7 @@ def test_the_split_into_micro_batches_changes_nothing(tmp_path, micro_batch):
 
 
 def test_two_processes_train_as_one(tmp_path):
-    one = toy.distil(SID, OPTIONS, tmp_path / "one", dtype="float64")
+    alone = toy.distil(SID, OPTIONS, tmp_path / "one", dtype="float64")
     script = tmp_path / "worker.py"
     script.write_text(
         textwrap.dedent(
@@ -92,7 +92,7 @@ def test_two_processes_train_as_one(tmp_path):
     )
     run_on_two(script, tmp_path)
     two = torch.load(tmp_path / "two.pt", weights_only=True)
-    assert (toy.weights(one) - two).abs().max() < 1e-9
+    assert (toy.weights(alone) - two).abs().max() < 1e-9
 
 
 def run_on_two(script: Path, folder: Path) -> None:
@@ -163,21 +163,21 @@ def test_a_nan_sample_costs_its_own_term_only():
         def forward(self, *args, **kwargs):
             from dataclasses import replace
 
-            found = self.inner(*args, **kwargs)
-            return replace(found, x0=torch.where(rows.view(-1, 1, 1, 1), float("nan"), found.image))
+            prediction = self.inner(*args, **kwargs)
+            return replace(prediction, x0=torch.where(rows.view(-1, 1, 1, 1), float("nan"), prediction.image))
 
     poisoned["teacher"] = Poisoned(nets["teacher"])
     state = state_of(loss, nets)
     update.set_modes(nets, state)
     update.total_loss(loss(poisoned, batch_of()), 8).backward()
-    found = [parameter.grad.clone() for parameter in state.parameters]
+    prediction = [parameter.grad.clone() for parameter in state.parameters]
 
     for parameter in state.parameters:
         parameter.grad = None
     terms = loss(nets, batch_of())
-    kept = Terms({"sid": torch.where(rows, 0.0, terms.terms["sid"])}, terms.weights)
-    update.total_loss(kept, 8).backward()
-    for gradient, parameter in zip(found, state.parameters, strict=True):
+    masked = Terms({"sid": torch.where(rows, 0.0, terms.terms["sid"])}, terms.weights)
+    update.total_loss(masked, 8).backward()
+    for gradient, parameter in zip(prediction, state.parameters, strict=True):
         assert torch.isfinite(gradient).all()
         assert torch.allclose(gradient, parameter.grad, rtol=1e-4, atol=1e-6)
 

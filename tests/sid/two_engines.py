@@ -21,7 +21,7 @@ from sid.parallel.settings import EngineSettings
 from tests import toy
 from tests.sid import families
 
-TOLD: dict[str, Any] = {"dtype": "float64"}
+DOUBLE: dict[str, Any] = {"dtype": "float64"}
 STRATEGIES = ("ddp", "fsdp2")
 CLIPPED = {"clip_norm": 1e-3}
 SID, VSD, DMD2 = (methods()[name] for name in ("sid", "vsd", "dmd2"))
@@ -72,10 +72,10 @@ def poisoned(method: Any) -> Any:
     return Around(method, change)
 
 
-def interrupted(method: Any, folder: Path, **told: Any) -> None:
+def interrupted(method: Any, folder: Path, **settings: Any) -> None:
     """Three steps of six, saved."""
     try:
-        toy.distil(killed_at_three(method), options(method), folder, save_seconds=0.0, **told)
+        toy.distil(killed_at_three(method), options(method), folder, save_seconds=0.0, **settings)
     except Killed:
         return
     raise AssertionError("nobody was killed")
@@ -112,7 +112,7 @@ def adapters_are_shards(folder: Path) -> torch.Tensor:
 
 
 def fault_of(folder: Path, at_once: int) -> str:
-    """What both processes are told when the first can't seal its state, written at once or meanwhile."""
+    """The fault on both processes when rank 0 can't seal its state, written at once or meanwhile."""
     seal, state.AT_ONCE, before = state.atomic.seal, at_once, state.AT_ONCE
 
     def full(*_: Any) -> None:
@@ -128,62 +128,62 @@ def fault_of(folder: Path, at_once: int) -> str:
     raise AssertionError("a full disk went unnoticed")
 
 
-def in_threads(folder: Path, **told: Any) -> torch.Tensor:
+def in_threads(folder: Path, **settings: Any) -> torch.Tensor:
     """Every state is written by a thread, beside the training."""
     before, state.AT_ONCE = state.AT_ONCE, 0
     try:
-        interrupted(SID, folder, **told)
+        interrupted(SID, folder, **settings)
     finally:
         state.AT_ONCE = before
-    return toy.weights(toy.distil(SID, options(SID), folder, save_seconds=0.0, **told))
+    return toy.weights(toy.distil(SID, options(SID), folder, save_seconds=0.0, **settings))
 
 
 def coded(strategy: str, place: Path) -> tuple[torch.Tensor, torch.Tensor]:
     """Six steps with moments in a byte a number, at once and in two parts; small parameters too."""
-    told = {**TOLD, "engine": EngineSettings(strategy=strategy, eight_bit=True)}
+    settings = {**DOUBLE, "engine": EngineSettings(strategy=strategy, eight_bit=True)}
     with mock.patch("sid.loop.adam.SMALLEST", 32):
-        at_once = toy.weights(toy.distil(SID, options(SID), place / "coded", **told))
-        interrupted(SID, place / "coded-cut", **told)
-        in_two = toy.distil(SID, options(SID), place / "coded-cut", save_seconds=0.0, **told)
+        at_once = toy.weights(toy.distil(SID, options(SID), place / "coded", **settings))
+        interrupted(SID, place / "coded-cut", **settings)
+        in_two = toy.distil(SID, options(SID), place / "coded-cut", save_seconds=0.0, **settings)
     return at_once, toy.weights(in_two)
 
 
 def main(folder: Path) -> None:
     rank = torch.distributed.get_rank
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     for strategy in STRATEGIES:
-        told = {**TOLD, "engine": EngineSettings(strategy=strategy)}
+        settings = {**DOUBLE, "engine": EngineSettings(strategy=strategy)}
         place = folder / strategy
-        found[strategy, "whole"] = toy.weights(toy.distil(SID, options(SID), place / "whole", **told))
-        interrupted(SID, place / "cut", **told)
+        results[strategy, "whole"] = toy.weights(toy.distil(SID, options(SID), place / "whole", **settings))
+        interrupted(SID, place / "cut", **settings)
         if rank() == 0:
             for other in ("one", *STRATEGIES):
                 shutil.copytree(place / "cut", place / f"cut-for-{other}")
         torch.distributed.barrier()
         for name, where in (("resumed", place / "cut"), ("from one", folder / f"one-for-{strategy}")):
-            found[strategy, name] = toy.weights(toy.distil(SID, options(SID), where, save_seconds=0.0, **told))
-        found[strategy, "in threads"] = in_threads(place / "threads", **told)
-        clipped = toy.distil(DMD2, options(DMD2, CLIPPED), place / "clipped", log_images=8, **told)
-        found[strategy, "clipped"] = toy.weights(clipped)
-        spoiled = toy.distil(poisoned(SID), options(SID), place / "poisoned", **told)
-        found[strategy, "poisoned"] = toy.weights(spoiled)
-        again = {**TOLD, "engine": EngineSettings(strategy=strategy, checkpointing=True, split_backward=True)}
-        found[strategy, "again"] = toy.weights(toy.distil(SID, options(SID), place / "again", **again))
-        found[strategy, "coded"], found[strategy, "coded and cut"] = coded(strategy, place)
+            results[strategy, name] = toy.weights(toy.distil(SID, options(SID), where, save_seconds=0.0, **settings))
+        results[strategy, "in threads"] = in_threads(place / "threads", **settings)
+        clipped = toy.distil(DMD2, options(DMD2, CLIPPED), place / "clipped", log_images=8, **settings)
+        results[strategy, "clipped"] = toy.weights(clipped)
+        spoiled = toy.distil(poisoned(SID), options(SID), place / "poisoned", **settings)
+        results[strategy, "poisoned"] = toy.weights(spoiled)
+        again = {**DOUBLE, "engine": EngineSettings(strategy=strategy, checkpointing=True, split_backward=True)}
+        results[strategy, "again"] = toy.weights(toy.distil(SID, options(SID), place / "again", **again))
+        results[strategy, "coded"], results[strategy, "coded and cut"] = coded(strategy, place)
         half = {"engine": EngineSettings(strategy=strategy, precision="bf16")}
-        found[strategy, "bf16"] = toy.weights(toy.distil(SID, options(SID), place / "bf16", **half))
+        results[strategy, "bf16"] = toy.weights(toy.distil(SID, options(SID), place / "bf16", **half))
     for saved, strategy in (STRATEGIES, reversed(STRATEGIES)):
-        told = {**TOLD, "engine": EngineSettings(strategy=strategy), "save_seconds": 0.0}
+        settings = {**DOUBLE, "engine": EngineSettings(strategy=strategy), "save_seconds": 0.0}
         place = folder / saved / f"cut-for-{strategy}"
-        found[strategy, f"from {saved}"] = toy.weights(toy.distil(SID, options(SID), place, **told))
+        results[strategy, f"from {saved}"] = toy.weights(toy.distil(SID, options(SID), place, **settings))
     for case in families.CASES:
-        found[case] = families.distil(case, folder, folder / "sharded" / case, EngineSettings("fsdp2"))
+        results[case] = families.distil(case, folder, folder / "sharded" / case, EngineSettings("fsdp2"))
     for case in families.HALVED:
-        found["half", case] = families.distil(case, folder, folder / "half" / case, families.HALF, "float32")
-    found["adapters"] = adapters_are_shards(folder / "adapters")
-    found["at once"] = fault_of(folder / "full", 2**26)
-    found["meanwhile"] = fault_of(folder / "full-thread", 0)
-    torch.save(found, folder / f"found-{rank()}.pt")
+        results["half", case] = families.distil(case, folder, folder / "half" / case, families.HALF, "float32")
+    results["adapters"] = adapters_are_shards(folder / "adapters")
+    results["at once"] = fault_of(folder / "full", 2**26)
+    results["meanwhile"] = fault_of(folder / "full-thread", 0)
+    torch.save(results, folder / f"found-{rank()}.pt")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make gpu`: what is missing is said at once, the budget decides what runs, what was measured survives a kill."""
+"""`make gpu`: everything missing is reported at once, the budget decides what runs, records survive a kill."""
 
 from __future__ import annotations
 
@@ -14,12 +14,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.speed import page, roofline
-from benchmarks.speed.cases import CASES
+from benchmarks.speed import page
+from benchmarks.speed.cases import CASES, recorded_flops
 from benchmarks.speed.gpu import __main__ as command
-from benchmarks.speed.gpu import packages, take
-from benchmarks.speed.gpu.budget import GRACE, Budget
-from benchmarks.speed.gpu.plan import Setting, Step, steps
+from benchmarks.speed.gpu import packages
+from benchmarks.speed.gpu.plan import GRACE, Step, StepPlaces, TimeBudget, steps
 from benchmarks.speed.machine import installed
 from sid import atomic
 from sid.fault import Fault
@@ -29,7 +28,7 @@ ROOT = packages.ROOT
 
 
 def versions(**changed: str | None) -> packages.Installed:
-    """A machine that has all, with these packages in another version or (None) missing."""
+    """A machine with every package, except that these have another version or (None) are missing."""
 
     def installed(name: str) -> str:
         number = changed.get(name.replace("-", "_"), "999.0")
@@ -40,7 +39,7 @@ def versions(**changed: str | None) -> packages.Installed:
     return installed
 
 
-# What must be there
+# Packages
 
 
 def test_a_machine_with_everything_needs_no_wheels(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_a_machine_with_everything_needs_no_wheels(tmp_path: Path) -> None:
     assert not (tmp_path / "site").exists()
 
 
-def test_all_that_is_missing_is_said_at_once(tmp_path: Path) -> None:
+def test_everything_missing_is_reported_at_once(tmp_path: Path) -> None:
     machine = versions(torch="2.10.1+cu130", scipy=None, pydantic=None, diffusers=None)
     (tmp_path / "diffusers-0.42.1-py3-none-any.whl").touch()
     with pytest.raises(Fault) as fault:
@@ -86,26 +85,26 @@ def sleeping(name: str, seconds: float, needs: int = 1, most: int = 30) -> Step:
 
 
 def test_a_step_for_which_too_little_is_left_is_skipped(tmp_path: Path) -> None:
-    row = Budget(GRACE + 5, time.monotonic()).run(sleeping("long", 0, needs=20), tmp_path, os.environ)
+    row = TimeBudget(GRACE + 5, time.monotonic()).run(sleeping("long", 0, needs=20), tmp_path, os.environ)
     assert row["step"] == "long" and "it needs 20" in row["skipped"]
     assert not list(tmp_path.iterdir())
 
 
 def test_a_step_that_takes_too_long_is_ended(tmp_path: Path) -> None:
     begin = time.monotonic()
-    row = Budget(1000, begin).run(sleeping("slow", 600, most=1), tmp_path, os.environ)
+    row = TimeBudget(1000, begin).run(sleeping("slow", 600, most=1), tmp_path, os.environ)
     assert row["status"]["slow"] < 0 and row["ended"].startswith("slow") and time.monotonic() - begin < 1 + GRACE + 2
 
 
 def test_a_step_that_ends_by_itself_has_its_status(tmp_path: Path) -> None:
     step = Step("two", 1, 30, {"good": ("this",), "bad": ("no_such_module",)})
-    assert Budget(1000, time.monotonic()).run(step, tmp_path, os.environ)["status"] == {"good": 0, "bad": 1}
+    assert TimeBudget(1000, time.monotonic()).run(step, tmp_path, os.environ)["status"] == {"good": 0, "bad": 1}
     assert "no_such_module" in (tmp_path / "bad.log").read_text()
 
 
 @pytest.mark.parametrize("tiny", [False, True])
 def test_every_step_fits_a_whole_budget(tiny: bool, tmp_path: Path) -> None:
-    plan = steps(Setting(tmp_path, tmp_path, tmp_path, tiny))
+    plan = steps(StepPlaces(tmp_path, tmp_path, tmp_path, tiny))
     assert len({name for step in plan for name in step.commands}) == sum(len(step.commands) for step in plan)
     assert all(step.needs <= step.most for step in plan)
     for step in plan:
@@ -152,7 +151,7 @@ def test_a_stopped_command_ends_its_steps(tmp_path: Path) -> None:
     assert process.wait(20) == 143
 
 
-@pytest.mark.parametrize("module", ["__main__", "env", "features", "mini", "outcomes", "take"])
+@pytest.mark.parametrize("module", ["__main__", "measure", "plan"])
 def test_nothing_of_snakemake_is_imported(module: str) -> None:
     code = f"import sys, benchmarks.speed.gpu.{module}, benchmarks.speed.steps, benchmarks.speed.generation\n"
     code += "assert not [name for name in sys.modules if name.partition('.')[0] == 'snakemake']"
@@ -161,7 +160,7 @@ def test_nothing_of_snakemake_is_imported(module: str) -> None:
 
 
 def test_the_command_itself_imports_no_package() -> None:
-    """It must be able to say which one is missing."""
+    """It must be able to report which one is missing."""
     code = "import sys, benchmarks.speed.gpu.__main__\n"
     code += "assert not {'torch', 'numpy', 'yaml', 'pydantic'} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=60)
@@ -170,8 +169,8 @@ def test_the_command_itself_imports_no_package() -> None:
 
 def test_every_case_has_its_counted_flops() -> None:
     for name, case in CASES.items():
-        counts = roofline.recorded(name)
-        assert counts is not None and len(counts["short"]) == len(counts["longer"]) == case.told.ratio
+        counts = recorded_flops(name)
+        assert counts is not None and len(counts["short"]) == len(counts["longer"]) == case.settings.ratio
 
 
 # Filing
@@ -232,7 +231,7 @@ def out(tmp_path: Path) -> Path:
 
 def taken(out: Path) -> tuple[dict[str, dict[str, Any]], str]:
     records, shown = out.parent / "records", out.parent / "speed.md"
-    take.take(out, records, shown)
+    page.take(out, records, shown)
     return {path.stem: json.loads(path.read_text()) for path in records.iterdir()}, shown.read_text()
 
 
@@ -268,8 +267,10 @@ def test_a_rehearsal_is_not_filed(out: Path) -> None:
 
 def test_another_folder_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert command.main(["--take", str(tmp_path)]) == 2
-    assert "steps.json is not there" in capsys.readouterr().err
+    assert str(tmp_path / "steps.json") in capsys.readouterr().err
 
 
 def test_the_page_says_what_is_not_measured(tmp_path: Path) -> None:
-    assert "`make gpu`" in page.page(tmp_path)
+    shown = page.page(tmp_path)
+    assert all(f"| {title} | cuda | | not measured yet" in shown for title, _ in page.CASES.values())
+    assert "`make gpu`" in shown.partition("## On a GPU")[2].partition("##")[0]

@@ -1,4 +1,4 @@
-"""The alternative that speeds are told against is what it says: it is frozen, with the published scripts' passes.
+"""The baseline of all ratios is frozen and has the passes of the published scripts.
 
 Forward passes F (E: up to the encoder's features), backward passes B to weights and inputs, I to inputs alone.
 """
@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 import torch
 
-from benchmarks.speed import roofline, straightforward
-from benchmarks.speed.cases import CASES, Side, last_step
-from benchmarks.speed.straightforward import Loop, Told
+from benchmarks.speed import straightforward
+from benchmarks.speed.cases import CASES, Side, count_flops, flops_of_round, last_step
+from benchmarks.speed.straightforward import Loop, StepSettings
 from sid.condition import Condition
 from sid.draws import Draws
 from tests.sid.test_passes import BATCH, Count, Passes, cost
 
-FROZEN = "8009fc685b51e339"
+FROZEN = "b8f17fae297e322d"
 
 SID = ({"F": 2, "B": 1}, {"F": 3, "B": 1, "I": 2})
 GUIDED = ({"F": 3, "B": 2}, {"F": 5, "B": 1, "I": 4})
@@ -48,26 +48,26 @@ def passes(case: str, step: int, turn: int = 0) -> dict[str, Passes]:
     loop.update = update  # type: ignore[method-assign]
     loop.last_step = lambda steps: step  # type: ignore[method-assign]
     loop.iterate()
-    return {name: dict(found) for name, found in counted.items()}
+    return {name: dict(total) for name, total in counted.items()}
 
 
 def test_it_is_frozen() -> None:
-    """A faster or slower alternative would move every ratio that was told: a change needs new records."""
+    """A faster or slower baseline would move every published ratio: a change of its work needs new records."""
     assert hashlib.sha256(Path(straightforward.__file__).read_bytes()).hexdigest()[:16] == FROZEN
 
 
 @pytest.mark.parametrize(("case", "expected", "total"), [("sid-ddpmpp-32", SID, 11), ("sid-lsg-sd15", GUIDED, 18)])
 def test_one_step_passes(case: str, expected: tuple[Passes, Passes], total: float) -> None:
-    found = passes(case, 0)
-    assert found == dict(zip(("critic", "generator"), expected, strict=True))
-    assert sum(map(cost, found.values())) == total
+    counted = passes(case, 0)
+    assert counted == dict(zip(("critic", "generator"), expected, strict=True))
+    assert sum(map(cost, counted.values())) == total
 
 
 def test_a_chain_costs_its_steps() -> None:
     for step in range(4):
-        found = passes("sid-few-step-sdxl", step)
+        counted = passes("sid-few-step-sdxl", step)
         critic, generator = SID
-        assert found == {"critic": critic | {"F": 2 + step}, "generator": generator | {"F": 3 + step}}
+        assert counted == {"critic": critic | {"F": 2 + step}, "generator": generator | {"F": 3 + step}}
 
 
 def test_dmd2_passes() -> None:
@@ -98,8 +98,8 @@ def test_flops_are_counted_on_tensors_without_memory(case: str) -> None:
     from torch.utils.flop_counter import FlopCounterMode
 
     side = Side(CASES[case], 2, tiny=True, device="cpu")
-    loop, period, rounds = side.straightforward(), side.case.told.ratio, 2
-    found = roofline.of_rounds(roofline.counted(side), side.case.told, rounds, side.batch)
+    loop, period, rounds = side.straightforward(), side.case.settings.ratio, 2
+    flops = flops_of_round(count_flops(side), side.case.settings, rounds, side.batch)
     assert all(parameter.is_meta for parameter in side.hollow().generator.parameters())
     if side.text is not None:
         condition = side.text.condition(loop.size)
@@ -110,21 +110,21 @@ def test_flops_are_counted_on_tensors_without_memory(case: str) -> None:
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         for _ in range(period * rounds):
             loop.iterate()
-    assert found == pytest.approx(counter.get_total_flops() / rounds, rel=1e-6)
+    assert flops == pytest.approx(counter.get_total_flops() / rounds, rel=1e-6)
 
 
 def test_both_sides_cut_the_chain_alike() -> None:
-    found = [last_step(iteration, 4) for iteration in range(40)]
-    assert set(found) == {0, 1, 2, 3}
-    assert found == [Draws(0, iteration, range(3), "critic").integer("step", 1, 4) - 1 for iteration in range(40)]
+    steps = [last_step(iteration, 4) for iteration in range(40)]
+    assert set(steps) == {0, 1, 2, 3}
+    assert steps == [Draws(0, iteration, range(3), "critic").integer("step", 1, 4) - 1 for iteration in range(40)]
 
 
 def test_accumulation_makes_the_same_gradients(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, *args, **told: x)
+    monkeypatch.setattr(torch.nn.functional, "dropout", lambda x, *args, **options: x)
     side = Side(CASES["sid-ddpmpp-32"], 4, tiny=True, device="cpu")
     gradients = []
     for micro in (None, 2):
-        loop = Loop(side.teacher, lambda count: Condition(), side.shape, Told(micro=micro), 4)
+        loop = Loop(side.teacher, lambda count: Condition(), side.shape, StepSettings(micro=micro), 4)
         x = torch.randn(4, *side.shape, generator=torch.Generator().manual_seed(0))
         parts = iter([x] if micro is None else [x[:2], x[2:]])
         loop.update(loop.critic, lambda loop=loop, parts=parts: loop.critic(next(parts), loop.at(1.0)).image.sum())

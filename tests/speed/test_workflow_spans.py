@@ -1,4 +1,4 @@
-"""What Snakemake notes of a job stands beside each of its outputs: it is one job all the same."""
+"""Snakemake records a job once per output: it is one job all the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from benchmarks.speed.workflow import _spans
 def test_a_job_of_several_outputs_counts_once(tmp_path: Path) -> None:
     noted = [("run", "a.log", 10.0, 15.0), ("run", "a.log", 10.1, 15.2), ("run", "b.log", 11.0, 12.0)]
     for number, (rule, log, begin, end) in enumerate(noted):
-        told = {"rule": rule, "log": [log], "starttime": begin, "endtime": end}
-        (tmp_path / str(number)).write_text(json.dumps(told))
+        entry = {"rule": rule, "log": [log], "starttime": begin, "endtime": end}
+        (tmp_path / str(number)).write_text(json.dumps(entry))
     (tmp_path / "x").write_text(json.dumps({"rule": "run", "log": ["c.log"], "starttime": 1.0, "endtime": None}))
     assert sorted(_spans(tmp_path)) == pytest.approx([1.0, 5.2])

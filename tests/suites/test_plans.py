@@ -84,8 +84,8 @@ def test_snakemake_plans_every_paper(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "snakemake", "-n", "--directory", str(tmp_path), "--config", "suite=paper"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr
-    told = [line.split() for line in (done.stdout + done.stderr).splitlines()]
-    counts = {words[0]: int(words[1]) for words in told if len(words) == 2 and words[1].isdigit()}
+    lines = [line.split() for line in (done.stdout + done.stderr).splitlines()]
+    counts = {words[0]: int(words[1]) for words in lines if len(words) == 2 and words[1].isdigit()}
     plan = load_plan("paper")
     trained = sum("method" in job.params for job in plan.of("run"))
     assert counts["run"] == trained and counts["control"] == len(plan.of("run")) - trained
@@ -104,6 +104,16 @@ def test_an_entry_of_a_task_stands_beside_the_suites(monkeypatch: pytest.MonkeyP
     assert plan.find("run", "two/extra/0").params["init"] == "results/toys/runs/two/soft/0"
 
 
+def test_a_tasks_own_entry_may_train_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
+    toys.install(monkeypatch)
+    own: dict = {"adapted": {"method": "toy", "budget": {"student": {"rank": 4}}}}
+    plan = load_plan(str(toys.write(Path(), {"tasks": {"two": {"entries": own}}})))
+    assert plan.find("run", "two/adapted/0").params["recipe"]["student"]["rank"] == 4
+    own["adapted"]["init"] = "soft"
+    with pytest.raises(Fault, match=r"tasks\.two\.entries\.adapted: a student of adapters .* no init"):
+        load_suite(str(toys.write(Path(), {"tasks": {"two": {"entries": own}}})))
+
+
 @pytest.mark.parametrize(
     ("own", "sentence"),
     [
@@ -116,9 +126,9 @@ def test_an_entry_of_a_task_stands_beside_the_suites(monkeypatch: pytest.MonkeyP
 )
 def test_faults_of_a_tasks_entry(own: dict, sentence: str, monkeypatch: pytest.MonkeyPatch) -> None:
     toys.install(monkeypatch)
-    with pytest.raises(Fault) as told:
+    with pytest.raises(Fault) as caught:
         load_suite(str(toys.write(Path(), {"tasks": {"two": {"entries": own}}})))
-    assert any(sentence in said for said in told.value.sentences), told.value.sentences
+    assert any(sentence in fault for fault in caught.value.sentences), caught.value.sentences
 
 
 def test_several_parents_are_joined_and_the_later_wins(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-# The suite's plan, and how a rule asks it. No torch is imported here.
+# The suite's plan, and the functions by which rules read it. Imports no torch.
 import os
 import re
 import shlex
@@ -26,30 +26,30 @@ NAME = PLAN.suite.name
 SHARED = f"{RESULTS}/_shared"
 HOME = f"{RESULTS}/{NAME}"
 
-# Jobs run with this very Python and this checkout, wherever both were moved to.
+# Jobs run with this Python and this checkout, wherever both are.
 os.environ.update(
     SIDBENCH_WATCH_PARENT="1",  # a killed Snakemake leaves no trainer behind
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
-    # A training on a CPU gives its activations back and asks for them again in every step: in pages of 4 KB that is
-    # up to 400,000 faults in 20 iterations, in pages of 2 MB 500, and up to 7 % of the time.
+    # A training on a CPU frees its activations and allocates them again in every step: with pages of 4 KB that is up to
+    # 400,000 page faults in 20 iterations, with pages of 2 MB 500, and up to 7 % of the time.
     GLIBC_TUNABLES=os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
 )
 
 
 def sidbench(*words):
-    """A `sidbench` line. It replaces the shell, so that a signal, or the end of Snakemake, reaches it."""
+    """A `sidbench` command. It replaces the shell, so that signals and the end of Snakemake reach it."""
     fixed = shlex.join(["python", "-m", "benchmarks", "--results", RESULTS])
     return " ".join(["exec", fixed.replace("{", "{{").replace("}", "}}"), *words, "> {log} 2>&1"])
 
 
 def quoted(word):
-    """A word of a command that is no placeholder."""
+    """A word of a command, safe from the shell and from Snakemake's placeholders."""
     return shlex.quote(word).replace("{", "{{").replace("}", "}}")
 
 
 def job(kind, wildcards):
-    """The planned job that a rule's wildcards name."""
+    """The planned job of a rule's wildcards."""
     if kind == "run":
         return PLAN.find("run", f"{wildcards.task}/{wildcards.entry}/{wildcards.seed}")
     return PLAN.find(kind, getattr(wildcards, "digest", NAME))
@@ -68,8 +68,8 @@ def state(kind):
 
 
 def given(kind, value):
-    """What each job of a kind is given; plain where all get the same: Snakemake calls every function for every job."""
-    values = {value(one.resources) for one in PLAN.of(kind)}
+    """A resource of a kind's jobs: a constant if all get the same, since Snakemake calls every function for every job."""
+    values = {value(planned.resources) for planned in PLAN.of(kind)}
     return values.pop() if len(values) == 1 else lambda wildcards: value(job(kind, wildcards).resources)
 
 
@@ -95,7 +95,7 @@ def gres(kind):
 
 
 def cores(kind):
-    """A GPU's process wants some for what is drawn, decoded and launched."""
+    """Cores for the processes of the GPUs, which draw, decode and launch."""
     return given(kind, lambda resources: max(1, 4 * resources.get("gpu", 0)))
 
 
@@ -104,15 +104,15 @@ def first(kind):
 
 
 def one_of(names):
-    """A wildcard's pattern: these names and no other."""
+    """A wildcard's pattern that matches these names alone."""
     return "|".join(re.escape(name) for name in names) or "(?!)"
 
 
-# Snakemake only counts GPUs: here as many as there are, where it runs the jobs itself. The jobs lease them by id.
+# Snakemake only counts GPUs: if it runs the jobs itself, it gets the number of this machine's. Jobs lease them by id.
 if workflow.resource_settings.nodes is None and "gpu" not in workflow.global_resources and lease.gpus():
     workflow.register_resource("gpu", len(lease.gpus()))
 
-# Tasks that are trained on several nodes: their runs have a rule of their own.
+# Runs of tasks that are trained on several nodes have a rule of their own.
 SPREAD = [name for name, task in PLAN.suite.tasks.items() if task.machine.nodes > 1]
 TASKS = [name for name in PLAN.suite.tasks if name not in SPREAD]
 METHODS = sorted({name for _, name, entry in PLAN.suite.rows if entry.method})

@@ -1,4 +1,4 @@
-# The tables of all runs, and the page made of them; Snakemake's own report embeds it.
+# The tables of all runs, and the page made from them, which Snakemake's own report embeds.
 from benchmarks.report import audit
 
 

@@ -1,4 +1,4 @@
-# What all suites share, under a digest: teachers, feature networks, prompt embeddings, latents, pairs.
+# Artefacts that all suites share, named by their digest: teachers, feature networks, prompts, latents, pairs.
 
 
 rule teacher:

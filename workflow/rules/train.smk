@@ -26,7 +26,7 @@ rule run:
         sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}", "--gpus {resources.gpu}")
 
 
-# The same over several nodes: SLURM gives each its GPUs, and `sidbench run` starts a torchrun on each (srun).
+# The same over several nodes: SLURM assigns each its GPUs, and `sidbench run` starts a torchrun on each (srun).
 use rule run as run_nodes with:
     wildcard_constraints:
         task=one_of(SPREAD),

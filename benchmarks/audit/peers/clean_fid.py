@@ -5,19 +5,19 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Call, Given, Peer
-from benchmarks.audit.recipe import Recipe
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall
+from benchmarks.audit.peer_recipe import PeerRecipe
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
 MODES = {
-    "clean": Recipe(resize="clean", precision="float32 mean", root="sqrtm"),
-    "legacy_tensorflow": Recipe(precision="float32 mean", root="sqrtm"),
-    "legacy_pytorch": Recipe(resize="bilinear", normalisation="v/127.5-1", precision="float32 mean", root="sqrtm"),
+    "clean": PeerRecipe(resize="clean", precision="float32 mean", root="sqrtm"),
+    "legacy_tensorflow": PeerRecipe(precision="float32 mean", root="sqrtm"),
+    "legacy_pytorch": PeerRecipe(resize="bilinear", normalisation="v/127.5-1", precision="float32 mean", root="sqrtm"),
 }
-TWIN = "Its loader and arithmetic; in the place of NVIDIA's TorchScript file stands our network with the same weights."
+TWIN = "Its loader and arithmetic; our network with the same weights stands in the place of NVIDIA's TorchScript file."
 
 
 class CleanFid(Peer):
@@ -26,12 +26,12 @@ class CleanFid(Peer):
     name = "clean-fid"
     package = "clean-fid"
 
-    def distances(self) -> dict[str, Call]:
+    def distances(self) -> dict[str, PeerCall]:
         from cleanfid.fid import fid_from_feats
 
-        return {"fid_from_feats": Call(fid_from_feats, Recipe(precision="float32 mean", root="sqrtm"))}
+        return {"fid_from_feats": PeerCall(fid_from_feats, PeerRecipe(precision="float32 mean", root="sqrtm"))}
 
-    def kernels(self, subset: int) -> dict[str, Call]:
+    def kernels(self, subset: int) -> dict[str, PeerCall]:
         import numpy as np
         from cleanfid.fid import kernel_distance
 
@@ -43,9 +43,9 @@ class CleanFid(Peer):
             finally:
                 np.random.set_state(state)
 
-        return {"kernel_distance": Call(run, compatible={"seed": 0, "reference_first": True, "shrink": True})}
+        return {"kernel_distance": PeerCall(run, compatible={"seed": 0, "reference_first": True, "shrink": True})}
 
-    def resizes(self) -> dict[str, Call]:
+    def resizes(self) -> dict[str, PeerCall]:
         import numpy as np
         import torch
         from cleanfid.resize import build_resizer
@@ -54,14 +54,14 @@ class CleanFid(Peer):
             resize = build_resizer(mode)
 
             def run(images: Tensor) -> Tensor:
-                found = [resize(image.permute(1, 2, 0).numpy()) for image in images]
-                return torch.from_numpy(np.stack(found)).permute(0, 3, 1, 2)
+                resized = [resize(image.permute(1, 2, 0).numpy()) for image in images]
+                return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2)
 
             return run
 
-        return {f"build_resizer {mode}": Call(with_mode(mode), MODES[mode]) for mode in ("clean", "legacy_pytorch")}
+        return {f"build_resizer {mode}": PeerCall(with_mode(mode), MODES[mode]) for mode in ("clean", "legacy_pytorch")}
 
-    def networks(self, given: Given) -> dict[str, Call]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import torch
         from cleanfid.fid import get_folder_features
 
@@ -85,4 +85,4 @@ class CleanFid(Peer):
 
         # The legacy_pytorch mode has its network in Python; the others load NVIDIA's TorchScript file.
         own = {mode: "" if mode == "legacy_pytorch" else TWIN for mode in MODES}
-        return {mode: Call(with_mode(mode), recipe, note=own[mode]) for mode, recipe in MODES.items()}
+        return {mode: PeerCall(with_mode(mode), recipe, note=own[mode]) for mode, recipe in MODES.items()}

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Call, Given, Peer, image_batches
-from benchmarks.audit.recipe import Recipe
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
+from benchmarks.audit.peer_recipe import PeerRecipe
 
 if TYPE_CHECKING:
     import numpy as np
 
-RECIPE = Recipe(resize="bilinear", normalisation="v/127.5-1", root="sqrtm")
+RECIPE = PeerRecipe(resize="bilinear", normalisation="v/127.5-1", root="sqrtm")
 
 
 class PytorchFid(Peer):
@@ -20,7 +20,7 @@ class PytorchFid(Peer):
     name = "pytorch-fid"
     package = "pytorch-fid"
 
-    def distances(self) -> dict[str, Call]:
+    def distances(self) -> dict[str, PeerCall]:
         import numpy as np
         from pytorch_fid.fid_score import calculate_frechet_distance
 
@@ -29,9 +29,9 @@ class PytorchFid(Peer):
             (m1, s1), (m2, s2) = ((np.mean(part, axis=0), np.cov(part, rowvar=False)) for part in sides)
             return calculate_frechet_distance(m1, s1, m2, s2)
 
-        return {"calculate_frechet_distance": Call(run, Recipe(root="sqrtm"))}
+        return {"calculate_frechet_distance": PeerCall(run, PeerRecipe(root="sqrtm"))}
 
-    def networks(self, given: Given) -> dict[str, Call]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import numpy as np
         import torch
 
@@ -44,4 +44,4 @@ class PytorchFid(Peer):
                 parts = [model(batch.float() / 255)[0].mean((2, 3)).numpy() for batch in image_batches(folder)]
             return np.concatenate(parts)
 
-        return {"InceptionV3": Call(run, RECIPE)}
+        return {"InceptionV3": PeerCall(run, RECIPE)}

@@ -5,14 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Call, Given, Peer, image_batches
-from benchmarks.audit.recipe import Recipe
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
+from benchmarks.audit.peer_recipe import PeerRecipe
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-RECIPE = Recipe(precision="float32 mean", root="eigvals")
+RECIPE = PeerRecipe(precision="float32 mean", root="eigvals")
 
 
 class TorchFidelity(Peer):
@@ -21,7 +21,7 @@ class TorchFidelity(Peer):
     name = "torch-fidelity"
     package = "torch-fidelity"
 
-    def distances(self) -> dict[str, Call]:
+    def distances(self) -> dict[str, PeerCall]:
         import torch
         from torch_fidelity import metric_fid
 
@@ -29,50 +29,50 @@ class TorchFidelity(Peer):
             sides = [metric_fid.fid_features_to_statistics(torch.from_numpy(part)) for part in (images, reference)]
             return metric_fid.fid_statistics_to_metric(*sides, False)["frechet_inception_distance"]
 
-        return {"fid_statistics_to_metric": Call(run, RECIPE)}
+        return {"fid_statistics_to_metric": PeerCall(run, RECIPE)}
 
-    def kernels(self, subset: int) -> dict[str, Call]:
+    def kernels(self, subset: int) -> dict[str, PeerCall]:
         import torch
         from torch_fidelity.metric_kid import kid_features_to_metric
 
         def run(images: np.ndarray, reference: np.ndarray) -> float:
             sides = [torch.from_numpy(part) for part in (images, reference)]
-            found = kid_features_to_metric(*sides, kid_subset_size=subset, kid_subsets=100, verbose=False)
-            return found["kernel_inception_distance_mean"]
+            scores = kid_features_to_metric(*sides, kid_subset_size=subset, kid_subsets=100, verbose=False)
+            return scores["kernel_inception_distance_mean"]
 
-        return {"kid_features_to_metric": Call(run, compatible={"seed": 2020})}
+        return {"kid_features_to_metric": PeerCall(run, compatible={"seed": 2020})}
 
-    def scores(self) -> dict[str, Call]:
+    def scores(self) -> dict[str, PeerCall]:
         import torch
         from torch_fidelity.metric_isc import isc_features_to_metric
 
         def run(logits: np.ndarray) -> float:
             return isc_features_to_metric(torch.from_numpy(logits))["inception_score_mean"]
 
-        return {"isc_features_to_metric": Call(run, compatible={"shuffle": 2020})}
+        return {"isc_features_to_metric": PeerCall(run, compatible={"shuffle": 2020})}
 
-    def neighbours(self) -> dict[str, Call]:
+    def neighbours(self) -> dict[str, PeerCall]:
         import torch
         from torch_fidelity.metric_prc import prc_features_to_metric
 
         def run(images: np.ndarray, reference: np.ndarray) -> tuple[float, float]:
             sides = [torch.from_numpy(part) for part in (images, reference)]
-            found = prc_features_to_metric(
+            scores = prc_features_to_metric(
                 *sides, prc_neighborhood=3, prc_batch_size=1000, save_cpu_ram=False, verbose=False
             )
-            return found["precision"], found["recall"]
+            return scores["precision"], scores["recall"]
 
-        return {"prc_features_to_metric": Call(run)}
+        return {"prc_features_to_metric": PeerCall(run)}
 
-    def resizes(self) -> dict[str, Call]:
+    def resizes(self) -> dict[str, PeerCall]:
         from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 
         def run(images: Tensor) -> Tensor:
             return interpolate_bilinear_2d_like_tensorflow1x(images.float(), size=(299, 299), align_corners=False)
 
-        return {"interpolate_bilinear_2d_like_tensorflow1x": Call(run, RECIPE)}
+        return {"interpolate_bilinear_2d_like_tensorflow1x": PeerCall(run, RECIPE)}
 
-    def networks(self, given: Given) -> dict[str, Call]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import numpy as np
         import torch
 
@@ -84,4 +84,4 @@ class TorchFidelity(Peer):
             with torch.inference_mode():
                 return np.concatenate([model(batch)[0].numpy() for batch in image_batches(folder)])
 
-        return {"FeatureExtractorInceptionV3": Call(run, RECIPE)}
+        return {"FeatureExtractorInceptionV3": PeerCall(run, RECIPE)}

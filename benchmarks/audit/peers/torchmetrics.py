@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import Call, Given, Peer, image_batches
-from benchmarks.audit.recipe import Recipe
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
+from benchmarks.audit.peer_recipe import PeerRecipe
 from benchmarks.metrics import mmd
 from benchmarks.metrics.inception_score import one_split
 
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-ARITHMETIC = Recipe(precision="float32 result", root="eigvals")
+ARITHMETIC = PeerRecipe(precision="float32 result", root="eigvals")
 
 
 class Torchmetrics(Peer):
@@ -23,7 +23,7 @@ class Torchmetrics(Peer):
     name = "torchmetrics"
     package = "torchmetrics"
 
-    def distances(self) -> dict[str, Call]:
+    def distances(self) -> dict[str, PeerCall]:
         import torch
         from torchmetrics.image.fid import FrechetInceptionDistance
 
@@ -33,9 +33,9 @@ class Torchmetrics(Peer):
             metric.update(torch.from_numpy(images), real=False)
             return float(metric.compute())
 
-        return {"FrechetInceptionDistance": Call(run, ARITHMETIC)}
+        return {"FrechetInceptionDistance": PeerCall(run, ARITHMETIC)}
 
-    def kernels(self, subset: int) -> dict[str, Call]:
+    def kernels(self, subset: int) -> dict[str, PeerCall]:
         import numpy as np
         import torch
         from torchmetrics.image.kid import KernelInceptionDistance
@@ -58,12 +58,12 @@ class Torchmetrics(Peer):
                     compared, chosen = (
                         part[torch.randperm(len(part))[:subset].numpy()] for part in (reference, images)
                     )
-                    values.append(mmd.polynomial(chosen, compared))
+                    values.append(mmd.cubic_mmd(chosen, compared))
             return float(np.mean(values))
 
-        return {"KernelInceptionDistance": Call(run, twin=twin)}
+        return {"KernelInceptionDistance": PeerCall(run, twin=twin)}
 
-    def scores(self) -> dict[str, Call]:
+    def scores(self) -> dict[str, PeerCall]:
         import numpy as np
         import torch
         from torchmetrics.image.inception import InceptionScore
@@ -81,9 +81,9 @@ class Torchmetrics(Peer):
                 order = torch.randperm(len(logits)).chunk(10)
             return float(np.mean([one_split(logits[part.numpy()]) for part in order]))
 
-        return {"InceptionScore": Call(run, twin=twin)}
+        return {"InceptionScore": PeerCall(run, twin=twin)}
 
-    def networks(self, given: Given) -> dict[str, Call]:
+    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
         import numpy as np
         import torch
         from torchmetrics.image.fid import NoTrainInceptionV3
@@ -98,15 +98,15 @@ class Torchmetrics(Peer):
             return run
 
         return {
-            "antialias=True": Call(
-                with_antialias(True), Recipe(resize="antialiased", precision="float32 result", root="eigvals")
+            "antialias=True": PeerCall(
+                with_antialias(True), PeerRecipe(resize="antialiased", precision="float32 result", root="eigvals")
             ),
-            "antialias=False": Call(with_antialias(False), ARITHMETIC),
+            "antialias=False": PeerCall(with_antialias(False), ARITHMETIC),
         }
 
 
 def _identity(width: int) -> Any:
-    """A network that hands features through; the metric asks it for their number."""
+    """A network that returns its input; the metric reads its number of features."""
     import torch
 
     class Identity(torch.nn.Module):

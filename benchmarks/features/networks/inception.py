@@ -17,7 +17,7 @@ TAPS = ("64", "192", "768", "pool3", "logits_unbiased", "logits")
 CLASSES = 1008
 
 
-class Conv(nn.Module):
+class ConvBN(nn.Module):
     """Convolution, batch norm, ReLU; after `fold` a convolution with a bias and ReLU."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int | tuple[int, int], stride: int = 1, pad: bool = True):
@@ -47,8 +47,8 @@ def average(x: Tensor) -> Tensor:
     return F.avg_pool2d(x, 3, stride=1, padding=1, count_include_pad=False)
 
 
-class Block(nn.Module):
-    """Branches side by side, concatenated; a branch is a chain of named convolutions after an optional pool."""
+class InceptionBlock(nn.Module):
+    """Concatenates parallel branches; a branch is a chain of named convolutions after an optional pool."""
 
     def chain(self, x: Tensor, *names: str) -> Tensor:
         for name in names:
@@ -56,16 +56,16 @@ class Block(nn.Module):
         return x
 
 
-class BlockA(Block):
+class BlockA(InceptionBlock):
     """35 x 35."""
 
     def __init__(self, inputs: int, pooled: int):
         super().__init__()
-        self.branch1x1 = Conv(inputs, 64, 1)
-        self.branch5x5_1, self.branch5x5_2 = Conv(inputs, 48, 1), Conv(48, 64, 5)
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = Conv(inputs, 64, 1), Conv(64, 96, 3)
-        self.branch3x3dbl_3 = Conv(96, 96, 3)
-        self.branch_pool = Conv(inputs, pooled, 1)
+        self.branch1x1 = ConvBN(inputs, 64, 1)
+        self.branch5x5_1, self.branch5x5_2 = ConvBN(inputs, 48, 1), ConvBN(48, 64, 5)
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvBN(inputs, 64, 1), ConvBN(64, 96, 3)
+        self.branch3x3dbl_3 = ConvBN(96, 96, 3)
+        self.branch_pool = ConvBN(inputs, pooled, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         five = self.chain(x, "branch5x5_1", "branch5x5_2")
@@ -73,32 +73,32 @@ class BlockA(Block):
         return torch.cat([self.branch1x1(x), five, three, self.branch_pool(average(x))], 1)
 
 
-class BlockB(Block):
+class BlockB(InceptionBlock):
     """35 x 35 to 17 x 17."""
 
     def __init__(self, inputs: int):
         super().__init__()
-        self.branch3x3 = Conv(inputs, 384, 3, stride=2, pad=False)
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = Conv(inputs, 64, 1), Conv(64, 96, 3)
-        self.branch3x3dbl_3 = Conv(96, 96, 3, stride=2, pad=False)
+        self.branch3x3 = ConvBN(inputs, 384, 3, stride=2, pad=False)
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvBN(inputs, 64, 1), ConvBN(64, 96, 3)
+        self.branch3x3dbl_3 = ConvBN(96, 96, 3, stride=2, pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         double = self.chain(x, "branch3x3dbl_1", "branch3x3dbl_2", "branch3x3dbl_3")
         return torch.cat([self.branch3x3(x), double, F.max_pool2d(x, 3, stride=2)], 1)
 
 
-class BlockC(Block):
+class BlockC(InceptionBlock):
     """17 x 17 with kernels of 1x7 and 7x1."""
 
     def __init__(self, inputs: int, width: int):
         super().__init__()
-        self.branch1x1 = Conv(inputs, 192, 1)
-        self.branch7x7_1, self.branch7x7_2 = Conv(inputs, width, 1), Conv(width, width, (1, 7))
-        self.branch7x7_3 = Conv(width, 192, (7, 1))
-        self.branch7x7dbl_1, self.branch7x7dbl_2 = Conv(inputs, width, 1), Conv(width, width, (7, 1))
-        self.branch7x7dbl_3, self.branch7x7dbl_4 = Conv(width, width, (1, 7)), Conv(width, width, (7, 1))
-        self.branch7x7dbl_5 = Conv(width, 192, (1, 7))
-        self.branch_pool = Conv(inputs, 192, 1)
+        self.branch1x1 = ConvBN(inputs, 192, 1)
+        self.branch7x7_1, self.branch7x7_2 = ConvBN(inputs, width, 1), ConvBN(width, width, (1, 7))
+        self.branch7x7_3 = ConvBN(width, 192, (7, 1))
+        self.branch7x7dbl_1, self.branch7x7dbl_2 = ConvBN(inputs, width, 1), ConvBN(width, width, (7, 1))
+        self.branch7x7dbl_3, self.branch7x7dbl_4 = ConvBN(width, width, (1, 7)), ConvBN(width, width, (7, 1))
+        self.branch7x7dbl_5 = ConvBN(width, 192, (1, 7))
+        self.branch_pool = ConvBN(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         single = self.chain(x, *(f"branch7x7_{step}" for step in (1, 2, 3)))
@@ -106,15 +106,15 @@ class BlockC(Block):
         return torch.cat([self.branch1x1(x), single, double, self.branch_pool(average(x))], 1)
 
 
-class BlockD(Block):
+class BlockD(InceptionBlock):
     """17 x 17 to 8 x 8."""
 
     def __init__(self, inputs: int):
         super().__init__()
-        self.branch3x3_1, self.branch3x3_2 = Conv(inputs, 192, 1), Conv(192, 320, 3, stride=2, pad=False)
-        self.branch7x7x3_1, self.branch7x7x3_2 = Conv(inputs, 192, 1), Conv(192, 192, (1, 7))
-        self.branch7x7x3_3 = Conv(192, 192, (7, 1))
-        self.branch7x7x3_4 = Conv(192, 192, 3, stride=2, pad=False)
+        self.branch3x3_1, self.branch3x3_2 = ConvBN(inputs, 192, 1), ConvBN(192, 320, 3, stride=2, pad=False)
+        self.branch7x7x3_1, self.branch7x7x3_2 = ConvBN(inputs, 192, 1), ConvBN(192, 192, (1, 7))
+        self.branch7x7x3_3 = ConvBN(192, 192, (7, 1))
+        self.branch7x7x3_4 = ConvBN(192, 192, 3, stride=2, pad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         three = self.chain(x, "branch3x3_1", "branch3x3_2")
@@ -122,18 +122,18 @@ class BlockD(Block):
         return torch.cat([three, seven, F.max_pool2d(x, 3, stride=2)], 1)
 
 
-class BlockE(Block):
-    """8 x 8; `largest` pools by maximum, which the last block of the frozen network does."""
+class BlockE(InceptionBlock):
+    """8 x 8; `largest` pools by maximum, as the last block of the frozen network does."""
 
     def __init__(self, inputs: int, largest: bool):
         super().__init__()
         self.largest = largest
-        self.branch1x1 = Conv(inputs, 320, 1)
-        self.branch3x3_1 = Conv(inputs, 384, 1)
-        self.branch3x3_2a, self.branch3x3_2b = Conv(384, 384, (1, 3)), Conv(384, 384, (3, 1))
-        self.branch3x3dbl_1, self.branch3x3dbl_2 = Conv(inputs, 448, 1), Conv(448, 384, 3)
-        self.branch3x3dbl_3a, self.branch3x3dbl_3b = Conv(384, 384, (1, 3)), Conv(384, 384, (3, 1))
-        self.branch_pool = Conv(inputs, 192, 1)
+        self.branch1x1 = ConvBN(inputs, 320, 1)
+        self.branch3x3_1 = ConvBN(inputs, 384, 1)
+        self.branch3x3_2a, self.branch3x3_2b = ConvBN(384, 384, (1, 3)), ConvBN(384, 384, (3, 1))
+        self.branch3x3dbl_1, self.branch3x3dbl_2 = ConvBN(inputs, 448, 1), ConvBN(448, 384, 3)
+        self.branch3x3dbl_3a, self.branch3x3dbl_3b = ConvBN(384, 384, (1, 3)), ConvBN(384, 384, (3, 1))
+        self.branch_pool = ConvBN(inputs, 192, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         three, double = self.branch3x3_1(x), self.chain(x, "branch3x3dbl_1", "branch3x3dbl_2")
@@ -144,15 +144,15 @@ class BlockE(Block):
 
 
 class Inception(nn.Module):
-    """Pixels [N, 3, 299, 299] around [-1, 1] in, the wanted taps out; nothing beyond the last one is computed."""
+    """Pixels [N, 3, 299, 299] in about [-1, 1] in, the wanted taps out; nothing after the last tap is computed."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.Conv2d_1a_3x3 = Conv(3, 32, 3, stride=2, pad=False)
-        self.Conv2d_2a_3x3 = Conv(32, 32, 3, pad=False)
-        self.Conv2d_2b_3x3 = Conv(32, 64, 3)
-        self.Conv2d_3b_1x1 = Conv(64, 80, 1)
-        self.Conv2d_4a_3x3 = Conv(80, 192, 3, pad=False)
+        self.Conv2d_1a_3x3 = ConvBN(3, 32, 3, stride=2, pad=False)
+        self.Conv2d_2a_3x3 = ConvBN(32, 32, 3, pad=False)
+        self.Conv2d_2b_3x3 = ConvBN(32, 64, 3)
+        self.Conv2d_3b_1x1 = ConvBN(64, 80, 1)
+        self.Conv2d_4a_3x3 = ConvBN(80, 192, 3, pad=False)
         self.Mixed_5b, self.Mixed_5c, self.Mixed_5d = BlockA(192, 32), BlockA(256, 64), BlockA(288, 64)
         self.Mixed_6a = BlockB(288)
         self.Mixed_6b, self.Mixed_6c = BlockC(768, 128), BlockC(768, 160)
@@ -163,7 +163,7 @@ class Inception(nn.Module):
 
     def forward(self, x: Tensor, taps: Iterable[str] = TAPS) -> dict[str, Tensor]:
         wanted = tuple(taps)
-        found: dict[str, Tensor] = {}
+        features: dict[str, Tensor] = {}
         stages = {
             "64": ("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3"),
             "192": ("Conv2d_3b_1x1", "Conv2d_4a_3x3"),
@@ -176,24 +176,24 @@ class Inception(nn.Module):
             if tap in ("64", "192"):
                 x = F.max_pool2d(x, 3, stride=2)
             if tap in wanted or tap == "pool3":
-                found[tap] = x.mean((2, 3))
-            if set(wanted) <= set(found):
-                return {tap: found[tap] for tap in wanted}
-        found["logits_unbiased"] = found["pool3"] @ self.fc.weight.T
-        found["logits"] = found["logits_unbiased"] + self.fc.bias
-        return {tap: found[tap] for tap in wanted}
+                features[tap] = x.mean((2, 3))
+            if set(wanted) <= set(features):
+                return {tap: features[tap] for tap in wanted}
+        features["logits_unbiased"] = features["pool3"] @ self.fc.weight.T
+        features["logits"] = features["logits_unbiased"] + self.fc.bias
+        return {tap: features[tap] for tap in wanted}
 
     def fold(self) -> Inception:
         """Ready for inference: batch norms folded, channels last, frozen."""
         for module in self.modules():
-            if isinstance(module, Conv):
+            if isinstance(module, ConvBN):
                 module.fold()
         self.eval().requires_grad_(False)
         return self.to(memory_format=torch.channels_last)
 
 
 def random_state(seed: int) -> dict[str, Tensor]:
-    """A made network of the published layout: He weights, batch norms near the identity; the same on every machine."""
+    """Random weights in the published layout: He weights, batch norms near the identity; equal on every machine."""
     import numpy as np
 
     from sid.draws import key

@@ -1,4 +1,4 @@
-"""To 299 x 299: the four ways that tell the families of FID apart, on uint8 batches of one size, on any device."""
+"""The four resizes to 299 x 299 by which the families of FID differ, for uint8 batches of one size on any device."""
 
 from __future__ import annotations
 

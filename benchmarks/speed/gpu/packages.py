@@ -1,6 +1,6 @@
-"""What a machine must have for `make gpu`: its own packages, and wheels brought in a folder where no index is.
+"""Packages that `make gpu` needs: the machine's own, and wheels from a folder, since there is no package index.
 
-Imports nothing that the list names: it must be able to say what is missing.
+Imports none of them: it must be able to report what is missing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from sid.releases import numbers
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements.lock"
 PYTHONS = ((3, 11), (3, 12))
-LIMIT = 15 * 2**20  # bytes that the wheels may take together
+SIZE_LIMIT = 15 * 2**20  # bytes of all wheels
 TARGET = "3.12"  # the Python whose wheels are collected
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")
 
-# What the machine itself has, with the oldest version that is known to do.
+# Packages of the machine itself, with the oldest version that is known to work.
 PRESENT = {
     "torch": "2.11",
     "torchvision": "0.26",
@@ -41,7 +41,7 @@ PRESENT = {
     "tqdm": "4.66",
     "pytest": "8.0",
 }
-# What is brought where it is missing, in the versions of the lock; each with who needs it.
+# Packages that may come as wheels, in the lock's versions, each with what needs it.
 BROUGHT = {
     "pydantic": "settings of suites and engines",
     "pydantic-core": "pydantic",
@@ -52,7 +52,7 @@ BROUGHT = {
     "importlib-metadata": "diffusers",
     "zipp": "importlib-metadata",
     "lazy-importer": "diffusers",
-    "requests": "diffusers, which looks for it when it is imported",
+    "requests": "diffusers, which imports it",
     "charset-normalizer": "requests",
     "idna": "requests",
     "urllib3": "requests",
@@ -63,7 +63,7 @@ Installed = Callable[[str], str]  # a package's name -> its version, or PackageN
 
 
 def missing(installed: Installed = version) -> tuple[list[str], list[str]]:
-    """What of the machine's own packages is missing or too old, in words, and which packages are to be brought."""
+    """Unmet requirements on the machine's own packages, and names of missing packages that may come as wheels."""
     own, brought = [], []
     for name, oldest in PRESENT.items():
         try:
@@ -82,22 +82,22 @@ def missing(installed: Installed = version) -> tuple[list[str], list[str]]:
 
 
 def ready(wheels: Path, site: Path, installed: Installed = version) -> Path | None:
-    """The folder that must go before all others in PYTHONPATH, or None where nothing need be brought.
+    """Installs missing packages from wheels; the folder to put first in PYTHONPATH, or None if nothing was missing.
 
-    Everything that is missing is said at once, before any second of the budget is spent on measuring.
+    Everything that is missing is reported at once, before the budget begins.
     """
     own, brought = missing(installed)
     if sys.version_info[:2] not in PYTHONS:
-        own.insert(0, f"Python {' or '.join('.'.join(map(str, one)) for one in PYTHONS)}")
+        own.insert(0, f"Python {' or '.join('.'.join(map(str, number)) for number in PYTHONS)}")
     files = {name: wheel for name in BROUGHT if (wheel := wheel_of(name, wheels))}
     absent = [name for name in brought if name not in files]
     sentences = []
     if own:
-        sentences.append(f"this machine lacks {', '.join(own)}: its own image must have it")
+        sentences.append(f"this machine lacks {', '.join(own)}: install it there; no wheels are collected for it")
     if absent:
         sentences.append(
             f"{', '.join(absent)} {'is' if len(absent) == 1 else 'are'} neither installed nor a wheel in {wheels}: "
-            "`make gpu-wheels`, where there is a package index, collects them"
+            "`make gpu-wheels` collects them on a machine with a package index"
         )
     if sentences:
         raise Fault(sentences)
@@ -121,7 +121,7 @@ def wheel_of(name: str, wheels: Path) -> Path | None:
 
 
 def locked(lock: str) -> str:
-    """The lock's lines for what is brought, versions and hashes alike."""
+    """The lock's lines, with versions and hashes, of the packages that may come as wheels."""
     entries = re.split(r"\n(?=\S)", lock)
     chosen = [entry for entry in entries if entry.partition("==")[0].lower() in BROUGHT]
     if absent := set(BROUGHT) - {entry.partition("==")[0].lower() for entry in chosen}:
@@ -130,7 +130,7 @@ def locked(lock: str) -> str:
 
 
 def collect(wheels: Path) -> int:
-    """Downloads the wheels, where there is an index; their bytes in all."""
+    """Downloads the wheels from a package index; returns their bytes."""
     wheels.mkdir(parents=True, exist_ok=True)
     for old in wheels.glob("*.whl"):
         old.unlink()
@@ -143,10 +143,8 @@ def collect(wheels: Path) -> int:
         target += ["--abi=abi3", "--abi=none", "--only-binary=:all:", *platforms]
         done = subprocess.run([*pip, *target, "--require-hashes", "-r", file.name, "-d", str(wheels)])
     if done.returncode:
-        raise Fault("pip could not download the wheels: what it says stands above")
+        raise Fault("pip could not download the wheels: see its message above")
     size = sum(file.stat().st_size for file in wheels.glob("*.whl"))
-    if size > LIMIT:
-        raise Fault(
-            f"the wheels take {size / 2**20:.1f} MiB, more than the {LIMIT / 2**20:.0f} MiB that may be brought"
-        )
+    if size > SIZE_LIMIT:
+        raise Fault(f"the wheels take {size / 2**20:.1f} MiB, more than the {SIZE_LIMIT / 2**20:.0f} MiB of the limit")
     return size

@@ -1,1 +1,1 @@
-"""The EDM networks with the published parameter names. A package, so that discovery does not import torch."""
+"""The EDM networks under the published parameter names. A package, so that discovery does not import torch."""

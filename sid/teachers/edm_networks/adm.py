@@ -59,7 +59,7 @@ class DhariwalUNet(nn.Module):
         self.out_conv = Conv(channels, settings.out_channels, 3, ZERO)
 
     def _build_encoder(self, style: Style) -> list[int]:
-        """Fills the encoder; the channels of its skips, in order."""
+        """Fills the encoder and returns the channels of its skips, in order."""
         settings = self.settings
         channels = settings.model_channels * settings.channel_mult[0]
         skips = []
@@ -79,7 +79,7 @@ class DhariwalUNet(nn.Module):
         return skips
 
     def _build_decoder(self, style: Style, skips: list[int]) -> int:
-        """Fills the decoder; the channels it ends with."""
+        """Fills the decoder and returns its last channels."""
         settings = self.settings
         channels = skips[-1]
         for level, multiplier in reversed(list(enumerate(settings.channel_mult))):
@@ -126,7 +126,7 @@ class DhariwalUNet(nn.Module):
             assert class_labels is not None, "a conditional network needs class labels (zeros for none)"
             labels = class_labels.to(embedding.dtype)
             if self.training and self.settings.label_dropout:
-                kept = torch.rand(len(labels), 1, device=labels.device) >= self.settings.label_dropout
-                labels = labels * kept
+                keep = torch.rand(len(labels), 1, device=labels.device) >= self.settings.label_dropout
+                labels = labels * keep
             embedding = embedding + self.map_label(labels)
         return F.silu(embedding)

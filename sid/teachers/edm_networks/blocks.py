@@ -1,4 +1,4 @@
-"""What DDPM++, NCSN++ and ADM share: layers, embeddings and the U-Net block (Karras et al. 2022, appendix F).
+"""Layers, embeddings and the U-Net block of DDPM++, NCSN++ and ADM (Karras et al. 2022, appendix F).
 
 Parameters may stay in float32 while activations are float16: every layer casts its weights to its input's dtype.
 """
@@ -19,7 +19,7 @@ from sid.noise import wide
 
 @dataclass(frozen=True)
 class Init:
-    """A law of initial values and the factors put on weights and biases."""
+    """A distribution of initial values, and the factors on weights and biases."""
 
     law: Literal["xavier-uniform", "kaiming-uniform", "kaiming-normal"]
     weight: float = 1.0
@@ -146,7 +146,7 @@ class FourierEmbedding(nn.Module):
 
 @dataclass(frozen=True)
 class Style:
-    """What makes a U-Net block DDPM++'s or ADM's."""
+    """The choices in which the U-Net blocks of DDPM++ and ADM differ."""
 
     embedding: int  # width of the embedding
     init: Init
@@ -162,7 +162,7 @@ class Style:
 
 
 class UNetBlock(nn.Module):
-    """Two normalised convolutions with the embedding between them, a skip, and attention where asked for."""
+    """Two normalised convolutions with the embedding between them, a skip, and optional attention."""
 
     def __init__(
         self,

@@ -61,7 +61,7 @@ class MpFourier(nn.Module):
 
 
 class MpConv(nn.Module):
-    """Convolution, or a linear layer for kernel 0, by normalised weights; forced normalisation is training's choice."""
+    """A convolution with normalised weights, a linear layer for kernel 0; `forced` also rewrites them in training."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, forced: bool = False):
         super().__init__()
@@ -101,7 +101,7 @@ class Edm2Settings:
     force_normalization: bool = False
 
 
-class Block(nn.Module):
+class Edm2Block(nn.Module):
     """A residual branch modulated by the embedding, then attention; the encoder's input is pixel-normalised."""
 
     def __init__(
@@ -172,31 +172,33 @@ class Edm2UNet(nn.Module):
         self.emb_noise = MpConv(noise, embedding, 0, forced)
         self.emb_label = MpConv(settings.label_dim, embedding, 0, forced) if settings.label_dim else None
         self.enc, self.dec = nn.ModuleDict(), nn.ModuleDict()
-        channels, skips = settings.img_channels + 1, []  # one channel of ones stands for the missing biases
+        channels, skips = settings.img_channels + 1, []  # a channel of ones replaces biases
         for level, width in enumerate(widths):
             side = settings.img_resolution >> level
             if level == 0:
                 self.enc[f"{side}x{side}_conv"] = MpConv(channels, width, 3, forced)
                 channels = width
             else:
-                self.enc[f"{side}x{side}_down"] = Block(channels, channels, embedding, "enc", settings, "down")
+                self.enc[f"{side}x{side}_down"] = Edm2Block(channels, channels, embedding, "enc", settings, "down")
             skips.append(channels)
             for index in range(settings.num_blocks):
                 attention = side in settings.attn_resolutions
-                block = Block(channels, width, embedding, "enc", settings, attention=attention)
+                block = Edm2Block(channels, width, embedding, "enc", settings, attention=attention)
                 self.enc[f"{side}x{side}_block{index}"] = block
                 channels = width
                 skips.append(channels)
         for level, width in reversed(list(enumerate(widths))):
             side = settings.img_resolution >> level
             if level == len(widths) - 1:
-                self.dec[f"{side}x{side}_in0"] = Block(channels, channels, embedding, "dec", settings, attention=True)
-                self.dec[f"{side}x{side}_in1"] = Block(channels, channels, embedding, "dec", settings)
+                self.dec[f"{side}x{side}_in0"] = Edm2Block(
+                    channels, channels, embedding, "dec", settings, attention=True
+                )
+                self.dec[f"{side}x{side}_in1"] = Edm2Block(channels, channels, embedding, "dec", settings)
             else:
-                self.dec[f"{side}x{side}_up"] = Block(channels, channels, embedding, "dec", settings, "up")
+                self.dec[f"{side}x{side}_up"] = Edm2Block(channels, channels, embedding, "dec", settings, "up")
             for index in range(settings.num_blocks + 1):
                 attention = side in settings.attn_resolutions
-                block = Block(channels + skips.pop(), width, embedding, "dec", settings, attention=attention)
+                block = Edm2Block(channels + skips.pop(), width, embedding, "dec", settings, attention=attention)
                 self.dec[f"{side}x{side}_block{index}"] = block
                 channels = width
         self.out_conv = MpConv(channels, settings.img_channels, 3, forced)
@@ -213,7 +215,7 @@ class Edm2UNet(nn.Module):
         x = torch.cat([x, torch.ones_like(x[:, :1])], dim=1)
         skips = []
         for layer in self.enc.values():
-            x = layer(x, embedding) if isinstance(layer, Block) else layer(x)
+            x = layer(x, embedding) if isinstance(layer, Edm2Block) else layer(x)
             skips.append(x)
         features = x if "features" in want else None
         if "x0" not in want:
@@ -240,7 +242,3 @@ class Edm2Network(nn.Module):
         if self.half_precision and x.is_cuda:
             x = x.half()
         return self.unet(x, time.flatten(), labels, want)
-
-    def log_variance(self, time: Tensor) -> Tensor:
-        """u(sigma), [B]: how uncertain the training loss is at this noise label."""
-        return self.logvar_linear(self.logvar_fourier(time.flatten()))[:, 0]

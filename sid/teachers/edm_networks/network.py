@@ -1,7 +1,7 @@
-"""The published preconditioners: what stands between a denoiser and the plain network, under `model`.
+"""The published preconditioners between a denoiser and the plain network, which is under `model`.
 
-EDM's own scaling lives in `sid.denoiser`; the VP, VE and iDDPM wrappers of older files scale by themselves
-and answer x0 (Karras et al. 2022, Table 1 and appendix C).
+EDM's own scaling is in `sid.denoiser`; the VP, VE and iDDPM wrappers of older files scale by themselves and return x0
+ (Karras et al. 2022, Table 1 and appendix C).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def class_vector(condition: Condition, classes: int, like: Tensor) -> Tensor | N
 class EdmNetwork(nn.Module):
     """`model` under the denoiser's call: network(x, label, condition, want) -> (output, features).
 
-    With `half`, activations are float16 on CUDA, as the published code does; the weights stay float32.
+    With `half`, activations are float16 on CUDA, as in the published code; weights stay float32.
     """
 
     def __init__(self, model: nn.Module, classes: int = 0, half: bool = False):
@@ -71,7 +71,7 @@ def ve_scaling() -> Scaling:
 
 
 class ScaledNetwork(EdmNetwork):
-    """A network with one of the older wrappers: answers x0 itself; spare output channels (iDDPM) are dropped."""
+    """A network with one of the older wrappers, which returns x0; spare output channels (iDDPM) are dropped."""
 
     def __init__(self, model: nn.Module, scaling: Scaling, classes: int = 0, half: bool = False):
         super().__init__(model, classes, half)

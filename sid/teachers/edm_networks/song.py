@@ -97,7 +97,7 @@ class SongUNet(nn.Module):
         self._build_decoder(style, skips)
 
     def _build_encoder(self, style: Style) -> list[int]:
-        """Fills the encoder; the channels of its skips, in order."""
+        """Fills the encoder and returns the channels of its skips, in order."""
         settings = self.settings
         channels, aux_channels = settings.model_channels, settings.in_channels
         skips = []
@@ -161,15 +161,15 @@ class SongUNet(nn.Module):
             assert class_labels is not None, "a conditional network needs class labels (zeros for none)"
             labels = class_labels.to(embedding.dtype)
             if self.training and self.settings.label_dropout:
-                kept = torch.rand(len(labels), 1, device=labels.device) >= self.settings.label_dropout
-                labels = labels * kept
+                keep = torch.rand(len(labels), 1, device=labels.device) >= self.settings.label_dropout
+                labels = labels * keep
             embedding = embedding + self.map_label(labels * math.sqrt(self.settings.label_dim))
         if self.map_augment is not None and augment_labels is not None:
             embedding = embedding + self.map_augment(augment_labels.to(embedding.dtype))
         return F.silu(self.map_layer1(F.silu(self.map_layer0(embedding))))
 
     def _encode(self, x: Tensor, embedding: Tensor) -> list[Tensor]:
-        """The encoder's skips; in NCSN++ an auxiliary stream of the downsampled input is mixed in after each down."""
+        """The encoder's skips; NCSN++ adds an auxiliary stream of the downsampled input after each `_down` block."""
         skips: list[Tensor] = []
         auxiliary = x
         for name, layer in self.enc.items():

@@ -1,4 +1,4 @@
-"""Low-rank adapters (sid.lora) in the layout of peft and diffusers: what `load_lora_weights` reads."""
+"""Low-rank adapters (sid.lora) in the layout of peft and diffusers, which `load_lora_weights` reads."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ FILE = "pytorch_lora_weights.safetensors"
 
 
 def peft_tensors(denoiser: Denoiser) -> dict[str, Tensor]:
-    """B A of every adapted layer, under the diffusers network's own names.
+    """A and B of every adapted layer, under the diffusers network's names.
 
-    One rank for all (small layers are padded with zeros) and the scale folded into B, so that the layout's missing
-    alphas, which readers take for the rank, are right.
+    All have one rank (small layers are padded with zeros) and the scale is folded into B: the layout has no alphas, and
+    readers take the rank for them.
     """
     part = "unet" if hasattr(denoiser.network, "unet") else "transformer"
     network: Any = getattr(denoiser.network, part)
@@ -41,7 +41,7 @@ def peft_tensors(denoiser: Denoiser) -> dict[str, Tensor]:
 
 
 def write_adapters(denoiser: Denoiser, folder: Path) -> Path:
-    """One file that a diffusers pipeline of the same teacher loads by `load_lora_weights(folder)`."""
+    """Writes the file that a diffusers pipeline of the same teacher loads by `load_lora_weights(folder)`."""
     from safetensors.torch import save
 
     atomic.write_bytes(Path(folder) / FILE, save(peft_tensors(denoiser)))

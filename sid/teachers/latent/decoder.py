@@ -1,4 +1,4 @@
-"""From latents to images: what a latent generator's samples pass before they are rounded to pixels."""
+"""The autoencoder between latents and images in [-1, 1]."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Decoder:
         return self
 
     def sample_shape(self, side: int) -> tuple[int, int, int]:
-        """The latents of a picture of that many pixels a side."""
+        """The shape of the latents of an image of `side` pixels a side."""
         factor = 2 ** (len(self.autoencoder.config.block_out_channels) - 1)
         if side % factor:
             raise Fault(f"a picture of {side} pixels has no whole latent: the autoencoder shrinks by {factor}")
@@ -56,7 +56,7 @@ class Decoder:
 
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
-        """Latents of images in [-1, 1], by the mean of the encoder's posterior: for real images of a GAN term."""
+        """Latents of images in [-1, 1], by the mean of the encoder's posterior (real images of an adversarial term)."""
         return (
             self.autoencoder.encode(images.float().to(self.autoencoder.device)).latent_dist.mean - self.shift
         ) * self.scale

@@ -1,4 +1,4 @@
-"""What the latent text-to-image families share: build, load, text encoders, autoencoder. Imports no torch early."""
+"""The base of latent text-to-image families: build, load, text encoders, autoencoder, export."""
 
 from __future__ import annotations
 
@@ -12,38 +12,42 @@ from sid.teacher import Teacher
 from sid.teachers.latent import folder as folders
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
+    from sid.condition import Condition
     from sid.denoiser import Denoiser
+    from sid.generator import Generator
     from sid.teachers.latent.decoder import Decoder
     from sid.teachers.latent.text import TextEncoder
 
-TOLD = ("guidance_embedding", "wrapper")
-SETTINGS = ("network", "scheduler", "source", "weights", *TOLD)
+GIVEN = ("guidance_embedding", "wrapper")  # settings that no file of a pipeline holds
+SETTINGS = ("network", "scheduler", "source", "weights", *GIVEN)
 
 
 class LatentTeacher(Teacher):
     """A diffusers pipeline as a teacher. Settings:
 
-    `network` and `scheduler` are the two components' own configs; `source` is where the rest of the pipeline lies;
-    `weights` says how the files store them; `guidance_embedding` is the scale a network with a guidance embedding
-    (LCM) is told.
+    `network` and `scheduler` are the configs of these two components; `source` is the folder of the pipeline; `weights`
+    is the dtype that its files store; `guidance_embedding` is the scale for a network with a guidance embedding (LCM).
+
+    A family defines the class variables below and `adapter`.
     """
 
     text = True
     features = True
-    pipelines: ClassVar[tuple[str, ...]]  # class names of model_index.json, the first is the one exported
+    library = "diffusers"
+    pipelines: ClassVar[tuple[str, ...]]  # class names of model_index.json; a student is exported as the first
     part: ClassVar[str]  # "unet" | "transformer"
     network_class: ClassVar[str]
-    former_config: ClassVar[Mapping[str, str]] = {}  # how older folders name the same class
-    unused: ClassVar[tuple[str, ...]] = ()  # tensors of published files that the network has no place for
+    former_config: ClassVar[Mapping[str, str]] = {}  # entries by which older folders name the same class
+    unused: ClassVar[tuple[str, ...]] = ()  # tensors of published files that the network does not have
     encoders: ClassVar[tuple[tuple[str, str], ...]]  # (tokenizer, text encoder) components
     optional: ClassVar[tuple[str, ...]] = ()  # text encoders a published folder may leave out
     null_rule: ClassVar[str]  # "prompt": the empty prompt encoded | "zeros"
     max_tokens: ClassVar[int | None] = None  # None: the tokenizer's own limit
 
     def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
-        """The diffusers network under the denoiser's call."""
+        """The diffusers network behind the denoiser's call: network(x, time, condition, want)."""
         raise AssertionError(f"{self.name} defines no adapter")
 
     def build(self, settings: dict[str, Any]) -> Denoiser:
@@ -55,39 +59,39 @@ class LatentTeacher(Teacher):
                 raise Fault(f"{self.name} needs the setting {needed}: the config of the pipeline's {needed}")
         from sid.teachers.latent.schedule import prediction_of
 
-        prediction_of(settings["scheduler"])  # a fault here costs no network
+        prediction_of(settings["scheduler"])  # checked before the network is made
         return self._wrapped(self._class().from_config(dict(settings["network"])), settings)
 
-    def load(self, folder: Path, **told: Any) -> Denoiser:
-        """The folder's pipeline; `told` are settings that its files do not hold (`wrapper`, `guidance_embedding`)."""
+    def load(self, folder: Path, **given: Any) -> Denoiser:
+        """The denoiser of the folder's pipeline. `given` are settings that its files do not hold, of GIVEN."""
         from sid.teachers.latent.loading import load_network
 
-        for key in told:
-            if key not in TOLD:
-                raise UnknownName(f"setting of {self.name}", key, TOLD)
-        found = self.check(folder)
-        network, stored = load_network(self._class(), found / self.part, self.unused)
+        for key in given:
+            if key not in GIVEN:
+                raise UnknownName(f"setting of {self.name}", key, GIVEN)
+        pipeline = self.check(folder)
+        network, stored = load_network(self._class(), pipeline / self.part, self.unused)
         settings = {
             "network": plain(network.config),
-            "scheduler": folders.read_json(found / "scheduler" / "scheduler_config.json"),
+            "scheduler": folders.read_json(pipeline / "scheduler" / "scheduler_config.json"),
             "source": str(folder),
             "weights": stored,
-            **told,
+            **given,
         }
         return self._wrapped(network, settings).eval().requires_grad_(False)
 
     def check(self, folder: Path | str) -> Path:
-        """The folder of a pipeline of this family with its network and scheduler, or a Fault."""
-        found = folders.locate(folder)
-        folders.check_index(found, self.name, self.pipelines)
-        inside = folders.check_component(found, self.part, f"a {self.network_class}")
+        """The pipeline's folder; a Fault unless it is this family's and has network and scheduler."""
+        pipeline = folders.locate(folder)
+        folders.check_index(pipeline, self.name, self.pipelines)
+        inside = folders.check_component(pipeline, self.part, f"a {self.network_class}")
         config = folders.read_json(inside / "config.json")
         named = config.get("_class_name", self.network_class)
         former = bool(self.former_config) and self.former_config.items() <= config.items()
         if named != self.network_class and not former:
             raise Fault(f"{inside} is a {named}, and the family '{self.name}' expects a {self.network_class}")
-        folders.check_component(found, "scheduler", "a noise schedule", weights=False)
-        return found
+        folders.check_component(pipeline, "scheduler", "a noise schedule", weights=False)
+        return pipeline
 
     def text_encoder(self, folder: Path | str) -> TextEncoder:
         """The pipeline's own text encoders, without its network."""
@@ -99,11 +103,36 @@ class LatentTeacher(Teacher):
         """From this family's latents to images in [-1, 1]."""
         from sid.teachers.latent.decoder import Decoder
 
-        found = self.check(folder)
-        return Decoder.open(folders.check_component(found, "vae", "an AutoencoderKL"))
+        return Decoder.open(folders.check_component(self.check(folder), "vae", "an AutoencoderKL"))
+
+    def sample(
+        self, denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, kappa: float, sampler: str
+    ) -> Tensor:
+        from sid.teachers.latent.samplers import scheduled
+
+        return scheduled(denoiser, z, condition, steps, kappa, sampler)
+
+    def write_student(
+        self,
+        generator: Generator,
+        folder: Path,
+        title: str,
+        facts: dict[str, Any],
+        source: Path | str | None,
+        half: bool,
+    ) -> str:
+        from sid.teachers.latent.pipeline import snippet, write_pipeline
+
+        place = source if source is not None else (generator.denoiser.settings or {}).get("source")
+        if place is None:
+            raise Fault(
+                "the teacher's pipeline folder is needed: its autoencoder and text encoders go with the student "
+                "(a teacher that was trained on the spot, as the miniature's, has none)"
+            )
+        return snippet(write_pipeline(generator, self, Path(place), folder, half), title)
 
     def time_ids(self, height: int, width: int) -> list[int] | None:
-        """What the network is told of the picture's size in pixels; None where it is told nothing."""
+        """The network's micro-conditioning for an image of this size in pixels; None where it has none."""
         return None
 
     def _class(self) -> Any:
@@ -121,5 +150,5 @@ class LatentTeacher(Teacher):
 
 
 def plain(config: Any) -> dict[str, Any]:
-    """A diffusers config without the traces of where it was read from."""
+    """A diffusers config without the keys that record where it was read from."""
     return {key: value for key, value in dict(config).items() if key not in ("_name_or_path", "_use_default_values")}

@@ -1,4 +1,4 @@
-"""A diffusers pipeline folder, held against what a family expects before anything is loaded. Imports no torch."""
+"""A diffusers pipeline folder, checked against its family before anything is loaded. Imports no torch."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WEIGHTS = ("diffusion_pytorch_model", "model")  # of diffusers' and of transform
 
 
 def locate(place: Path | str) -> Path:
-    """A local folder, or the snapshot of `owner/name` in the Hugging Face cache; nothing is ever downloaded."""
+    """A local folder, or the snapshot of `owner/name` in the Hugging Face cache. Downloads nothing."""
     folder = Path(place)
     if folder.is_dir():
         return folder
@@ -34,7 +34,7 @@ def locate(place: Path | str) -> Path:
 
 
 def read_json(file: Path) -> dict[str, Any]:
-    """A description of a component; one sentence when it is none."""
+    """A JSON object from a file; a Fault where it is none."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -45,12 +45,12 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def check_index(folder: Path, family: str, pipelines: Iterable[str]) -> dict[str, Any]:
-    """model_index.json of a pipeline of the family's class."""
+    """model_index.json; a Fault unless its class is one of `pipelines`."""
     pipelines = tuple(pipelines)
     if not (folder / "model_index.json").is_file():
-        found = ", ".join(sorted(file.name for file in folder.iterdir())[:6]) or "nothing"
+        names = ", ".join(sorted(file.name for file in folder.iterdir())[:6]) or "nothing"
         raise Fault(
-            f"{folder} is no diffusers pipeline: it has no model_index.json (expected a {pipelines[0]}, found {found})"
+            f"{folder} is no diffusers pipeline: it has no model_index.json (expected a {pipelines[0]}, found {names})"
         )
     index = read_json(folder / "model_index.json")
     if index.get("_class_name") not in pipelines:
@@ -61,7 +61,10 @@ def check_index(folder: Path, family: str, pipelines: Iterable[str]) -> dict[str
 
 
 def check_component(folder: Path, part: str, what: str, weights: bool = True) -> Path:
-    """The part's folder, where its description and, if it has any, its safetensors weights lie."""
+    """The folder of a component; a Fault without its config and, with `weights`, its safetensors files.
+
+    `what` names the component in the Fault.
+    """
     inside = folder / part
     described = {"scheduler": "scheduler_config.json"}.get(part, "config.json")
     if part.startswith("tokenizer"):
@@ -91,20 +94,20 @@ def weight_files(inside: Path) -> list[Path]:
 
 
 def variant_of(files: list[Path]) -> str | None:
-    """Which variant diffusers is to be asked for."""
+    """The `variant` argument with which diffusers opens these files."""
     return "fp16" if files and ".fp16" in files[0].name else None
 
 
 def stored_dtypes(files: list[Path]) -> set[str]:
-    """The floating types in the files' headers ("F32", "F16", "BF16"); a Fault for a file that is not whole."""
+    """The floating dtypes in the files' headers ("F32", "F16", "BF16"); a Fault for a damaged file."""
     from safetensors import SafetensorError, safe_open
 
-    found = set()
+    dtypes = set()
     for file in files:
         try:
-            with safe_open(file, "numpy") as held:
-                for name in held.keys():  # noqa: SIM118 - it is no dict
-                    found.add(held.get_slice(name).get_dtype())
+            with safe_open(file, "numpy") as tensors:
+                for name in tensors.keys():  # noqa: SIM118 - it is no dict
+                    dtypes.add(tensors.get_slice(name).get_dtype())
         except SafetensorError as error:
             raise Fault(f"{file} is no whole safetensors file: {error}") from None
-    return {dtype for dtype in found if dtype.startswith(("F", "BF"))}
+    return {dtype for dtype in dtypes if dtype.startswith(("F", "BF"))}

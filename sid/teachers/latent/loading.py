@@ -1,4 +1,4 @@
-"""A network through diffusers' own `from_pretrained`, from local files only; every misfit is one sentence."""
+"""Loads a network by diffusers' `from_pretrained`, from local files only; every mismatch is a Fault."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ from sid.teachers.latent import folder as folders
 
 
 def load_network(network_class: Any, inside: Path, unused: Sequence[str] = ()) -> tuple[nn.Module, str]:
-    """The network in float32, and what its files stored. Rounded weights are loaded and said to be so."""
+    """The network in float32, and the dtypes that its files stored. Weights of fewer bits are reported.
+
+    `unused` are tensors of the files that the network does not have.
+    """
     files = folders.weight_files(inside)
     stored = folders.stored_dtypes(files)
     try:
@@ -43,6 +46,6 @@ def load_network(network_class: Any, inside: Path, unused: Sequence[str] = ()) -
 
 
 def first_line(error: BaseException) -> str:
-    """The gist of a library's error."""
+    """The first sentence of a library's error."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return re.split(r"(?<=\.)\s", lines[0])[0][:300] if lines else type(error).__name__

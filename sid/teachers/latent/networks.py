@@ -1,4 +1,4 @@
-"""Diffusers' networks under the denoiser's call: network(x, time, condition, want) -> (output, features)."""
+"""Diffusers' networks behind the denoiser's call: network(x, time, condition, want) -> (output, features)."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from sid.condition import Condition
 from sid.draws import constant
 from sid.fault import Fault
 
-FLOW_TICKS = 1000  # a flow network is told 1000 t
-Answer = tuple[Tensor | None, Tensor | None]
+FLOW_TICKS = 1000  # a flow network takes 1000 t
+Output = tuple[Tensor | None, Tensor | None]
 
 
 def text_of(condition: Condition, like: Tensor) -> Tensor:
-    """The text embeddings, which these networks can't do without."""
+    """The condition's text embeddings, which these networks require."""
     if condition.text is None:
         raise Fault("a text-to-image network needs text embeddings in its condition (sid.prompts makes them)")
     return condition.text.to(like.device, like.dtype)
@@ -32,18 +32,18 @@ class UnetNetwork(nn.Module):
             raise Fault("guidance_embedding is set, and this network has no guidance embedding")
         self.guidance_embedding = guidance_embedding
 
-    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Answer:
+    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Output:
         text, added, guidance = text_of(condition, x), self._added(condition, x), self._guidance(x)
         if "x0" not in want:
             return None, self._encode(x, time, text, added, guidance)
         seen: list[Tensor] = []
         hook = None
         if "features" in want:
-            # Registered for this call alone: a copied network must not write into the original's list.
+            # Registered for this call only: a copied network must not write into the original's list.
             hook = self.unet.mid_block.register_forward_hook(lambda module, inputs, output: seen.append(output))
         try:
-            told = {"timestep_cond": guidance, "added_cond_kwargs": added}
-            output = self.unet(x, time, encoder_hidden_states=text, return_dict=False, **told)[0]
+            extra = {"timestep_cond": guidance, "added_cond_kwargs": added}
+            output = self.unet(x, time, encoder_hidden_states=text, return_dict=False, **extra)[0]
         finally:
             if hook is not None:
                 hook.remove()
@@ -52,7 +52,7 @@ class UnetNetwork(nn.Module):
     def _encode(
         self, x: Tensor, time: Tensor, text: Tensor, added: dict[str, Tensor] | None, guidance: Tensor | None
     ) -> Tensor:
-        """The way down to the mid block, as UNet2DConditionModel.forward goes it."""
+        """The down blocks and the mid block, as in UNet2DConditionModel.forward."""
         unet = self.unet
         embedding = unet.time_embedding(unet.get_time_embed(sample=x, timestep=time), guidance)
         extra = unet.get_aug_embed(emb=embedding, encoder_hidden_states=text, added_cond_kwargs=added)
@@ -64,7 +64,7 @@ class UnetNetwork(nn.Module):
         for block in (*unet.down_blocks, unet.mid_block):
             attends = getattr(block, "has_cross_attention", False)
             out = block(hidden, embedding, encoder_hidden_states=text) if attends else block(hidden, embedding)
-            hidden = out[0] if isinstance(out, tuple) else out  # down blocks also give what the way up reads
+            hidden = out[0] if isinstance(out, tuple) else out  # down blocks also return the skips
         return hidden
 
     def _added(self, condition: Condition, like: Tensor) -> dict[str, Tensor] | None:
@@ -75,7 +75,7 @@ class UnetNetwork(nn.Module):
             raise Fault("SDXL needs a pooled embedding and time ids beside the text embeddings")
         return {
             "text_embeds": condition.pooled.to(like.device, like.dtype),
-            "time_ids": condition.time_ids.to(like.device).float(),  # sizes of 1000 and more have no bfloat16
+            "time_ids": condition.time_ids.to(like.device).float(),  # sizes of 1000 and more are inexact in bfloat16
         }
 
     def _guidance(self, like: Tensor) -> Tensor | None:
@@ -86,9 +86,9 @@ class UnetNetwork(nn.Module):
         from diffusers.models.embeddings import get_timestep_embedding
 
         scale = (1.0 if self.guidance_embedding is None else self.guidance_embedding) - 1.0
-        told = torch.full((len(like),), 1000 * scale, device=like.device)
+        scales = torch.full((len(like),), 1000 * scale, device=like.device)
         # Sine before cosine with exponents over width/2 - 1, as the consistency pipelines embed it.
-        embedded = get_timestep_embedding(told, width, flip_sin_to_cos=False, downscale_freq_shift=1)
+        embedded = get_timestep_embedding(scales, width, flip_sin_to_cos=False, downscale_freq_shift=1)
         return embedded.to(like.dtype)
 
 
@@ -102,7 +102,7 @@ class PixartNetwork(nn.Module):
         super().__init__()
         self.transformer, self.pixels = transformer, pixels
 
-    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Answer:
+    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Output:
         seen: list[Tensor] = []
         # The norm is the last layer but one: an early stop would save nothing.
         hook = None
@@ -124,16 +124,16 @@ class PixartNetwork(nn.Module):
         return (output[:, : x.shape[1]] if "x0" in want else None), features
 
     def _size(self, x: Tensor) -> dict[str, Tensor | None]:
-        """The 1024-pixel network is told the picture's size and its aspect ratio."""
+        """The image's size and aspect ratio, which the 1024-pixel network takes."""
         if not self.transformer.use_additional_conditions:
             return {"resolution": None, "aspect_ratio": None}
         height, width = self.pixels * x.shape[-2], self.pixels * x.shape[-1]
-        told = constant((height, width, height / width), x.device, x.dtype).expand(len(x), 3)
-        return {"resolution": told[:, :2], "aspect_ratio": told[:, 2:]}
+        sizes = constant((height, width, height / width), x.device, x.dtype).expand(len(x), 3)
+        return {"resolution": sizes[:, :2], "aspect_ratio": sizes[:, 2:]}
 
 
 class SigmaInput(nn.Module):
-    """An eps-predicting network on the EDM process, as SIM-DiT enters PixArt (iDDPM preconditioning, 2206.00364 C.3).
+    """An eps-predicting network on the EDM process, as SIM-DiT runs PixArt (iDDPM preconditioning, 2206.00364 C.3).
 
     x0 = x - sigma eps(x / sqrt(1 + sigma^2), j), j the index of the schedule's nearest noise level. The linear
     schedule's ratios stay far above the published clip C_1 = 0.001, and C_2 = 0.008 belongs to the cosine schedule:
@@ -146,9 +146,9 @@ class SigmaInput(nn.Module):
         # No buffer: a network cast to bfloat16 must keep the schedule's digits.
         self.levels = ((1 - alphas_cumprod.double()) / alphas_cumprod.double()).sqrt()
 
-    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Answer:
+    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Output:
         sigma = time.double().flatten()
-        self.levels = self.levels.to(sigma.device)  # once: the device is not made to wait for it again
+        self.levels = self.levels.to(sigma.device)  # moved once, as each move waits for the device
         index = (sigma[:, None] - self.levels[None]).abs().argmin(dim=1)
         shape = (-1, *[1] * (x.ndim - 1))
         scaled = x * (1 + sigma**2).rsqrt().to(x.dtype).reshape(shape)
@@ -157,13 +157,13 @@ class SigmaInput(nn.Module):
 
 
 class Sd3Network(nn.Module):
-    """SD3Transformer2DModel, which is told 1000 t and answers eps - x0. Features: final-norm tokens as a map."""
+    """SD3Transformer2DModel, which takes 1000 t and returns eps - x0. Features: final-norm tokens as a map."""
 
     def __init__(self, transformer: Any):
         super().__init__()
         self.transformer = transformer
 
-    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Answer:
+    def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Output:
         if condition.pooled is None:
             raise Fault("SD3 needs a pooled embedding beside the text embeddings")
         seen: list[Tensor] = []
@@ -186,5 +186,5 @@ class Sd3Network(nn.Module):
 
 
 def token_map(tokens: Tensor, x: Tensor, patch: int) -> Tensor:
-    """Tokens [B, N, C] where they stand in the picture: [B, C, H / patch, W / patch]."""
+    """Tokens [B, N, C] as a map of the image: [B, C, H / patch, W / patch]."""
     return tokens.transpose(1, 2).reshape(len(x), -1, x.shape[-2] // patch, x.shape[-1] // patch)

@@ -1,4 +1,4 @@
-"""A student as a folder of plain diffusers, and the call that makes our sampler's image from the same noise."""
+"""A student as a diffusers pipeline folder, and the call that makes our sampler's image from the same noise."""
 
 from __future__ import annotations
 
@@ -6,33 +6,35 @@ import json
 import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sid.fault import Fault
 from sid.generator import Generator
 from sid.lora import merged_state
 from sid.teachers.latent import folder as folders
-from sid.teachers.latent.family import LatentTeacher
 from sid.teachers.latent.networks import SigmaInput
 from sid.teachers.latent.schedule import completed
 
-# What a published scheduler may say of the levels between its steps; with it none takes `timesteps`.
+if TYPE_CHECKING:
+    from sid.teachers.latent.family import LatentTeacher
+
+# Settings of a published scheduler for its noise levels; with any of them it refuses `timesteps`.
 OTHER_STEPS = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "use_lu_lambdas", "final_sigmas_type")
 
 
 @dataclass(frozen=True)
-class Call:
-    """How plain diffusers is asked for the student's image."""
+class PipelineCall:
+    """The scheduler and the pipeline's arguments that make the student's image in plain diffusers."""
 
     scheduler: str
     config: dict[str, Any]
     arguments: dict[str, Any]  # of the pipeline's call
-    noise_scale: float | None = None  # what unit noise is multiplied by in `latents`; None: the pipeline does it itself
+    noise_scale: float | None = None  # the factor on unit noise in `latents`; None: the pipeline scales it
     shape: tuple[int, ...] = field(default=())
 
 
-def call_of(generator: Generator, family: LatentTeacher) -> Call:
-    """The scheduler, its config and the arguments that equal the chain."""
+def call_of(generator: Generator, family: LatentTeacher) -> PipelineCall:
+    """The scheduler, its config and the arguments that are equivalent to the chain."""
     chain, process = generator.chain, generator.denoiser.process
     network = network_of(generator)
     shape = (network.config.in_channels, network.config.sample_size, network.config.sample_size)
@@ -50,21 +52,21 @@ def call_of(generator: Generator, family: LatentTeacher) -> Call:
     _, sigma = process.coefficients(_times(generator))
     entered = 1.0 if chain.unit_input else float(sigma[0])
     if chain.renoise == "fresh" and (chain.steps > 1 or chain.unit_input):
-        # LCM's scheduler starts from unit noise and renoises x0 afresh, as these chains do.
+        # LCM's scheduler starts from unit noise and adds fresh noise to x0, as these chains do.
         config |= {"clip_sample": False, "thresholding": False}
-        return Call("LCMScheduler", config, arguments, entered, shape)
+        return PipelineCall("LCMScheduler", config, arguments, entered, shape)
     # Euler's first sigma times z, scaled to the model's input, is sigma_t z: the chain's entrance. Leading spacing, the
     # published default, multiplies by sqrt(sigma^2 + 1) instead, which is another input.
     scale = None if not chain.unit_input else 1 / float(sigma[0])
-    return Call("EulerDiscreteScheduler", config, arguments, scale, shape)
+    return PipelineCall("EulerDiscreteScheduler", config, arguments, scale, shape)
 
 
-def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...]) -> Call:
+def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...]) -> PipelineCall:
     chain = generator.chain
     arguments["sigmas"] = [float(time) for time in generator.times]
     config = {"shift": 1.0, "stochastic_sampling": chain.renoise == "fresh" and chain.steps > 1}
     scale = 1.0 if chain.unit_input else float(generator.times[0])
-    return Call("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape)
+    return PipelineCall("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape)
 
 
 def _times(generator: Generator) -> Any:
@@ -84,21 +86,29 @@ def network_of(generator: Generator) -> Any:
     return getattr(adapter, "unet", None) or adapter.transformer
 
 
-def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, folder: Path, half: bool) -> Call:
-    """The teacher's pipeline with the student's network and scheduler, into an empty folder."""
+def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, folder: Path, half: bool) -> PipelineCall:
+    """Writes the teacher's pipeline with the student's network and scheduler into an empty folder.
+
+    Args:
+        generator: The student.
+        family: Its family.
+        source: The teacher's pipeline.
+        folder: Of the student.
+        half: Stores the network in float16.
+    """
     import diffusers
     import torch
 
-    found = family.check(source)
+    teacher = family.check(source)
     call = call_of(generator, family)
-    index = folders.read_json(found / "model_index.json")
+    index = folders.read_json(teacher / "model_index.json")
     for part, named in index.items():
         if part in (family.part, "scheduler") or not isinstance(named, list) or named[0] is None:
             continue
-        if (found / part).is_dir():
-            shutil.copytree(found / part, folder / part)  # a cache's links become files
+        if (teacher / part).is_dir():
+            shutil.copytree(teacher / part, folder / part)  # a cache's links become files
         else:
-            index[part] = [None, None]  # a safety checker that nobody downloaded
+            index[part] = [None, None]  # a component that was not downloaded, such as a safety checker
     _plain(network_of(generator)).to(torch.float16 if half else torch.float32).save_pretrained(folder / family.part)
     getattr(diffusers, call.scheduler).from_config(call.config).save_pretrained(folder / "scheduler")
     index["scheduler"] = ["diffusers", call.scheduler]
@@ -109,14 +119,14 @@ def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, fo
 
 
 def _plain(network: Any) -> Any:
-    """A copy of the network as diffusers knows it: adapters folded in."""
+    """A copy of the network in diffusers' own layout, with adapters folded in."""
     blank = type(network).from_config(network.config)
     blank.load_state_dict(merged_state(network))
     return blank
 
 
-def snippet(call: Call, place: str) -> str:
-    """Lines that anybody with diffusers can run."""
+def snippet(call: PipelineCall, place: str) -> str:
+    """Python lines that sample the exported student with diffusers alone; `place` is its folder."""
     arguments = [f"    {name}={value!r}," for name, value in call.arguments.items()]
     if call.noise_scale is None:
         noise = "generator = torch.Generator().manual_seed(0)"

@@ -1,8 +1,8 @@
-"""PixArt's original tensor names (PixArt-alpha's and SIM-DiT's files) as those of diffusers' PixArtTransformer2DModel.
+"""Maps PixArt's original tensor names (PixArt-alpha's and SIM-DiT's files) to diffusers' PixArtTransformer2DModel.
 
-Beside the names three things differ. The original keeps queries, keys and values in one matrix (keys and values in
-cross-attention); the null text lies among its tensors, where diffusers encodes the empty prompt; and it stores its
-position embedding, which diffusers computes.
+Besides the names three things differ. The original stacks queries, keys and values in one matrix (keys and values in
+cross-attention); its null text is a tensor, where diffusers encodes the empty prompt; and it stores its position
+embedding, which diffusers computes.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ OUTSIDE = {
     "y_embedder.y_proj.fc2": "caption_projection.linear_2",
     "final_layer.linear": "proj_out",
 }
-# Told of the picture's size and aspect ratio, the 1024-pixel network has these too.
+# The 1024-pixel network, which takes the image's size and aspect ratio, has these too.
 OUTSIDE |= {
     f"{theirs}.mlp.{layer}": f"adaln_single.emb.{ours}.linear_{1 + layer // 2}"
     for theirs, ours in (("csize_embedder", "resolution_embedder"), ("ar_embedder", "aspect_ratio_embedder"))
@@ -44,7 +44,7 @@ BLOCK = re.compile(r"blocks\.(\d+)\.(.+)\.(weight|bias)")
 
 
 def from_original(tensors: dict[str, Tensor], positions: Tensor | None = None) -> dict[str, Tensor]:
-    """The same tensors under diffusers' names; `positions` is what its network computes, and the file's must equal."""
+    """The same tensors under diffusers' names; the position embedding must equal `positions`, its network's own."""
     renamed: dict[str, Tensor] = {}
     for name, value in tensors.items():
         if name == NULL_TEXT:
@@ -69,7 +69,7 @@ def from_original(tensors: dict[str, Tensor], positions: Tensor | None = None) -
 
 
 def _check_positions(stored: Tensor, computed: Tensor | None) -> None:
-    """A network of another resolution would take the weights and draw nonsense."""
+    """A Fault where the position embeddings differ: the weights would load at another resolution and give nonsense."""
     if computed is None:
         return
     stored = stored.float().reshape(-1, stored.shape[-1])

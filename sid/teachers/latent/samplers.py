@@ -13,12 +13,12 @@ from sid.guidance import guided
 from sid.noise import Process
 from sid.teachers.latent.schedule import completed
 
-# Defaults of the schedulers that clamp what they take for pixels: a latent is not bounded by 1.
+# Schedulers clamp x0 to [-1, 1] by default, as for pixels: latents are not bounded by 1.
 UNCLAMPED = {"clip_sample": False, "thresholding": False}
 
 
 def scheduler_for(denoiser: Denoiser, name: str) -> Any:
-    """The named scheduler on the model's own schedule, fed with x0: guidance is done before it."""
+    """The named scheduler on the model's own schedule. It takes x0, after guidance."""
     import diffusers
 
     stated = (denoiser.settings or {}).get("scheduler")
@@ -28,15 +28,20 @@ def scheduler_for(denoiser: Denoiser, name: str) -> Any:
         return diffusers.DDIMScheduler.from_config(config, **UNCLAMPED, prediction_type="sample")
     if name == "dpm++":
         flow = denoiser.process.kind == "flow"
-        told: dict[str, Any] = {"use_flow_sigmas": True, "flow_shift": config.get("shift", 1.0)} if flow else {}
+        options: dict[str, Any] = {"use_flow_sigmas": True, "flow_shift": config.get("shift", 1.0)} if flow else {}
         config = {} if flow else config
-        told |= {"algorithm_type": "dpmsolver++", "solver_order": 2, "lower_order_final": True, "thresholding": False}
-        return diffusers.DPMSolverMultistepScheduler.from_config(config, prediction_type="sample", **told)
+        options |= {
+            "algorithm_type": "dpmsolver++",
+            "solver_order": 2,
+            "lower_order_final": True,
+            "thresholding": False,
+        }
+        return diffusers.DPMSolverMultistepScheduler.from_config(config, prediction_type="sample", **options)
     return diffusers.FlowMatchEulerDiscreteScheduler.from_config(config)
 
 
 def _config_of(process: Process) -> dict[str, Any]:
-    """A config for a teacher that came without one: its betas, with trailing spacing."""
+    """The config for a teacher without one: its betas, with trailing spacing."""
     products = getattr(process, "alphas_cumprod", None)
     if products is None:
         return {}
@@ -46,7 +51,7 @@ def _config_of(process: Process) -> dict[str, Any]:
 
 @torch.no_grad()
 def scheduled(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, kappa: float, name: str) -> Tensor:
-    """The image of unit noise z after that many steps of guided denoising."""
+    """The image of unit noise z after `steps` steps of guided denoising by the scheduler `name`."""
     scheduler = scheduler_for(denoiser, name)
     scheduler.set_timesteps(steps, device=z.device)
     flow = denoiser.process.kind == "flow"
@@ -55,6 +60,6 @@ def scheduled(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, k
         # A flow's ticks may be rounded to integers; its sigmas, which are t, are not.
         t = (scheduler.sigmas[step] if flow else tick.long()).to(z.device).expand(len(x))
         x0 = guided(denoiser, x, t, condition, kappa).image
-        told = denoiser.process.flow_from_x0(x, x0, t) if name == "euler" else x0
-        x = scheduler.step(told.to(x.dtype), tick, x, return_dict=False)[0]
+        output = denoiser.process.flow_from_x0(x, x0, t) if name == "euler" else x0
+        x = scheduler.step(output.to(x.dtype), tick, x, return_dict=False)[0]
     return x

@@ -1,4 +1,4 @@
-"""From a pipeline's scheduler config to the noise process it was trained on."""
+"""The noise process and prediction that a pipeline's scheduler config states."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def is_flow(config: Mapping[str, Any]) -> bool:
 
 
 def scheduler_of(config: Mapping[str, Any]) -> Any:
-    """The scheduler that a config names, which fills in what the config leaves out: classes assume other betas."""
+    """The scheduler that a config names. Its class fills in what the config leaves out: defaults of betas differ."""
     import diffusers
 
     named = str(config.get("_class_name", "DDPMScheduler"))
@@ -35,7 +35,7 @@ def scheduler_of(config: Mapping[str, Any]) -> Any:
 
 
 def completed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with the betas that its own class assumes, for another class to be made from."""
+    """The config with its own class's default betas, from which another class can be made."""
     if is_flow(config):
         return dict(config)
     assumed = scheduler_of(config).config
@@ -43,7 +43,7 @@ def completed(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def process_of(config: Mapping[str, Any]) -> Process:
-    """The process, with the very alpha products diffusers computes (float32): x0 at t = 999 magnifies a difference."""
+    """The process, with the alpha products that diffusers computes (float32): x0 at t = 999 magnifies differences."""
     if is_flow(config):
         return Flow()
     scheduler = scheduler_of(config)
@@ -58,8 +58,8 @@ def process_of(config: Mapping[str, Any]) -> Process:
 
 
 def prediction_of(config: Mapping[str, Any]) -> str:
-    """What the network says: eps, v, x0 or flow."""
-    told = "flow_prediction" if is_flow(config) else config.get("prediction_type", "epsilon")
-    if told not in PREDICTIONS:
-        raise UnknownName("prediction_type", told, PREDICTIONS)
-    return PREDICTIONS[told]
+    """The network's prediction: eps, v, x0 or flow."""
+    named = "flow_prediction" if is_flow(config) else config.get("prediction_type", "epsilon")
+    if named not in PREDICTIONS:
+        raise UnknownName("prediction_type", named, PREDICTIONS)
+    return PREDICTIONS[named]

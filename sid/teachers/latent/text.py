@@ -1,4 +1,4 @@
-"""A pipeline's text encoders, run through the pipeline's own `encode_prompt`: nothing is encoded differently."""
+"""A pipeline's text encoders, run by the pipeline's own `encode_prompt`, so that embeddings are the same."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class TextEncoder:
         return {name: part.cpu() for name, part in self._encode(list(prompts)).items()}
 
     def null(self) -> Encoded:
-        """What this model takes for "no prompt": the empty prompt encoded, or zeros."""
+        """The model's null condition: the empty prompt encoded, or zeros."""
         empty = self.encode([""])
         return {name: torch.zeros_like(part) for name, part in empty.items()} if self._zeros() else empty
 
     def over_long(self, prompts: Sequence[str]) -> list[int]:
-        """The positions of the prompts that at least one encoder cuts off."""
+        """The positions of prompts that at least one encoder truncates."""
         cut: set[int] = set()
         for name, limit in self._limits().items():
             tokenizer = getattr(self.pipeline, name)
@@ -56,7 +56,7 @@ class TextEncoder:
         return self.family.null_rule == "zeros" and getattr(self.pipeline.config, "force_zeros_for_empty_prompt", True)
 
     def _limits(self) -> dict[str, int]:
-        """How many tokens each tokenizer's encoder reads; T5 has no limit of its own, its pipeline sets one."""
+        """The token limit of each tokenizer's encoder; T5 has none of its own, the pipeline sets it."""
         limits = {}
         for tokenizer, encoder in self.family.encoders:
             if getattr(self.pipeline, encoder, None) is not None:
@@ -68,23 +68,25 @@ class TextEncoder:
 
     def _encode(self, prompts: list[str]) -> Encoded:
         device = self.pipeline.text_encoder.device
-        told: dict[str, Any] = {"device": device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
+        options: dict[str, Any] = {"device": device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
         if self.family.name == "sdxl":
-            text, _, pooled, _ = self.pipeline.encode_prompt(prompts, **told)
+            text, _, pooled, _ = self.pipeline.encode_prompt(prompts, **options)
             return {"text": text, "pooled": pooled}
         if self.family.name == "sd3":
             text, _, pooled, _ = self.pipeline.encode_prompt(
-                prompts, None, None, max_sequence_length=self.family.max_tokens, **told
+                prompts, None, None, max_sequence_length=self.family.max_tokens, **options
             )
             return {"text": text, "pooled": pooled}
         if self.family.name == "pixart":
-            text, mask, _, _ = self.pipeline.encode_prompt(prompts, max_sequence_length=self.family.max_tokens, **told)
+            text, mask, _, _ = self.pipeline.encode_prompt(
+                prompts, max_sequence_length=self.family.max_tokens, **options
+            )
             return {"text": text, "mask": mask.to(text.dtype)}
-        return {"text": self.pipeline.encode_prompt(prompts, **told)[0]}
+        return {"text": self.pipeline.encode_prompt(prompts, **options)[0]}
 
 
 def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
-    """The encoders of a pipeline folder, held against each other and against the network."""
+    """The encoders of a pipeline folder, checked against each other and against the network."""
     import diffusers
 
     index = folders.check_index(folder, family.name, family.pipelines)
@@ -109,7 +111,7 @@ def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
         raise Fault(f"the text encoders of {folder} can't be opened: {first_line(error)}") from None
     pipeline.to(torch.float32)
     if "text_encoder_3" in left_out:
-        # In the place of the T5's embeddings the pipeline puts zeros, as wide as the network it asks here reads them.
+        # For the missing T5's embeddings the pipeline puts zeros, whose width it reads from the network's config here.
         width = folders.read_json(folder / family.part / "config.json")["joint_attention_dim"]
         object.__setattr__(pipeline, family.part, SimpleNamespace(config=SimpleNamespace(joint_attention_dim=width)))
     for tokenizer, encoder in family.encoders:
@@ -127,7 +129,7 @@ def _present(index: dict[str, Any], part: str) -> bool:
 
 
 def _check_tokenizer(folder: Path, name: str, tokenizer: Any, config: Any) -> None:
-    """A tokenizer of another model numbers words that the encoder has no row for, or reads more than it can place."""
+    """A Fault where the tokenizer is another model's: token ids, lengths or the end token do not fit the encoder."""
     largest = max(tokenizer.get_vocab().values())
     if largest >= config.vocab_size:
         raise Fault(
@@ -141,7 +143,7 @@ def _check_tokenizer(folder: Path, name: str, tokenizer: Any, config: Any) -> No
             f"and the encoder expects at most {positions}"
         )
     eos = getattr(config, "eos_token_id", None)
-    # 2 stands in the configs of OpenAI's CLIP files, whose tokenizer ends with the last token of its vocabulary.
+    # 2 is in the configs of OpenAI's CLIP files, whose tokenizer ends with the last token of its vocabulary.
     if positions is not None and eos not in (None, 2, tokenizer.eos_token_id):
         raise Fault(
             f"{folder / name} does not fit its text encoder: it ends a prompt with the token {tokenizer.eos_token_id}, "
@@ -150,7 +152,7 @@ def _check_tokenizer(folder: Path, name: str, tokenizer: Any, config: Any) -> No
 
 
 def _check_width(family: LatentTeacher, folder: Path, pipeline: Any) -> None:
-    """The embeddings must be as wide as the network reads them."""
+    """A Fault where the embeddings' width is not that of the network's input."""
     config = folders.read_json(folder / family.part / "config.json")
     key = {"unet": "cross_attention_dim", "transformer": "caption_channels"}[family.part]
     expected = config.get("joint_attention_dim", config.get(key))
@@ -160,19 +162,19 @@ def _check_width(family: LatentTeacher, folder: Path, pipeline: Any) -> None:
         for _, encoder in family.encoders
         if getattr(pipeline, encoder, None) is not None
     ]
-    found = (widths[2] if len(widths) > 2 else expected) if sd3_joint else sum(widths)
-    if isinstance(expected, int) and found != expected:
+    width = (widths[2] if len(widths) > 2 else expected) if sd3_joint else sum(widths)
+    if isinstance(expected, int) and width != expected:
         raise Fault(
-            f"the text encoders of {folder} give embeddings of width {found}, and its {family.part} expects {expected}"
+            f"the text encoders of {folder} give embeddings of width {width}, and its {family.part} expects {expected}"
         )
 
 
 def _digest(folder: Path, parts: Sequence[str], rules: Sequence[object]) -> str:
-    """sha256 over every file of the tokenizers and encoders, and what decides the null: what embeddings depend on."""
+    """sha256 of what embeddings depend on: every file of the tokenizers and encoders, and the rules of the null."""
     total = hashlib.sha256(repr(rules).encode())
     for part in sorted(parts):
         for file in sorted(path for path in (folder / part).rglob("*") if path.is_file()):
             total.update(f"{part}/{file.name}".encode())
-            with open(file, "rb") as held:
-                total.update(hashlib.file_digest(held, "sha256").digest())
+            with open(file, "rb") as stream:
+                total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()

@@ -30,7 +30,7 @@ class MlpNetwork(nn.Module):
         self.embed_time = nn.Linear(2 * (width // 4), width)
         self.embed_class = nn.Linear(classes, width, bias=False) if classes else None
         self.enter = nn.Linear(pixels, width)
-        self.blocks = nn.ModuleList(Block(width, dropout) for _ in range(depth))
+        self.blocks = nn.ModuleList(MlpBlock(width, dropout) for _ in range(depth))
         self.leave_norm = nn.LayerNorm(width)
         self.leave = nn.Linear(width, pixels)
         nn.init.zeros_(self.leave.weight)
@@ -60,7 +60,7 @@ class MlpNetwork(nn.Module):
         return (labels[:, None] == classes).to(dtype) * math.sqrt(self.classes)
 
 
-class Block(nn.Module):
+class MlpBlock(nn.Module):
     """x + W2 silu(scale * norm(W1 ...) + shift)."""
 
     def __init__(self, width: int, dropout: float):

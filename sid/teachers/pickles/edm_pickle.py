@@ -1,7 +1,7 @@
 """Published .pkl and training-state .pt files of EDM, SiD, SiDA and EDM2, read as data: nothing in them runs.
 
-Their usual loader executes the source text stored in the file. Here that text is at most looked at; the weights
-and the init arguments are taken out, written as safetensors and JSON, and the suite loads only those.
+Their usual loader executes the source text stored in the file. Here weights and init arguments are read out and written
+as safetensors and JSON, which is all that the suite loads.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ FAMILIES = {
     "UNet2DConditionModel": "unet-2d-condition",  # SiD-LSG's files: a diffusers U-Net
 }
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
-KEYS = ("ema", "G_ema", "G", "net")  # which network of a file is meant, when none is named
+KEYS = ("ema", "G_ema", "G", "net")  # in this order, the network that is taken when none is named
 TENSOR_NAME = re.compile(r"[\w-]{1,200}", re.ASCII)
 MOST_MODULES, DEEPEST = 100_000, 64
 
@@ -50,7 +50,7 @@ class PublishedPickle:
 
 
 def read_file(path: Path) -> tuple[Any, Any]:
-    """(the file's value, what must stay open while its tensors are read); a Fault names the file and what is wrong."""
+    """(the file's value, the stream that must stay open while tensors are read); a Fault for what is refused."""
     path = Path(path)
     if not path.is_file():
         raise Fault(f"{path} is no file")
@@ -79,27 +79,27 @@ def networks(value: Any) -> dict[str, Shell]:
     """The networks a file holds, by their key in it ("" where the file is one network)."""
     if isinstance(value, Shell):
         return {"": value} if _module_state(value) is not None else {}
-    found = {}
+    shells = {}
     for key, part in value.items() if isinstance(value, dict) else ():
         if isinstance(part, Shell) and _module_state(part) is not None and _class_name(part) in FAMILIES:
-            found[str(key)] = part
-    return found
+            shells[str(key)] = part
+    return shells
 
 
-def choose(found: dict[str, Shell], key: str | None) -> str:
-    """Which network is meant: the named one, the averaged one, or the only one."""
-    if not found:
+def choose(shells: dict[str, Shell], key: str | None) -> str:
+    """The key of the network to take: the given one, the averaged one, or the only one."""
+    if not shells:
         raise Fault(f"it holds no published network (one of {', '.join(FAMILIES)})")
     if key is not None:
-        if key not in found:
-            raise UnknownName("network of this file", key, found)
+        if key not in shells:
+            raise UnknownName("network of this file", key, shells)
         return key
     for usual in KEYS:
-        if usual in found:
+        if usual in shells:
             return usual
-    if len(found) > 1:
-        raise Fault(f"it holds several networks; name one with --key: {', '.join(sorted(found))}")
-    return next(iter(found))
+    if len(shells) > 1:
+        raise Fault(f"it holds several networks; name one with --key: {', '.join(sorted(shells))}")
+    return next(iter(shells))
 
 
 def published(shell: Shell) -> PublishedPickle:
@@ -127,7 +127,7 @@ def _class_name(shell: Shell) -> str:
 
 
 def _module_state(shell: Shell) -> dict[str, Any] | None:
-    """The attributes of a torch module, None where the shell is none."""
+    """A torch module's attributes; None where the shell is no module."""
     state = shell.state
     if not isinstance(state, dict):
         return None
@@ -136,7 +136,10 @@ def _module_state(shell: Shell) -> dict[str, Any] | None:
 
 
 def _tensors(shell: Shell, prefix: str, depth: int, seen: list[int]) -> Iterator[tuple[str, StoredTensor]]:
-    """Parameters, persistent buffers, then the children: the order of a state dict."""
+    """Named tensors in the order of a state dict: parameters, persistent buffers, then the children.
+
+    `seen` counts the modules.
+    """
     seen[0] += 1
     if depth > DEEPEST or seen[0] > MOST_MODULES:
         raise Fault("its modules are nested deeper, or are more, than any network's")
@@ -164,7 +167,7 @@ def _tensors(shell: Shell, prefix: str, depth: int, seen: list[int]) -> Iterator
 
 
 def _plain(value: Any, depth: int = 0) -> Any:
-    """An init argument as JSON holds it; small, since a few shared lists can stand for a very large one."""
+    """An init argument as JSON; of limited size, since a few shared lists can expand to a very large one."""
     if value is None or isinstance(value, bool | int | Name) or (isinstance(value, str) and len(value) < 1000):
         return str(value) if isinstance(value, Name) else value
     if isinstance(value, float):
@@ -176,12 +179,8 @@ def _plain(value: Any, depth: int = 0) -> Any:
     raise Fault(f"it holds an init argument of the kind {type(value).__name__} that is no setting")
 
 
-# ---------------------------------------------------------------------------------------------------
-# Into the suite.
-
-
 def import_file(path: Path, folder: Path, key: str | None = None) -> dict[str, Any]:
-    """Writes network.safetensors and teacher.json into `folder`; returns what teacher.json says.
+    """Writes network.safetensors and teacher.json into `folder`; returns the content of teacher.json.
 
     Names, dtypes and bits are the file's own.
     """
@@ -215,7 +214,7 @@ def import_file(path: Path, folder: Path, key: str | None = None) -> dict[str, A
 
 
 def settings_of(network: PublishedPickle) -> dict[str, Any]:
-    """What the family builds the network from: the init arguments, and which wrapper it is where there are several."""
+    """The settings from which the family builds the network: the init arguments, and the wrapper of an EDM network."""
     wrapper = {"wrapper": network.class_name} if FAMILIES[network.class_name] == "edm" else {}
     return {**network.settings, **wrapper}
 

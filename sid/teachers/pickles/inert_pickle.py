@@ -1,8 +1,8 @@
-"""Reads a pickle as data. Nothing in it runs: no global is imported, no class is made, no function is called.
+"""Reads a pickle as data. Nothing in it runs: no global is imported, no class is instantiated, no function is called.
 
 A pickle is a program for a small stack machine. This is that machine without its dangerous instructions: a global
-becomes a `Name`, an object a `Shell` that keeps its state, and "call this" asks a `Policy`, which knows a few names
-and what they would have returned, and refuses every other by its name. The `pickle` module is not used.
+becomes a `Name`, an object a `Shell` with its state, and a call goes to a `Policy`, which has our own code for a few
+names and refuses every other by its name. The `pickle` module is not used.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 @dataclass(frozen=True)
 class Name:
-    """A global the pickle names. It stays a name."""
+    """A global that the pickle names; never imported."""
 
     module: str
     name: str
@@ -45,7 +45,7 @@ class Name:
 
 @dataclass(eq=False, repr=False)
 class Shell:
-    """What stands for an object: its class by name, and the state the pickle gives it."""
+    """The stand-in for an object: its class by name, and the state that the pickle sets."""
 
     of: Name
     arguments: tuple[Any, ...] = ()
@@ -54,27 +54,27 @@ class Shell:
 
 
 class Policy:
-    """What a pickle may name, call and refer to. This one allows nothing."""
+    """What a pickle may name, call and refer to. The base allows nothing; override what is allowed."""
 
     def admit(self, name: Name) -> None:
-        """Raise a Fault unless the pickle may name this global."""
+        """Raises a Fault unless the pickle may name this global."""
         raise Fault(f"it names {name}, which no published network needs")
 
     def call(self, name: Name, arguments: tuple[Any, ...]) -> Any:
-        """What the call would have returned, made by our own code."""
+        """The result of the call, by our own code."""
         raise Fault(f"it calls {name}, which no published network needs")
 
     def make(self, name: Name, arguments: tuple[Any, ...]) -> Any:
-        """What stands for a new object of that class."""
+        """The stand-in for a new object of that class."""
         raise Fault(f"it makes an object of {name}, which no published network needs")
 
     def persistent(self, identity: Any) -> Any:
-        """What a persistent id stands for."""
+        """The object of a persistent id."""
         raise Fault("it refers to persistent ids, which lie outside the file")
 
 
 def read(stream: Stream, policy: Policy) -> Any:
-    """The value of one pickle; the stream is left behind it. A Fault for anything that is not plain data."""
+    """The value of one pickle, after which the stream stands; a Fault for anything that the policy refuses."""
     machine = _Machine(policy)
     try:
         opcodes: Iterator[tuple[pickletools.OpcodeInfo, Any, Any]] = pickletools.genops(stream)  # type: ignore[arg-type]
@@ -151,9 +151,9 @@ class _Machine:
     def name(self, module: Any, name: Any) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
             raise TypeError("a global whose name is no text")
-        found = Name(module, name)
-        self.policy.admit(found)
-        self.stack.append(found)
+        admitted = Name(module, name)
+        self.policy.admit(admitted)
+        self.stack.append(admitted)
 
     def call(self, _: Any = None) -> None:
         arguments, function = self.pop(), self.pop()
@@ -163,7 +163,7 @@ class _Machine:
 
     def make(self, keywords: bool = False) -> None:
         if keywords:
-            self.pop()  # what a class would take by keyword is in the state as well
+            self.pop()  # a class's keyword arguments are in its state as well
         arguments, of = self.pop(), self.pop()
         if not isinstance(of, Name) or not isinstance(arguments, tuple):
             raise Fault("it makes an object of something that is not a named class")
@@ -203,7 +203,7 @@ def _pairs(values: list[Any]) -> dict[Any, Any]:
 
 
 def _key(value: Any) -> Any:
-    """A mapping's key or a set's member: plain, since hashing a nest of shared tuples may take for ever."""
+    """A mapping's key or a set's member, which must be plain: hashing nested shared tuples may take for ever."""
     parts = value if isinstance(value, tuple) else (value,)
     if not all(isinstance(part, str | bytes | int | float | Name | None) for part in parts):
         raise TypeError("a key that is no plain value")

@@ -1,6 +1,6 @@
-"""The names that published networks' pickles need, and what each of them stands for here.
+"""The names that published networks' pickles need, and what replaces each of them.
 
-The list is exact: a name that is not on it is refused by its name. None of the real functions or classes is imported.
+Any name that is not listed is refused. None of the real functions or classes is imported.
 """
 
 from __future__ import annotations
@@ -12,13 +12,12 @@ from collections.abc import Callable
 from typing import Any
 
 from sid.fault import Fault
-from sid.teachers.pickles import embedded_source
 from sid.teachers.pickles.inert_pickle import Name, Policy, Shell
 from sid.teachers.pickles.stored_tensors import read_storage, rebuilt
 
 PERSISTENT = Name("torch_utils.persistence", "_reconstruct_persistent_obj")
 MAPPINGS = {"collections.OrderedDict", "dnnlib.util.EasyDict", "diffusers.configuration_utils.FrozenDict"}
-# Classes of layers, which come as empty shells: the real class is never touched.
+# Classes of layers, which become shells: the real class is never imported.
 LAYER_MODULE = re.compile(r"(torch\.nn\.modules|diffusers)(\.\w+)*")
 LAYER_CLASS = re.compile(r"[A-Z]\w*")
 DTYPE = re.compile(r"[<>|=]?[biuf]\d{1,2}")
@@ -27,7 +26,7 @@ ARRAYS = ("numpy.core.multiarray", "numpy._core.multiarray")  # numpy 1 and 2
 
 
 class PublishedPolicy(Policy):
-    """The names that published networks need, each with our own few lines for what it would have returned."""
+    """Allows the names that published networks need, each replaced by a few lines of our own."""
 
     def __init__(self) -> None:
         self.functions: dict[str, Callable[..., Any]] = {
@@ -95,7 +94,7 @@ def _no_bytes(*arguments: Any) -> bytes:
 
 
 def _array(*_: Any) -> Shell:
-    """A numpy array (the encoders of latent models hold some); its type was looked at when it was named."""
+    """A numpy array (the encoders of latent models hold some); its dtype is checked by `_dtype`."""
     return Shell(Name("numpy", "ndarray"))
 
 
@@ -107,8 +106,8 @@ def _encoded(text: Any, encoding: Any = "latin1") -> bytes:
 
 def _dtype(code: Any, *_: Any) -> Shell:
     if not isinstance(code, str) or not DTYPE.fullmatch(code):
-        said = f"of the type '{code}'" if isinstance(code, str) else "of an unreadable type"
-        raise Fault(f"it holds a numpy array {said}, which may hold objects; only numbers are read")
+        kind = f"of the type '{code}'" if isinstance(code, str) else "of an unreadable type"
+        raise Fault(f"it holds a numpy array {kind}, which may hold objects; only numbers are read")
     return Shell(Name("numpy", "dtype"), (code,))
 
 
@@ -127,12 +126,11 @@ def _scalar(dtype: Any, content: Any = None) -> bool | int | float:
 
 
 def _persistent_object(record: Any) -> Shell:
-    """An object with embedded source: its class name, state and the source's digest are kept, the source is not."""
+    """An object with embedded source: class name, state and the source's sha256 are kept, the source is never run."""
     if not isinstance(record, dict) or not isinstance(record.get("class_name"), str):
         raise Fault("it holds a persistent object without a class name")
     source = record.get("module_src", "")
     source = source if isinstance(source, str) else ""
-    embedded_source.check(source, record["class_name"])
     digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()
     shell = Shell(Name("published", record["class_name"]), (digest, record.get("version")))
     shell.state = record.get("state")

@@ -1,7 +1,7 @@
-"""Tensors as torch writes them into files, read without torch: storages, and the two containers that hold them.
+"""Reads the tensors in torch's files without torch: storages, and the two containers that hold them.
 
-Nothing is allocated for what a file declares: a storage is as large as the bytes that are there, and a tensor
-must fit into its storage without repeating an element.
+Nothing is allocated by what a file declares: a storage is as large as the bytes that the file has, and a tensor must
+fit into its storage without repeating an element.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ STORAGES = {
     "ByteStorage": ("uint8", 1),
     "BoolStorage": ("bool", 1),
 }
-MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # how torch's files from before 1.6 begin
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the start of torch's files before version 1.6
 MOST_ELEMENTS = 2**40
 
 
 @dataclass(eq=False, repr=False)
 class Storage:
-    """Numbers in a row. `bytes_of` fetches them; `size` is how many bytes there really are."""
+    """A flat array of numbers: `bytes_of` reads it, `size` is its actual size in bytes."""
 
     dtype: str
     itemsize: int
@@ -56,7 +56,7 @@ class Storage:
 
 @dataclass(frozen=True, eq=False, repr=False)
 class StoredTensor:
-    """A tensor's place in a storage."""
+    """A tensor as a view of a storage."""
 
     storage: Storage
     offset: int
@@ -68,7 +68,7 @@ class StoredTensor:
         return math.prod(self.shape) * self.storage.itemsize
 
     def load(self) -> torch.Tensor:
-        """The tensor, with memory of its own."""
+        """The tensor, in memory of its own."""
         import torch
 
         dtype = getattr(torch, self.storage.dtype)
@@ -79,7 +79,7 @@ class StoredTensor:
 
 
 def rebuilt(arguments: tuple[Any, ...]) -> StoredTensor:
-    """What torch's function of the same arguments (storage, offset, shape, stride, ...) rebuilds, as a place."""
+    """The view that torch's rebuild functions make from (storage, offset, shape, stride, ...)."""
     if len(arguments) < 4 or not isinstance(arguments[0], Storage):
         raise Fault("it rebuilds a tensor from something that is no storage")
     storage, offset, shape, stride = arguments[:4]
@@ -114,7 +114,7 @@ def storage_identity(identity: Any) -> tuple[str, int, str, int]:
 
 
 class _WithStorages(Policy):
-    """A policy whose persistent ids are the storages of a container; all else is the inner policy's."""
+    """A policy whose persistent ids are the storages of a container; all else goes to the inner policy."""
 
     def __init__(self, inner: Policy):
         self.inner = inner
@@ -134,19 +134,19 @@ class _WithStorages(Policy):
         if isinstance(identity, tuple) and len(identity) == 4 and identity[0] == "module":
             if not isinstance(identity[1], Name):
                 raise Fault("it refers to a class that it does not name")
-            return identity[1]  # old files put a class's source text beside its name: the name is enough
+            return identity[1]  # old files add the class's source text: only the name is used
         dtype, itemsize, key, size = storage_identity(identity)
         if (key, dtype) not in self.storages:
             self.storages[key, dtype] = self.storage(dtype, itemsize, key, size)
         return self.storages[key, dtype]
 
     def storage(self, dtype: str, itemsize: int, key: str, size: int) -> Storage:
-        """A storage whose bytes follow later, as in a legacy container."""
+        """A storage whose bytes come later in the file, as in a legacy container."""
         return Storage(dtype, itemsize, size, lambda: b"")
 
 
 def read_legacy(stream: Stream, size: int, policy: Policy) -> Any:
-    """torch's container from before 1.6: three pickles about itself, the object, the storages' keys, the bytes."""
+    """torch's container before 1.6: three pickles of metadata, the object, the storages' keys, their bytes."""
     plain = Policy()
     if read(stream, plain) != MAGIC or read(stream, plain) != PROTOCOL:
         raise Fault("it holds bytes that are no torch file")
@@ -165,7 +165,7 @@ def read_legacy(stream: Stream, size: int, policy: Policy) -> Any:
 
 
 def _fill_legacy(storage: Storage, stream: Stream, size: int) -> None:
-    """The next storage of a legacy container: its length, then its bytes, both checked against what is there."""
+    """Reads the next storage of a legacy container: its length, then its bytes, both checked against the file's."""
     header = stream.read(8)
     declared = struct.unpack("<q", header)[0] * storage.itemsize if len(header) == 8 else -1
     left = size - stream.tell()
@@ -178,7 +178,7 @@ def _fill_legacy(storage: Storage, stream: Stream, size: int) -> None:
 
 
 def read_storage(content: Any) -> Storage:
-    """The storage in the bytes that a pickled tensor carries: a legacy container by itself."""
+    """The storage in the bytes of a pickled tensor, which are a legacy container of their own."""
     if not isinstance(content, bytes):
         raise Fault("it loads a storage from something that is no bytes")
     try:
@@ -208,7 +208,7 @@ class _Archive(_WithStorages):
 
 
 def read_archive(path: Path, archive: zipfile.ZipFile, policy: Policy) -> Any:
-    """torch's container since 1.6: a zip archive of stored members under one folder."""
+    """torch's container since 1.6: a zip archive of uncompressed members under one folder."""
     members = archive.infolist()
     names = [member.filename for member in members]
     for name in names:

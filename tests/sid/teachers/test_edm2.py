@@ -1,7 +1,5 @@
 """EDM2 from the paper's own claims: magnitudes are preserved, and only directions of weights count."""
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -129,10 +127,6 @@ def test_features_stop_before_the_decoder(denoiser):
         layer.register_forward_hook(lambda *_: pytest.fail("the decoder ran"))
     alone = denoiser(*call, want={"features"})
     assert alone.x0 is None and torch.equal(alone.features, both.features) and both.features.shape == (2, 128, 8, 8)
-
-
-def test_log_variance_is_one_number_a_sample(denoiser):
-    assert denoiser.network.log_variance(torch.tensor([0.1, math.log(2)])).shape == (2,)
 
 
 def test_an_imported_file_is_loaded(denoiser, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sid.fault import Fault
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from tests.sid.teachers.published_files import TINY
 
 
@@ -22,7 +22,7 @@ from tests.sid.teachers.published_files import TINY
 )
 def test_wrong_settings_are_one_sentence(change, sentence):
     with pytest.raises(Fault, match=sentence) as fault:
-        Edm().build({**TINY, **change})
+        EdmTeacher().build({**TINY, **change})
     assert len(fault.value.sentences) == 1
 
 
@@ -30,11 +30,11 @@ def test_folders_that_hold_no_such_model(tmp_path):
     from safetensors.torch import save_file
 
     with pytest.raises(Fault, match=r"is no edm model: it has no teacher\.json"):
-        Edm().load(tmp_path)
+        EdmTeacher().load(tmp_path)
     (tmp_path / "teacher.json").write_text(json.dumps({"family": "edm", "settings": TINY}))
     with pytest.raises(Fault, match=r"it has no network\.safetensors"):
-        Edm().load(tmp_path)
-    state = Edm().build(TINY).network.state_dict()
+        EdmTeacher().load(tmp_path)
+    state = EdmTeacher().build(TINY).network.state_dict()
     name = "model.map_layer0.bias"
     for change, sentence in (
         ({name: torch.zeros(3)}, r"has the shape \[3\] where \[32\] is expected"),
@@ -44,11 +44,11 @@ def test_folders_that_hold_no_such_model(tmp_path):
         changed = {key: value for key, value in {**state, **change}.items() if value is not None}
         save_file(changed, tmp_path / "network.safetensors")
         with pytest.raises(Fault, match=sentence):
-            Edm().load(tmp_path)
+            EdmTeacher().load(tmp_path)
     whole = (tmp_path / "network.safetensors").read_bytes()
     (tmp_path / "network.safetensors").write_bytes(whole[:1000])
     with pytest.raises(Fault, match="no whole safetensors file"):
-        Edm().load(tmp_path)
+        EdmTeacher().load(tmp_path)
     (tmp_path / "teacher.json").write_text(json.dumps({"family": "mlp", "settings": {}}))
     with pytest.raises(Fault, match="of the family 'mlp', not 'edm'"):
-        Edm().load(tmp_path)
+        EdmTeacher().load(tmp_path)

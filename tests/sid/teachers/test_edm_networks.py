@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from scipy.signal import convolve2d
 
 from sid.condition import Condition
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from sid.teachers.edm_networks.blocks import Conv, Init, Style, UNetBlock
 from sid.teachers.edm_networks.network import class_vector
 
@@ -69,18 +69,18 @@ def weights_by_formula(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor
 def test_names_and_shapes_are_the_published_ones(name):
     layout = LAYOUTS[name]
     with torch.device("meta"):
-        network = Edm().build(layout["settings"]).network
-    found = {key: list(value.shape) for key, value in network.state_dict().items()}
-    assert list(found.items()) == list(layout["entries"].items())  # in the published order, too
+        network = EdmTeacher().build(layout["settings"]).network
+    shapes = {key: list(value.shape) for key, value in network.state_dict().items()}
+    assert list(shapes.items()) == list(layout["entries"].items())  # in the published order, too
     parameters = sum(value.numel() for value in network.parameters())
-    assert (parameters, len(found)) == COUNTS[name] == (layout["parameters"], len(layout["entries"]))
+    assert (parameters, len(shapes)) == COUNTS[name] == (layout["parameters"], len(layout["entries"]))
 
 
 @pytest.mark.parametrize("name", [pytest.param(name, marks=pytest.mark.slow) for name in OUTPUTS])
 def test_outputs_are_the_published_ones(name):
     settings = LAYOUTS[name]["settings"]
     with torch.device("meta"):
-        denoiser = Edm().build(settings)
+        denoiser = EdmTeacher().build(settings)
     state = denoiser.network.state_dict()
     filters = {key: torch.full(value.shape, 0.25) for key, value in state.items() if key.endswith("resample_filter")}
     denoiser.network.load_state_dict({**weights_by_formula(state), **filters}, assign=True)
@@ -103,7 +103,7 @@ class TestNetworks:
     @pytest.fixture
     def denoiser(self, settings):
         torch.manual_seed(0)
-        denoiser = Edm().build(settings)
+        denoiser = EdmTeacher().build(settings)
         for value in denoiser.network.parameters():  # initial zeros would hide every mistake
             torch.nn.init.normal_(value, std=0.1)
         return denoiser.eval()
@@ -162,7 +162,7 @@ class TestNetworks:
         half = {name: value.half() for name, value in denoiser.network.state_dict().items()}
         save_file(half, tmp_path / "network.safetensors")
         (tmp_path / "teacher.json").write_text(json.dumps({"family": "edm", "settings": settings}))
-        loaded = Edm().load(tmp_path)
+        loaded = EdmTeacher().load(tmp_path)
         assert all(value.dtype == torch.float32 for value in loaded.network.state_dict().values())
         torch.testing.assert_close(loaded(*call).image, denoiser(*call).image, atol=0.05, rtol=0.05)
 
@@ -221,7 +221,7 @@ def test_attention_is_written_out():
 def test_initial_values():
     """Xavier-uniform with almost-zero last layers in DDPM++; Kaiming-uniform over sqrt(3) with zeros in ADM."""
     torch.manual_seed(6)
-    song = Edm().build(TINY).network.model
+    song = EdmTeacher().build(TINY).network.model
     block = song.enc["16x16_block0"]
     bound = math.sqrt(6 / (9 * 16 + 9 * 16))
     assert 0.9 * bound < block.conv0.weight.abs().max() <= bound
@@ -229,7 +229,7 @@ def test_initial_values():
     assert 0.9 < block.qkv.weight.abs().max() / math.sqrt(0.2 * 6 / (16 + 48)) <= 1
     assert song.dec["16x16_aux_conv"].weight.abs().max() < 1e-5
     assert not any(value.any() for name, value in song.named_parameters() if name.endswith("bias"))
-    adm = Edm().build(TINY_ADM).network.model
+    adm = EdmTeacher().build(TINY_ADM).network.model
     block = adm.enc["16x16_block0"]
     bound = math.sqrt(1 / (9 * 32))  # sqrt(3 / fan in) times sqrt(1/3), for biases as for weights
     assert 0.9 * bound < block.conv0.weight.abs().max() <= bound
@@ -249,7 +249,7 @@ def test_class_vector():
 def test_older_wrappers(wrapper):
     """x0 = x + c_out F(c_in x, label), with the published constants written out."""
     torch.manual_seed(5)
-    denoiser = Edm().build({**TINY_ADM, "wrapper": wrapper}).eval()
+    denoiser = EdmTeacher().build({**TINY_ADM, "wrapper": wrapper}).eval()
     for value in denoiser.network.parameters():
         torch.nn.init.normal_(value, std=0.1)
     x, sigma, labels = torch.randn(1, 3, 16, 16), 1.7, torch.tensor([2])

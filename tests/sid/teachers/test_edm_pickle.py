@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from sid.fault import Fault
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from sid.teachers.pickles.edm_pickle import import_file
 from tests.sid.teachers.pickle_opcodes import (
     Global,
@@ -28,7 +28,7 @@ def made_weights(settings: dict, dtype: str = "float32") -> dict[str, np.ndarray
     """Random arrays with the names and shapes of the network those settings describe."""
     random = np.random.default_rng(5)
     with torch.device("meta"):
-        shapes = {name: tuple(value.shape) for name, value in Edm().build(settings).network.state_dict().items()}
+        shapes = {name: tuple(value.shape) for name, value in EdmTeacher().build(settings).network.state_dict().items()}
     return {name: random.standard_normal(shape).astype(dtype) for name, shape in shapes.items()}
 
 
@@ -45,15 +45,15 @@ def test_published_layout_is_imported_bit_for_bit(tmp_path, protocol, dtype):
     content = {"ema": module_tree(arrays, "EDMPrecond", TINY), "dataset_kwargs": {"path": "cifar10.zip"}}
     path = write(tmp_path, pickled(content, protocol))
     record = import_file(path, tmp_path / "out")
-    found = load_file(tmp_path / "out" / "network.safetensors")
-    assert set(found) == set(arrays)
+    tensors = load_file(tmp_path / "out" / "network.safetensors")
+    assert set(tensors) == set(arrays)
     for name, array in arrays.items():
-        assert found[name].numpy().tobytes() == array.tobytes(), name
-        assert found[name].numpy().dtype == array.dtype and found[name].shape == array.shape
+        assert tensors[name].numpy().tobytes() == array.tobytes(), name
+        assert tensors[name].numpy().dtype == array.dtype and tensors[name].shape == array.shape
     assert record == json.loads((tmp_path / "out" / "teacher.json").read_text())
     assert record["class"] == "EDMPrecond" and record["source"]["key"] == "ema"
     assert record["settings"] == {**TINY, "wrapper": "EDMPrecond"}
-    network = Edm().load(tmp_path / "out").network  # float16 files become float32
+    network = EdmTeacher().load(tmp_path / "out").network  # float16 files become float32
     for name, value in network.state_dict().items():
         assert torch.equal(value, torch.from_numpy(arrays[name]).float())
 
@@ -69,7 +69,7 @@ def test_training_state_is_imported(tmp_path):
     assert record["source"]["key"] == "net"
     assert load_file(tmp_path / "out" / "network.safetensors")["weight"].numpy().tobytes() == weight.tobytes()
     with pytest.raises(Fault, match="does not fit the network"):
-        Edm().load(tmp_path / "out")
+        EdmTeacher().load(tmp_path / "out")
 
 
 def test_torch_itself_writes_what_is_read(tmp_path):

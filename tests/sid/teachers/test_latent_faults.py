@@ -32,9 +32,9 @@ def damaged(pipeline_folder: Folder, tmp_path: Path) -> Callable[[str], Path]:
 
 
 def refused(ask: Callable[..., Any], *words: str) -> None:
-    with pytest.raises(Fault) as told:
+    with pytest.raises(Fault) as caught:
         ask()
-    (sentence,) = told.value.sentences
+    (sentence,) = caught.value.sentences
     assert "\n" not in sentence and all(word in sentence for word in words), sentence
 
 
@@ -128,8 +128,8 @@ def test_half_precision_files_are_widened_and_said(damaged: Folder, capsys: pyte
         file.unlink(missing_ok=True)
         save_file(half, place)
         denoiser = teachers()["stable-diffusion"].load(folder)
-        told = capsys.readouterr().err
-        assert "F16 weights where F32 was expected" in told and denoiser.settings["weights"] == "F16"
+        message = capsys.readouterr().err
+        assert "F16 weights where F32 was expected" in message and denoiser.settings["weights"] == "F16"
         loaded = denoiser.network.unet.state_dict()
         assert all(
             value.dtype == torch.float32 and torch.equal(value, half[name].float()) for name, value in loaded.items()

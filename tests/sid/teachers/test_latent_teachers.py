@@ -46,14 +46,14 @@ def latents(denoiser: Denoiser, count: int, dtype: torch.dtype = torch.float32) 
     return torch.randn(count, channels, SIZE, SIZE, generator=torch.Generator().manual_seed(3)).to(dtype)
 
 
-def said_by(pipeline: Any, name: str, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
+def output_of(pipeline: Any, name: str, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
     """The pipeline's own network, called as the pipeline calls it."""
     if name == "pixart":
-        told: dict[str, Any] = {
+        extra: dict[str, Any] = {
             "encoder_attention_mask": condition.mask,
             "added_cond_kwargs": {"resolution": None, "aspect_ratio": None},
         }
-        out = pipeline.transformer(x, encoder_hidden_states=condition.text, timestep=t, **told).sample
+        out = pipeline.transformer(x, encoder_hidden_states=condition.text, timestep=t, **extra).sample
         return out.chunk(2, dim=1)[0]
     added = {"text_embeds": condition.pooled, "time_ids": condition.time_ids} if name == "sdxl" else None
     return pipeline.unet(x, t, encoder_hidden_states=condition.text, added_cond_kwargs=added).sample
@@ -74,12 +74,12 @@ def test_x0_is_the_schedulers_own_at_every_timestep(
     many = repeated(condition, len(t)).to(x)
     with torch.no_grad():
         ours = denoiser.to(dtype)(x, t, many).image
-        said = said_by(pipeline, name, x, t, many)
+        output = output_of(pipeline, name, x, t, many)
     scheduler.set_timesteps(1000)
     if dtype == torch.float64:  # its roots are taken in the type of its table
         scheduler.alphas_cumprod = scheduler.alphas_cumprod.double()
     theirs = torch.cat(
-        [scheduler.step(said[i : i + 1], int(t[i]), x[i : i + 1]).pred_original_sample for i in range(len(t))]
+        [scheduler.step(output[i : i + 1], int(t[i]), x[i : i + 1]).pred_original_sample for i in range(len(t))]
     )
     assert theirs.abs().max() > 2, "an unclamped x0 leaves [-1, 1]"
     scale = 1.0 if dtype == torch.float64 else theirs.abs().clamp_min(1)
@@ -97,8 +97,8 @@ def test_x0_of_sdxl_is_its_own_euler_schedulers(t: int, pipeline_folder: Folder,
     x_t = latents(denoiser, 2)
     at_sigma = x_t / a.float()
     with torch.no_grad():
-        said = said_by(pipeline, "sdxl", pipeline.scheduler.scale_model_input(at_sigma, time), time, condition)
-        theirs = pipeline.scheduler.step(said, time, at_sigma).pred_original_sample
+        output = output_of(pipeline, "sdxl", pipeline.scheduler.scale_model_input(at_sigma, time), time, condition)
+        theirs = pipeline.scheduler.step(output, time, at_sigma).pred_original_sample
         ours = denoiser(x_t, torch.full((2,), t), condition).image
     assert ((ours - theirs).abs() / theirs.abs().clamp_min(1)).max() < 1e-5
 
@@ -112,13 +112,13 @@ def test_x0_of_a_flow_is_what_its_scheduler_reaches(sigma: float, pipeline_folde
     (time,) = scheduler.timesteps
     x = latents(denoiser, 2)
     with torch.no_grad():
-        said = pipeline.transformer(
+        output = pipeline.transformer(
             hidden_states=x,
             timestep=time.expand(2),
             encoder_hidden_states=condition.text,
             pooled_projections=condition.pooled,
         ).sample
-        theirs = scheduler.step(said, time, x).prev_sample
+        theirs = scheduler.step(output, time, x).prev_sample
         ours = denoiser(x, torch.full((2,), sigma), condition).image
     assert (ours - theirs).abs().max() < 1e-5
 
@@ -150,7 +150,7 @@ def test_conditions_and_null_are_the_pipelines(name: str, pipeline_folder: Folde
     assert torch.allclose(null.text, none[:1], atol=1e-5)
     dropped = condition.drop(torch.tensor([True, False]))
     assert torch.equal(dropped.text[0], null.text[0]) and torch.equal(dropped.text[1], condition.text[1])
-    assert dropped.time_ids is condition.time_ids, "the size is told in both branches"
+    assert dropped.time_ids is condition.time_ids, "both branches have the size"
 
 
 @pytest.mark.parametrize("name", MAKERS)
@@ -161,7 +161,7 @@ def test_features_alone_are_those_of_the_full_pass(name: str, pipeline_folder: F
     ran: list[bool] = []
     last = denoiser.network.unet.conv_out if hasattr(denoiser.network, "unet") else None
     if last is not None:
-        last.register_forward_hook(lambda *told: ran.append(True))
+        last.register_forward_hook(lambda *extra: ran.append(True))
     both = denoiser(x, t, condition, X0 | FEATURES)
     passed = len(ran)
     alone = denoiser(x, t, condition, FEATURES)
@@ -230,9 +230,9 @@ def test_a_guidance_embedding_is_told_as_the_consistency_pipeline_tells_it() -> 
     denoiser = teachers()["stable-diffusion"].build(settings).eval()
     denoiser.network.unet.load_state_dict(pipeline.unet.state_dict())
     x, t, text = torch.randn(2, 4, SIZE, SIZE), torch.tensor([259, 999]), torch.randn(2, 77, 16)
-    told = pipeline.get_guidance_scale_embedding(torch.full((2,), 7.5), embedding_dim=8)
+    extra = pipeline.get_guidance_scale_embedding(torch.full((2,), 7.5), embedding_dim=8)
     with torch.no_grad():
-        theirs = pipeline.unet(x, t, text, timestep_cond=told).sample
+        theirs = pipeline.unet(x, t, text, timestep_cond=extra).sample
         ours, _ = denoiser.network(x, t, Condition(text=text), X0)
         other = pipeline.unet(x, t, text, timestep_cond=torch.zeros(2, 8)).sample
     # sine and cosine of up to 7500 in float32
@@ -257,8 +257,8 @@ def test_the_large_pixart_is_told_size_and_aspect() -> None:
     """As its pipeline tells the 1024-pixel network: height and width in pixels, and height over width."""
     torch.manual_seed(0)
     config = pixart().transformer.config
-    told = {**config, "use_additional_conditions": True, "num_attention_heads": 3, "cross_attention_dim": 24}
-    network = diffusers.PixArtTransformer2DModel.from_config(told)
+    extra = {**config, "use_additional_conditions": True, "num_attention_heads": 3, "cross_attention_dim": 24}
+    network = diffusers.PixArtTransformer2DModel.from_config(extra)
     with torch.no_grad():
         for parameter in network.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape))

@@ -71,8 +71,8 @@ def forward(w: dict[str, Tensor], x: Tensor, time: Tensor, text: Tensor, mask: T
     h = token.flatten(2).transpose(1, 2) + positions
     angle = time[:, None] * torch.exp(-math.log(10000) * torch.arange(128) / 128)
     waves = torch.cat([angle.cos(), angle.sin()], dim=1)
-    told = line("t_embedder.mlp.2", functional.silu(line("t_embedder.mlp.0", waves)))
-    modulation = line("t_block.1", functional.silu(told)).unflatten(1, (6, WIDTH))
+    embedded = line("t_embedder.mlp.2", functional.silu(line("t_embedder.mlp.0", waves)))
+    modulation = line("t_block.1", functional.silu(embedded)).unflatten(1, (6, WIDTH))
     y = line("y_embedder.y_proj.fc2", functional.gelu(line("y_embedder.y_proj.fc1", text), approximate="tanh"))
     for block in range(DEPTH):
         at = f"blocks.{block}."
@@ -83,7 +83,7 @@ def forward(w: dict[str, Tensor], x: Tensor, time: Tensor, text: Tensor, mask: T
         h = h + line(f"{at}cross_attn.proj", attend(line(f"{at}cross_attn.q_linear", h), k, v, mask))
         inner = functional.gelu(line(f"{at}mlp.fc1", norm(h, parts[3], parts[4])), approximate="tanh")
         h = h + parts[5] * line(f"{at}mlp.fc2", inner)
-    shift, scale = (w["final_layer.scale_shift_table"] + told[:, None]).chunk(2, dim=1)
+    shift, scale = (w["final_layer.scale_shift_table"] + embedded[:, None]).chunk(2, dim=1)
     out = line("final_layer.linear", norm(h, shift, scale)).unflatten(1, (side, side)).unflatten(-1, (PATCH, PATCH, 8))
     return out.permute(0, 5, 1, 3, 2, 4).reshape(len(x), 8, PATCH * side, PATCH * side)
 

@@ -1,12 +1,10 @@
-"""Scores against training images on logarithmic axes: every seed thin, medians thick, the teacher and the floor beside.
+"""Scores against training images on logarithmic axes: every seed thin, medians thick, with the teacher and the floor.
 
 The figure of the SiD paper (Zhou et al., arXiv 2404.04057: FID against training images) in miniature.
-Equal points are equal bytes: ids are salted by a constant and no date is written.
 """
 
 from __future__ import annotations
 
-import io
 import math
 import statistics
 import textwrap
@@ -21,30 +19,101 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from benchmarks.tables.layout import Column, Kind
+from benchmarks.report.drawing import ABLATIONS, COLOURS, FAINT, INK, LEGEND, SETTINGS, SOFT, STYLES, plain
+from benchmarks.tables.layout import Kind, TableColumn
 from benchmarks.tables.rows import Row
 
-# Okabe and Ito's colours, told apart by colour-blind readers, without their yellow; line styles take over after six.
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5579a", "#b8860b", "#4a9bd1")
-STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
-PUBLISHED = (0, (5, 1.5, 1, 1.5))  # dash and dot, in the entry's colour
-ABLATIONS = ("#7a7f87", "#a5662e")
-INK, SOFT, FAINT, PAPER = "#1f2430", "#5d6470", "#d5d8dd", "#fefefe"
+Points = list[tuple[int, float]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One entry's scores along its training."""
+
+    entry: str
+    label: str
+    kind: Kind
+    place: int  # among the suite's trained entries of its kind: decides its colour in every panel
+    seeds: Mapping[int, Points]
+    published: float | None = None  # the printed final score
+
+    @property
+    def median(self) -> Points:
+        """Over the seeds, at the images at which all of them were observed."""
+        columns = [dict(points) for points in self.seeds.values()]
+        common = sorted(set.intersection(*(set(column) for column in columns))) if columns else []
+        return [(images, statistics.median(column[images] for column in columns)) for images in common]
+
+    @property
+    def final(self) -> float | None:
+        return self.median[-1][1] if self.median else None
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One task and metric."""
+
+    title: str
+    column: TableColumn
+    curves: tuple[Curve, ...]
+    lines: Mapping[str, tuple[str, float]]  # kind of control -> its label and median
+
+    @property
+    def medians(self) -> dict[int, list[float | None]]:
+        """Images -> each curve's median there."""
+        columns = [dict(curve.median) for curve in self.curves]
+        return {images: [column.get(images) for column in columns] for images in sorted(set().union(*columns))}
+
+
+def panel(rows: Sequence[Row], places: Mapping[str, int]) -> Panel:
+    """The panel of one task and metric; `places` are those of all the suite's trained entries."""
+    column = rows[0].column
+    curves: list[Curve] = []
+    lines: dict[str, tuple[str, float]] = {}
+    for row in rows:
+        if row.line.trains:
+            seeds = {run.seed: _points(run.curve(), column.name) for run in row.runs}
+            seeds = {seed: points for seed, points in seeds.items() if points}
+            if seeds:
+                line, printed = row.line, row.published.value if row.published else None
+                curves.append(Curve(line.entry, line.label, line.kind, places[line.entry], seeds, printed))
+        elif row.line.kind in ("teacher", "heldout"):
+            finite = [value for value in row.values.values() if math.isfinite(value) and value > 0]
+            if finite:
+                lines[row.line.kind] = (row.line.label, statistics.median(finite))
+    return Panel(rows[0].task.title, column, tuple(curves), lines)
+
+
+def _points(curve: Sequence[Mapping[str, float]], metric: str) -> Points:
+    """The points that logarithmic axes can show."""
+    shown = [(int(point["images"]), float(point[metric])) for point in curve if point.get(metric) is not None]
+    return [(images, value) for images, value in shown if images > 0 and value > 0 and math.isfinite(value)]
+
+
+def places(rows: Sequence[Row]) -> dict[str, int]:
+    """Each trained entry's place among those of its kind, in the suite's order."""
+    place: dict[str, int] = {}
+    count = {"method": 0, "ablation": 0}
+    for row in rows:
+        if row.line.trains and row.line.entry not in place:
+            place[row.line.entry] = count[row.line.kind]
+            count[row.line.kind] += 1
+    return place
+
+
+def images_to(points: Points, higher: bool, factor: float = 1.1) -> int | None:
+    """Training images at the first observed point within `factor` of the final score."""
+    if not points:
+        return None
+    final = points[-1][1]
+    for images, value in points:
+        if value >= final / factor if higher else value <= final * factor:
+            return images
+    return None
+
+
+PRINTED = (0, (5, 1.5, 1, 1.5))  # dash and dot, in the entry's colour
 PANEL = (4.6, 3.4)  # inches
-SETTINGS: Any = {
-    "svg.hashsalt": "sidbench",
-    "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "axes.edgecolor": SOFT,
-    "axes.labelcolor": INK,
-    "axes.linewidth": 0.6,
-    "text.color": INK,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "path.simplify": False,
-    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
-}
 
 
 @rc_context(SETTINGS)
@@ -91,7 +160,7 @@ def _grid(wide: int, high: int, width: float, height: float, legend: int = 0) ->
 
 
 def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bottom: bool = True) -> None:
-    """Logarithmic axes with plain numbers, the teacher's and the floor's lines."""
+    """Logarithmic axes with plain numbers, and the lines of the teacher and the floor."""
     axis.set_xscale("log")
     axis.set_yscale("log")
     axis.spines[["top", "right"]].set_visible(False)
@@ -114,7 +183,7 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bott
             label, value = panel.lines[kind]
             axis.axhline(value, color=INK, linewidth=0.9, linestyle=dashes, zorder=2)
             if not bare:
-                # The lower of two lines is named below itself: teacher and floor often lie close together.
+                # Teacher and floor often lie close together: the lower one's label stands below its line.
                 under = len(panel.lines) > 1 and value == min(other for _, other in panel.lines.values())
                 axis.annotate(
                     label,
@@ -129,7 +198,7 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False, left: bool = True, bott
 
 
 def _ticks(axis: Axes, panel: Panel) -> None:
-    """Labels at 1, 2, 5 of each decade where an axis spans little, at decades where it spans much."""
+    """Labels at decades; at 1, 2, 5 of each, or closer, if the axis spans little."""
     points = [point for curve in panel.curves for seed in curve.seeds.values() for point in seed]
     scores = [value for _, value in points] + [value for _, value in panel.lines.values()]
     scores += [curve.published for curve in panel.curves if curve.published is not None and curve.published > 0]
@@ -139,18 +208,10 @@ def _ticks(axis: Axes, panel: Panel) -> None:
         scale.set_major_locator(LogLocator(subs=subs))
 
 
-def plain(value: float) -> str:
-    """1000 as 1k, 1000000 as 1M."""
-    for size, sign in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= size * 0.9999:
-            return f"{value / size:g}{sign}"
-    return f"{value:g}"
-
-
 def _draw(axis: Axes, curve: Curve) -> None:
     colour, style = _style(curve)
     if curve.published is not None and curve.published > 0:
-        axis.axhline(curve.published, color=colour, linewidth=0.9, linestyle=PUBLISHED, zorder=2)
+        axis.axhline(curve.published, color=colour, linewidth=0.9, linestyle=PRINTED, zorder=2)
     for points in curve.seeds.values():
         axis.plot(*_xy(points), color=colour, linewidth=0.7, alpha=0.45, zorder=3)
     axis.plot(*_xy(curve.median), color=colour, linewidth=1.9, linestyle=style, zorder=4, solid_capstyle="round")
@@ -170,8 +231,8 @@ def _xy(points: Sequence[tuple[int, float]]) -> tuple[list[int], list[float]]:
 
 def _entries(panels: Sequence[Panel]) -> list[Curve]:
     """Each trained entry once: methods, then ablations."""
-    found = {curve.entry: curve for panel in panels for curve in panel.curves}
-    return sorted(found.values(), key=lambda curve: (curve.kind == "ablation", curve.place))
+    curves = {curve.entry: curve for panel in panels for curve in panel.curves}
+    return sorted(curves.values(), key=lambda curve: (curve.kind == "ablation", curve.place))
 
 
 def _legend_rows(panels: Sequence[Panel]) -> int:
@@ -179,7 +240,7 @@ def _legend_rows(panels: Sequence[Panel]) -> int:
 
 
 def _legend_columns(panels: Sequence[Panel]) -> int:
-    """As many as the figure's width holds of the longest label."""
+    """As many columns as fit the figure's width with the longest label."""
     longest = max((len(_short(curve.label)) for curve in _entries(panels)), default=1)
     points = 72 * PANEL[0] * min(2, len(panels))
     return max(1, min(4, int(points / (40 + 4.9 * longest))))
@@ -192,120 +253,5 @@ def _short(label: str, length: int = 34) -> str:
 def _legend(figure: Figure, panels: Sequence[Panel]) -> None:
     curves = _entries(panels)
     handles = [Line2D([], [], color=_style(curve)[0], linestyle=_style(curve)[1], linewidth=1.9) for curve in curves]
-    figure.legend(
-        handles,
-        [_short(curve.label) for curve in curves],
-        loc="lower left",
-        ncols=_legend_columns(panels),
-        frameon=False,
-        fontsize=8.5,
-        labelcolor=INK,
-        handlelength=2.2,
-    )
-
-
-def as_svg(figure: Figure) -> str:
-    """As a file of its own, on white."""
-    return save(figure, "svg", facecolor="white").decode()
-
-
-def as_png(figure: Figure) -> bytes:
-    return save(figure, "png", facecolor="white", dpi=200)
-
-
-@rc_context(SETTINGS)
-def save(figure: Figure, form: str, **options: Any) -> bytes:
-    """Equal figures are equal bytes: no date, no name of a program."""
-    held = io.BytesIO()
-    blank = {"Date": None, "Creator": None} if form == "svg" else {"Software": None}
-    figure.savefig(held, format=form, metadata=blank, **options)
-    return held.getvalue()
-
-
-Points = list[tuple[int, float]]
-
-
-@dataclass(frozen=True)
-class Curve:
-    """One entry's scores along its training."""
-
-    entry: str
-    label: str
-    kind: Kind
-    place: int  # among the suite's trained entries: gives it the same colour in every panel
-    seeds: Mapping[int, Points]
-    published: float | None = None  # what the papers print of its end
-
-    @property
-    def median(self) -> Points:
-        """Over the seeds, where all of them were observed."""
-        columns = [dict(points) for points in self.seeds.values()]
-        common = sorted(set.intersection(*(set(column) for column in columns))) if columns else []
-        return [(images, statistics.median(column[images] for column in columns)) for images in common]
-
-    @property
-    def final(self) -> float | None:
-        return self.median[-1][1] if self.median else None
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One task and metric."""
-
-    title: str
-    column: Column
-    curves: tuple[Curve, ...]
-    lines: Mapping[str, tuple[str, float]]  # kind of control -> its label and median
-
-    @property
-    def medians(self) -> dict[int, list[float | None]]:
-        """Images -> each curve's median there."""
-        columns = [dict(curve.median) for curve in self.curves]
-        return {images: [column.get(images) for column in columns] for images in sorted(set().union(*columns))}
-
-
-def panel(rows: Sequence[Row], places: Mapping[str, int]) -> Panel:
-    """The rows of one task and metric as a panel."""
-    column = rows[0].column
-    curves: list[Curve] = []
-    lines: dict[str, tuple[str, float]] = {}
-    for row in rows:
-        if row.line.trains:
-            seeds = {run.seed: _points(run.curve(), column.name) for run in row.runs}
-            found = {seed: points for seed, points in seeds.items() if points}
-            if found:
-                line, printed = row.line, row.published.value if row.published else None
-                curves.append(Curve(line.entry, line.label, line.kind, places[line.entry], found, printed))
-        elif row.line.kind in ("teacher", "heldout"):
-            finite = [value for value in row.values.values() if math.isfinite(value) and value > 0]
-            if finite:
-                lines[row.line.kind] = (row.line.label, statistics.median(finite))
-    return Panel(rows[0].task.title, column, tuple(curves), lines)
-
-
-def _points(curve: Sequence[Mapping[str, float]], metric: str) -> Points:
-    """What a logarithmic figure can show."""
-    shown = [(int(point["images"]), float(point[metric])) for point in curve if point.get(metric) is not None]
-    return [(images, value) for images, value in shown if images > 0 and value > 0 and math.isfinite(value)]
-
-
-def places(rows: Sequence[Row]) -> dict[str, int]:
-    """Each trained entry's place among its kind, in the suite's order."""
-    found: dict[str, int] = {}
-    count = {"method": 0, "ablation": 0}
-    for row in rows:
-        if row.line.trains and row.line.entry not in found:
-            found[row.line.entry] = count[row.line.kind]
-            count[row.line.kind] += 1
-    return found
-
-
-def images_to(points: Points, higher: bool, factor: float = 1.1) -> int | None:
-    """Training images at the first observed point within `factor` of the final score."""
-    if not points:
-        return None
-    final = points[-1][1]
-    for images, value in points:
-        if value >= final / factor if higher else value <= final * factor:
-            return images
-    return None
+    labels = [_short(curve.label) for curve in curves]
+    figure.legend(handles, labels, ncols=_legend_columns(panels), **LEGEND)

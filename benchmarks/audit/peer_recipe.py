@@ -1,4 +1,4 @@
-"""Everything by which two FIDs of the same images differ, as values that can be changed one at a time."""
+"""The factors by which two FIDs of the same images differ, each of which can be changed alone."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ EPS = 1e-6
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """One way to a Frechet distance; the defaults are this project's `fid`."""
+class PeerRecipe:
+    """The settings of a Frechet distance; the defaults are this project's `fid`."""
 
     resize: str = "tensorflow"  # a function of benchmarks.features.networks.resize, or "clean without antialias"
     normalisation: str = "(v-128)/128"
@@ -30,13 +30,13 @@ class Recipe:
     root: str = "symmetric"  # "sqrtm" | "eigvals"
     eps: float = 0.0  # added to both diagonals
     samples: str = "all"  # "half"
-    reference: str = "same resize"  # or the resize that the reference statistics were made with
+    reference: str = "same resize"  # or the resize of the reference statistics
 
-    def differences(self, other: Recipe) -> list[str]:
-        """The factors in which the other one differs."""
+    def differences(self, other: PeerRecipe) -> list[str]:
+        """The factors in which another recipe differs."""
         return [f.name for f in fields(self) if getattr(self, f.name) != getattr(other, f.name)]
 
-    def changed(self, factor: str, value: Any) -> Recipe:
+    def changed(self, factor: str, value: Any) -> PeerRecipe:
         return replace(self, **{factor: value})
 
 
@@ -54,20 +54,20 @@ ALTERNATIVES: dict[str, tuple[Any, ...]] = {
 
 
 class Bench:
-    """Two image sets, or two feature sets, on which recipes are evaluated; features are kept by what decides them."""
+    """Two sets of images on which recipes are evaluated; features are cached by the factors that decide them."""
 
     def __init__(self, network: Any, images: list[np.ndarray], reference: list[np.ndarray], tap: str = "pool3"):
         self.network, self.sets, self.tap = network, (images, reference), tap
         self._features: dict[tuple, np.ndarray] = {}
-        self._values: dict[Recipe, float] = {}
+        self._values: dict[PeerRecipe, float] = {}
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
-        """What can be changed here: without images nothing that concerns pixels."""
+        """The factors that can be changed here."""
         return tuple(ALTERNATIVES)
 
-    def value(self, recipe: Recipe) -> float:
-        """The Frechet distance by that recipe."""
+    def value(self, recipe: PeerRecipe) -> float:
+        """The Frechet distance by a recipe."""
         if recipe not in self._values:
             first = self.features(0, recipe)
             made_with = recipe if recipe.reference == "same resize" else replace(recipe, resize=recipe.reference)
@@ -79,15 +79,15 @@ class Bench:
             self._values[recipe] = distance(first, second, recipe)
         return self._values[recipe]
 
-    def outcome(self, recipe: Recipe) -> float | str:
-        """The same, or why these images have none by that recipe."""
+    def outcome(self, recipe: PeerRecipe) -> float | str:
+        """The distance, or the reason why these images do not allow the recipe."""
         try:
             return self.value(recipe)
         except Fault as fault:
             return " ".join(fault.sentences)
 
-    def features(self, index: int, recipe: Recipe) -> np.ndarray:
-        """Of set 0 (images) or 1 (reference)."""
+    def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
+        """The features of set 0 (images) or 1 (reference)."""
         key = (index, recipe.resize, recipe.normalisation, recipe.rounding)
         if key not in self._features:
             self._features[key] = pixels_to_features(self.network, self.sets[index], recipe, self.tap)
@@ -95,21 +95,21 @@ class Bench:
 
 
 class FeatureBench(Bench):
-    """Given features instead of images."""
+    """Two sets of given features, on which the factors of pixels cannot be changed."""
 
     def __init__(self, images: np.ndarray, reference: np.ndarray):
         super().__init__(None, [], [])
-        self.given = (images, reference)
+        self.given_features = (images, reference)
 
     @cached_property
     def factors(self) -> tuple[str, ...]:
         return ("ddof", "precision", "root", "eps", "samples")
 
-    def features(self, index: int, recipe: Recipe) -> np.ndarray:
-        return self.given[index]
+    def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
+        return self.given_features[index]
 
 
-def pixels_to_features(network: Any, images: list[np.ndarray], recipe: Recipe, tap: str) -> np.ndarray:
+def pixels_to_features(network: Any, images: list[np.ndarray], recipe: PeerRecipe, tap: str) -> np.ndarray:
     """uint8 images [3, H, W] through resize, rounding, normalisation and the network."""
     import torch
 
@@ -119,13 +119,13 @@ def pixels_to_features(network: Any, images: list[np.ndarray], recipe: Recipe, t
             chunk = [resized(torch.from_numpy(image)[None], recipe) for image in images[first : first + 16]]
             pixels = torch.cat(chunk)
             pixels = (pixels - 128) / 128 if recipe.normalisation == "(v-128)/128" else pixels / 127.5 - 1
-            found = network(pixels.contiguous(memory_format=torch.channels_last), (tap,))[tap]
-            parts.append(found.float().numpy())
+            features = network(pixels.contiguous(memory_format=torch.channels_last), (tap,))[tap]
+            parts.append(features.float().numpy())
     return np.concatenate(parts)
 
 
-def resized(images: Tensor, recipe: Recipe) -> Tensor:
-    """299 x 299 in grey levels."""
+def resized(images: Tensor, recipe: PeerRecipe) -> Tensor:
+    """Images resized to 299 x 299, in grey levels."""
     from torch.nn import functional as F
 
     from benchmarks.features.networks import resize
@@ -139,8 +139,8 @@ def resized(images: Tensor, recipe: Recipe) -> Tensor:
     return pixels.round().clamp(0, 255) if recipe.rounding == "after resize" else pixels
 
 
-def distance(images: np.ndarray, reference: np.ndarray, recipe: Recipe) -> float:
-    """The arithmetic part of a recipe."""
+def distance(images: np.ndarray, reference: np.ndarray, recipe: PeerRecipe) -> float:
+    """The Frechet distance of two sets of features, by the arithmetic of a recipe."""
     if recipe.root == "symmetric" and not recipe.eps and recipe.precision == "float64":
         sides = [frechet.moments(part, recipe.ddof) for part in (images, reference)]
         return frechet.distance(*sides).value
@@ -159,16 +159,16 @@ def distance(images: np.ndarray, reference: np.ndarray, recipe: Recipe) -> float
 
 
 def _covariance_term(first: np.ndarray, second: np.ndarray, root: str) -> float:
-    """tr (S1 + S2) - 2 tr (S1 S2)^(1/2) by the route of the name."""
+    """tr (S1 + S2) - 2 tr (S1 S2)^(1/2), with the square root computed as `root` says."""
     import scipy.linalg
 
     traces = float(np.trace(first) + np.trace(second))
     if root == "sqrtm":
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # few images make a singular product: the peers go on too
+            warnings.simplefilter("ignore")  # few images make a singular product, which the peers accept too
             return traces - 2 * float(np.trace(scipy.linalg.sqrtm(first @ second)).real)
     if root == "eigvals":
         return traces - 2 * float(np.sqrt(np.linalg.eigvals(first @ second).astype(complex)).real.sum())
     zero = np.zeros(len(first))
-    sides = [frechet.Moments(zero, part.astype(np.float64), frechet.UNKNOWN) for part in (first, second)]
+    sides = [frechet.Moments(zero, part.astype(np.float64), frechet.UNKNOWN_COUNT) for part in (first, second)]
     return frechet.distance(*sides).value
