@@ -32,7 +32,7 @@ class ConsistencySettings:
 
 class Consistency(Method):
     name = "consistency"
-    version = 1
+    version = 2
     paper = "Song et al., Consistency Models, arXiv 2303.01469; Luo et al., Latent Consistency Models, arXiv 2310.04378"
     needs = frozenset({"real"})
     Options = ConsistencySettings

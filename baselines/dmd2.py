@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -42,7 +43,8 @@ class Dmd2Settings:
     lr_generator: float = 2e-6
     beta1: float = 0.9
     weight_decay: float = 0.01
-    warmup: int = 500
+    warmup: int = 500  # calls of both players' schedules
+    warmup_calls: int = 1  # per iteration: the processes of the source's run, 7 (ImageNet-64) or 64 (SD1.5, SDXL)
     clip_norm: float | None = 10.0
     eps: float = 1e-8
     dropout: float | None = newer(None, before=None)  # of generator and critic; None: the teacher's own
@@ -55,11 +57,12 @@ SMALL: dict[str, Any] = {"beta1": 0.0, "weight_decay": 0.0, "warmup": 0, "unit_i
 
 class Dmd2(Method):
     name = "dmd2"
-    version = 1
+    version = 2
     paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
+    continues = frozenset({"generator", "critic", "head"})  # a restarted critic would first push along the guidance
     Options = Dmd2Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
-        "imagenet64": {"t_init": 80.0, "dropout": 0.0},
+        "imagenet64": {"t_init": 80.0, "dropout": 0.0, "warmup_calls": 7},
         "sd15-coco": {
             "t_init": 999.0,
             "kappa": 1.75,
@@ -67,6 +70,7 @@ class Dmd2(Method):
             "lr": 1e-5,
             "lr_generator": 1e-5,
             "gan_generator": 1e-3,
+            "warmup_calls": 64,
         },
         "sdxl-10k": {
             "steps": 4,
@@ -75,6 +79,7 @@ class Dmd2(Method):
             "lr": 5e-7,
             "lr_generator": 5e-7,
             "gan_generator": 5e-3,
+            "warmup_calls": 64,
         },
         "digits": {"lr": 1e-3, "lr_generator": 1e-3, "t_init": 2.5, **SMALL},
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": 625.0, **SMALL},
@@ -85,6 +90,8 @@ class Dmd2(Method):
 
     def faults(self, options: Dmd2Settings, teacher: TeacherFacts) -> list[str]:
         faults = above_zero(options, "lr", "lr_generator", "ratio") + _chain(options).faults(teacher.process)
+        if options.warmup < 0 or options.warmup_calls < 0:
+            faults.append("warmup and warmup_calls must not be negative")
         if _adversarial(options) and not teacher.real:
             faults.append("the GAN term needs real images: give them, or set gan_generator and gan_critic to 0")
         if _adversarial(options) and not teacher.features:
@@ -141,6 +148,7 @@ class Dmd2(Method):
             rest: dict[str, Any] = {
                 "weight_decay": options.weight_decay,
                 "warmup": options.warmup,
+                "warmup_calls": options.warmup_calls,
                 "clip_norm": options.clip_norm,
             }
             return Optimiser(rate, (options.beta1, 0.999), options.eps, **rest)
@@ -168,13 +176,15 @@ def _chain(options: Dmd2Settings) -> Chain:
 def _logit(
     nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, discrete: bool, condition: Any = None
 ) -> Tensor:
-    """The head on the critic's features of a noised image: an encoder-only pass."""
+    """The head on the critic's features of a noised image: an encoder-only pass. A NaN sample does not enter it."""
     from baselines.distribution_matching import law_of
+    from sid.denoiser import filled, unusable
     from sid.players import noised
 
     at = noised(nets, batch, x, law_of(nets, 0, 999, discrete), stream)
     features = nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features
-    return nets["head"](features)
+    rows = unusable(features)
+    return filled(nets["head"](filled(features, rows, 0.0)), rows, math.nan)
 
 
 def classifier(channels: int, size: int) -> Any:

@@ -2,6 +2,10 @@
 
 The discriminator is the critic's own encoder: its features are pooled into logits, with no new parameters. Real and
 fake are noised with the same time and the same noise.
+
+Where two samples share a mean (SiDA), one whose cross-entropy or weight is NaN has no part in it and no term of its
+own; the mean's denominator stays, as the loop's does. The published code takes the mean of all, and loses the
+micro-batch.
 """
 
 from __future__ import annotations
@@ -26,9 +30,10 @@ class Adversarial:
     generator_weight: float = 0.01
     pooling: str = "channels"  # channels (U-Nets: a logit map) | spatial (transformers: a logit per channel)
     per_sample: bool = False  # False: the cross-entropies are means over the micro-batch, as SiDA published them
+    by_elements: bool = False  # the critic's term times a sample's elements (few-step SiD); else its weight in time
     generator_from: int = 100_000  # images before which only the critic trains
     term_from: int = 200_000  # images before which the generator trains without the term
-    clamp: float = 10.0  # of the generator's logits
+    clamp: float = 10.0  # of the generator's logits, and of the critic's where its term goes by elements
 
     def faults(self, teacher_features: bool, real: bool) -> list[str]:
         """What is missing for a GAN term."""
@@ -58,14 +63,19 @@ def logits(features: Tensor, pooling: str) -> Tensor:
     return features.mean((2, 3)) if features.ndim == 4 else features.mean(1)
 
 
-def critic_term(real: Tensor, fake: Tensor, weight: Tensor, adversarial: Adversarial) -> Tensor:
-    """lambda (BCE(real, 1) + BCE(fake, 0)) / 2 for each sample."""
+def critic_term(real: Tensor, fake: Tensor, weight: Tensor, numel: int, adversarial: Adversarial) -> Tensor:
+    """w (BCE(real, 1) + BCE(fake, 0)) / 2 for each sample.
+
+    w is the denoising loss's weight at its time (SiDA), or D on clamped logits (few-step SiD), where the denoising loss
+    is a sum of D elements too.
+    """
     from sid import losses
 
+    if adversarial.by_elements:
+        real, fake = (logit.clamp(-adversarial.clamp, adversarial.clamp) for logit in (real, fake))
+        weight = weight.new_full(weight.shape, numel)
     cross_entropy = (losses.logistic_real(real) + losses.logistic_fake(fake)) / 2
-    if not adversarial.per_sample:
-        cross_entropy = cross_entropy.mean()
-    return adversarial.critic_weight * weight.to(cross_entropy) * cross_entropy
+    return _weighted(cross_entropy, adversarial.critic_weight * weight.to(cross_entropy), adversarial)
 
 
 def generator_term(fake: Tensor, weight: Tensor, numel: int, adversarial: Adversarial) -> Tensor:
@@ -73,9 +83,18 @@ def generator_term(fake: Tensor, weight: Tensor, numel: int, adversarial: Advers
     from sid import losses
 
     cross_entropy = losses.logistic_real(fake.clamp(-adversarial.clamp, adversarial.clamp))
-    if not adversarial.per_sample:
-        cross_entropy = cross_entropy.mean()
-    return numel * weight.to(cross_entropy) * cross_entropy
+    return _weighted(cross_entropy, numel * weight.to(cross_entropy), adversarial)
+
+
+def _weighted(cross_entropy: Tensor, weight: Tensor, adversarial: Adversarial) -> Tensor:
+    """Each sample's weight times its own cross-entropy or the micro-batch's mean."""
+    import torch
+
+    if adversarial.per_sample:
+        return weight * cross_entropy
+    missing = torch.isnan(cross_entropy) | torch.isnan(weight)
+    mean = torch.where(missing, 0.0, cross_entropy).sum() / len(cross_entropy)
+    return torch.where(missing, torch.nan, torch.where(missing, 0.0, weight) * mean)
 
 
 def with_real(nets: Mapping[str, Any], batch: Batch, at: Any, fake: Tensor, terms: Terms, part: Adversarial) -> Terms:
@@ -84,5 +103,6 @@ def with_real(nets: Mapping[str, Any], batch: Batch, at: Any, fake: Tensor, term
     assert batch.real is not None, "the method declares that it needs real images"
     real_t = process.add_noise(batch.real, at.eps, at.t).to(batch.real.dtype)
     real = nets["critic"](real_t, at.t, batch.real_condition, frozenset({"features"})).features
-    term = critic_term(logits(real, part.pooling), logits(fake, part.pooling), process.critic_weight(at.t), part)
+    weight, numel = process.critic_weight(at.t), batch.real[0].numel()
+    term = critic_term(logits(real, part.pooling), logits(fake, part.pooling), weight, numel, part)
     return Terms({**terms.terms, "discriminator": term}, terms.weights, terms.health)

@@ -33,7 +33,7 @@ class Prediction:
 class _StopNan(torch.autograd.Function):
     """Identity whose backward zeroes the gradient rows of samples that hold a NaN.
 
-    A masked term still sends 0 * NaN backwards. It stops here, so that a bad sample loses its own gradient only.
+    A masked term still sends 0 * NaN backwards. It stops here, before it meets other samples in a layer's weights.
     """
 
     @staticmethod
@@ -46,8 +46,31 @@ class _StopNan(torch.autograd.Function):
         return torch.where(over(bad, gradient).bool(), 0.0, gradient)
 
 
+def unusable(x: Tensor) -> Tensor:
+    """The samples [B] that hold a NaN or an infinity."""
+    return ~torch.isfinite(x).flatten(1).all(1)
+
+
+def filled(x: Tensor, rows: Tensor, value: float) -> Tensor:
+    """The samples `rows` [B] replaced by a number, through which no gradient passes."""
+    return torch.where(rows.reshape(-1, *[1] * (x.ndim - 1)), value, x)
+
+
+def _closed(output: Tensor, rows: Tensor) -> Tensor:
+    """What a network says, NaN for the samples that never entered it; no NaN comes back through it."""
+    output = filled(output, rows, torch.nan)
+    return _StopNan.apply(output) if output.requires_grad else output
+
+
 class Denoiser(nn.Module):
     """Network + process. Entered only through `forward`, which is what DDP, FSDP2 and compile hook.
+
+    A sample that comes with a NaN or an infinity never enters the network: zeros go through in its place and NaN comes
+    out, so that its terms drop out and the update is exactly that of the other samples, over the same denominator. The
+    published loops drop such a sample's term too, but let it pass through the layers, where 0 * NaN spoils the
+    gradients of all weights; those they set to 0, and one bad z costs the whole update. Their rule says what a sample
+    may cost, its own term, and that is kept here. What becomes NaN inside a network is beyond it: there the zeroed
+    gradients remain, as published (`sid.loop.update.NAN_GRADIENT`).
 
     The network is called as `network(x, time, condition, want) -> (output, features)`, with `want` a subset of
     {"x0", "features"}; with {"features"} alone it may stop early.
@@ -67,9 +90,10 @@ class Denoiser(nn.Module):
     ) -> Prediction:
         condition = Condition() if condition is None else condition
         want = frozenset(want)
-        # A view of its own, in which this network's paths to x_t meet before they join another network's: teacher and
+        rows = unusable(x_t)
+        # A tensor of its own, in which this network's paths to x_t meet before they join another network's: teacher and
         # critic, when equal, then cancel to exactly 0, where (A + B) - A - B would leave rounding that Adam inflates.
-        x_t = x_t.view_as(x_t)
+        x_t = filled(x_t, rows, 0.0)
         dtype = self._dtype(x_t)
         if self.prediction == "edm":
             scale_in, label = self._edm_input(t)
@@ -78,10 +102,10 @@ class Denoiser(nn.Module):
             output, features = self.network((over(scale_in, x_t) * x_t).to(dtype), label, condition, want)
         else:
             output, features = self.network(x_t.to(dtype), t, condition, want)
+        features = None if features is None else _closed(features, rows)
         if "x0" not in want:
             return Prediction(features=features)
-        x0 = self._x0(x_t, output, t)
-        return Prediction(x0=_StopNan.apply(x0) if x0.requires_grad else x0, features=features)
+        return Prediction(x0=_closed(self._x0(x_t, output, t), rows), features=features)
 
     def _dtype(self, x_t: Tensor) -> torch.dtype:
         """The network's dtype: images are float32 at least, weights may be bfloat16."""

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sid.condition import Condition, cat
-from sid.denoiser import X0, Denoiser, Prediction
+from sid.denoiser import FEATURES, X0, Denoiser, Prediction
 
 
 def guided(
@@ -23,7 +23,7 @@ def guided(
 ) -> Prediction:
     """The guided prediction; kappa 0 and 1 cost one pass, any other one batched pass.
 
-    Features come from the conditional half (from the only one there is at kappa 0).
+    Features come from the conditional half at every kappa: at kappa 0 a pass of the encoder alone gives them.
     """
     return guided_pair(denoiser, x_t, t, condition, (kappa,), want)[0]
 
@@ -36,11 +36,17 @@ def guided_pair(
     kappas: tuple[float, ...],
     want: frozenset[str] = X0,
 ) -> tuple[Prediction, ...]:
-    """The predictions at several scales, from the passes of the costliest of them."""
+    """The predictions at several scales from the passes of the costliest of them.
+
+    A discriminator compares the features with those of real images under their own condition. Features without the
+    condition would let it tell a condition from none, whatever the images are.
+    """
     if condition.empty or all(kappa == 1 for kappa in kappas):
         return (denoiser(x_t, t, condition, want),) * len(kappas)
     if all(kappa == 0 for kappa in kappas):
-        return (denoiser(x_t, t, condition.unconditional(), want),) * len(kappas)
+        x0 = denoiser(x_t, t, condition.unconditional(), want - FEATURES).x0 if "x0" in want else None
+        features = denoiser(x_t, t, condition, FEATURES).features if "features" in want else None
+        return (Prediction(x0=x0, features=features),) * len(kappas)
     both = denoiser(torch.cat([x_t, x_t]), torch.cat([t, t]), cat([condition.unconditional(), condition]), want)
     features = None if both.features is None else both.features.chunk(2)[1]
     if both.x0 is None:

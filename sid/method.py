@@ -29,13 +29,20 @@ AUGMENT_VERSION = 2  # of the non-leaking augmentation in sid/augment.py
 
 @dataclass(frozen=True)
 class Optimiser:
-    """Adam's settings for one player; beta1 = 0 is what keeps score distillation stable (SiD, section 4)."""
+    """Adam's settings for one player; beta1 = 0 is what keeps score distillation stable (SiD, section 4).
+
+    The warm-up counts as its source counts. With `warmup_calls` 0 it counts the player's own updates, the first at
+    1 / warmup of the rate. Otherwise it counts calls of a schedule that follows every iteration, whether or not the
+    player played: so many in each, one from each process of the source's run (as `accelerate` does), and the first
+    iteration has rate 0.
+    """
 
     lr: float
     betas: tuple[float, float] = (0.0, 0.999)
     eps: float = 1e-8
     weight_decay: float = 0.0  # decoupled (AdamW) when not 0
-    warmup: int = 0  # iterations of linear warm-up
+    warmup: int = 0  # updates or calls until the whole rate, linearly
+    warmup_calls: int = 0  # per iteration; 0: the player's own updates are counted
     decay_from: float = 1.0  # share of the images after which the rate falls linearly to 0
     clip_value: float | None = None
     clip_norm: float | None = None
@@ -160,6 +167,9 @@ class Method(Component, ABC):
     """A method of distillation. Its module imports no torch."""
 
     needs: ClassVar[frozenset[str]] = frozenset()  # subset of {"real", "pairs", "prompts"}
+    # The networks that a second stage takes over from the first with their last weights. All others begin as the
+    # teacher, the generator as the first stage's average; averages begin as what they average, optimisers anew.
+    continues: ClassVar[frozenset[str]] = frozenset()
     split_matters: ClassVar[str] = ""  # why the split into micro-batches changes its loss; empty where it does not
     Options: ClassVar[type] = type(None)  # a frozen dataclass
     defaults: ClassVar[dict[str, dict[str, Any]]] = {}  # task or data name -> options: the tasks it states settings for

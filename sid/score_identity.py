@@ -43,12 +43,17 @@ class ScoreIdentity:
         return (learner, player)
 
     def passes(self, steps: int = 1) -> Turns:
-        """What the updates cost with a chain of so many steps. The generator's logits share the critic's pass."""
+        """What the updates cost with a chain of so many steps. The generator's logits share a pass of the critic."""
         scales = self.guidance
         critic = Passes(forward=1) + denoising(branches(scales.k1))
+        generator = scores(branches(scales.k4), branches(scales.k2, scales.k3))
         if self.adversarial is not None:
             critic += Passes(encoder=1, encoder_backward=1)
-        generator = scores(branches(scales.k4), branches(scales.k2, scales.k3))
+            # A critic at scale 0 never sees the condition: its features are a pass of their own.
+            if scales.k1 == 0:
+                critic += Passes(encoder=1, encoder_backward=1)
+            if scales.k2 == scales.k3 == 0:
+                generator += Passes(encoder=1, encoder_inputs=1)
         earlier = earlier_steps(steps) if self.mixture else steps - 1
         return {"critic": Turn(critic, more=earlier), "generator": Turn(generator, more=earlier)}
 

@@ -33,7 +33,7 @@ from benchmarks.scoring.score import FeatureSet, ScoreSettings
 from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.job import SHARED
-from sid import atomic, generator, sampling
+from sid import atomic, generator, sampling, stages
 from sid.fault import Fault, report
 from sid.generator import Generator
 from sid.parallel.settings import EngineSettings, first_process
@@ -194,15 +194,18 @@ def _distil(job: Job, suite: Suite, protocol: Protocol, scorer: Scorer, quiet: b
         return scorer.values(features)
 
     start = open_generator(Path(params["init"]))[0] if "init" in params else None
-    training = Training(method, options, teacher, data, recipe(params), job.digest, start)
-    engine = EngineSettings(**params["engine"])
-    trained = train(training, Execution(Path(params["state"]), (observe,), engine, quiet, everywhere=True))
+    networks = stages.load(Path(params["init"]), params["takes"]) if params.get("takes") else {}
+    training = Training(method, options, teacher, data, recipe(params), job.digest, start, networks)
+    engine, leaves = EngineSettings(**params["engine"]), params.get("leaves", ())
+    trained = train(training, Execution(Path(params["state"]), (observe,), engine, quiet, True, leaves))
     if first_process():
         _write_student(trained, job, method.name, origin)
     return trained, source(trained.generator)
 
 
 def _write_student(trained: Trained, job: Job, method: str, origin: Origin) -> None:
+    if trained.networks:
+        stages.save(job.folder, trained.networks, job.digest)
     generator.save(trained.generator, job.folder, {"method": method, "digest": job.digest, **origin.facts})
     _write_adapters(trained.generator, job)
     curve = "".join(json.dumps(row) + "\n" for row in trained.curve)

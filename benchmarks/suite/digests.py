@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.data.open import dataset_version
 from benchmarks.suite import components
+from benchmarks.suite.checks import options_of
 from benchmarks.suite.config import Budget, Entry
 from benchmarks.suite.protocol import GeometrySection, Protocol
 from sid.loop.settings import LoopSettings
-from sid.method import Adapters
+from sid.method import Adapters, Copy, Head, Student
 
 if TYPE_CHECKING:
     from benchmarks.suite.config import Suite
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
 DIGITS = 12  # of a digest
 LATER_KEYS = ("real", "random_weights", "student", "engine")  # added after the first tables; absent from them if unset
+WHOLE = (Copy, Head, Student)  # networks with weights of their own; adapters stay with their base
 IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
 
 
@@ -126,3 +128,27 @@ def _shown(value: Any) -> Any:
         return value
     hidden = {"machine", *(key for key in LATER_KEYS if value.get(key) is None)}
     return {key: _shown(item) for key, item in value.items() if key not in hidden}
+
+
+def taken_networks(suite: Suite, task: str, entry: str) -> list[str]:
+    """What the entry's method goes on from, where the row it begins from trained it too."""
+    entries = suite.entries_of(task)
+    row = entries[entry]
+    if row.init is None or row.method is None:
+        return []
+    method, source = components.methods()[row.method], components.methods()[entries[row.init].method or ""]
+    if not method.continues:
+        return []
+    own = method.build(options_of(suite, task, entry))
+    theirs = source.build(options_of(suite, task, row.init))
+    return sorted(
+        name
+        for name in method.continues
+        if isinstance(theirs.get(name), WHOLE) and type(own.get(name)) is type(theirs[name])
+    )
+
+
+def left_networks(suite: Suite, task: str, entry: str) -> list[str]:
+    """What other rows of the task take over from the entry."""
+    after = [name for name, row in suite.entries_of(task).items() if row.init == entry]
+    return sorted({network for name in after for network in taken_networks(suite, task, name)})

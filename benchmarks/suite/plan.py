@@ -17,12 +17,14 @@ from benchmarks.suite.digests import (
     decisive,
     digest,
     fingerprint,
+    left_networks,
     recipe_of,
     sampled,
     score_versions,
     scored,
     seeded,
     tabled,
+    taken_networks,
 )
 from benchmarks.suite.files import PACKAGE_DIR
 from benchmarks.suite.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
@@ -271,6 +273,11 @@ class Plan:
             versions |= {f"method:{entry.method}": components.methods()[entry.method].version, "loop": LOOP_VERSION}
             versions |= components.methods()[entry.method].parts(options)
             rest["recipe"] = asdict(recipe)
+            # What is handed from row to row decides nothing that the two rows' own digests don't say.
+            if handed := taken_networks(self.suite, task, name):
+                rest["takes"] = handed
+            if handed := left_networks(self.suite, task, name):
+                rest["leaves"] = handed
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
             section |= {"released": describe(entry.released).model_dump(mode="json", exclude=DESCRIPTIVE)}

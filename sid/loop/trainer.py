@@ -5,14 +5,15 @@ from __future__ import annotations
 import contextlib
 import resource
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 
+from sid import stages
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
 from sid.draws import Draws, sent
@@ -43,6 +44,7 @@ class Trained:
     seconds: float
     passes: float
     peak_memory: int
+    networks: dict[str, dict[str, Tensor]] = field(default_factory=dict)  # those of `Execution.leaves`
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,9 @@ class Training:
         data: Conditions and shape of the samples; real images and pairs where the method needs them.
         settings: The loop's settings: seed, budget, batch, averages.
         identity: What else decides the result (the teacher's digest, say): a state of another identity is refused.
-        start: A distilled generator to begin from instead of the teacher (SiD2A); the critic begins as the teacher.
+        start: A distilled generator to begin from instead of the teacher; its averages begin there too (SiD2A).
+        networks: Further networks of the stage that `start` comes from, by name, to go on from (DMD2); a generator
+            among them takes the place of `start`. All others begin as the teacher.
     """
 
     method: Method
@@ -66,6 +70,7 @@ class Training:
     settings: LoopSettings
     identity: str = ""
     start: Generator | None = None
+    networks: Mapping[str, stages.State] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -79,6 +84,7 @@ class Execution:
         engine: Processes, precision and memory. The defaults change no number.
         quiet: Shows no progress.
         everywhere: Ranks above 0 return the result too, instead of leaving by `TrainingStopped` with status 0.
+        leaves: Networks whose last weights the result holds, for a second stage.
     """
 
     folder: Path
@@ -86,6 +92,7 @@ class Execution:
     engine: EngineSettings = FAITHFUL
     quiet: bool = False
     everywhere: bool = False
+    leaves: Sequence[str] = ()
 
 
 def train(training: Training, execution: Execution) -> Trained:
@@ -99,7 +106,7 @@ def train(training: Training, execution: Execution) -> Trained:
     folder = execution.folder
     with contextlib.ExitStack() as stack, watched() as watch:
         engine.together(lambda: stack.enter_context(locked(folder / "run-0.lock")))
-        run = _Run(training, folder, engine)
+        run = _Run(training, folder, engine, execution.leaves)
         stack.callback(run.state.join)
         run.resume()
         if engine.first:
@@ -115,7 +122,7 @@ def train(training: Training, execution: Execution) -> Trained:
 class _Run:
     """The networks, players and state of one training run."""
 
-    def __init__(self, training: Training, folder: Path, engine: Engine):
+    def __init__(self, training: Training, folder: Path, engine: Engine, leaves: Sequence[str] = ()):
         method, options, settings = training.method, training.options, training.settings
         self.name, self.data, self.settings = method.name, training.data, settings
         self.log: Log | None = None  # rank 0's
@@ -131,10 +138,11 @@ class _Run:
         for net in self.nets.values():
             net.to(engine.device, dtype)
         if training.start is not None:
-            self._begin_from(training.start)
+            self._begin_from(training.start, training.networks)
         players = [update.clipped(player, settings.clip_norm) for player in method.players(options)]
         self.engine = engine = engine.suited(execution.footprint(self.nets, players, self.averages))
-        self.hollow = execution.blank(self.nets["ema"]) if engine.sharded else None
+        self.leaves = leaves
+        self.hollow = {name: execution.blank(self.nets[name]) for name in ("ema", *leaves) if engine.sharded}
         execution.prepare(self.nets, engine, dtype)
         self.players = update.player_states(players, self.nets, engine)
         for name in settings.stop_players:
@@ -176,12 +184,16 @@ class _Run:
         for module in denoisers:
             module.register_forward_hook(count)
 
-    def _begin_from(self, start: Generator) -> None:
-        """Loads a distilled generator's weights into the generator and its average."""
+    def _begin_from(self, start: Generator, networks: Mapping[str, stages.State]) -> None:
+        """The generator, the networks of an earlier stage and all their averages take its weights."""
         if self.settings.student is not None:
             raise Fault("a student of adapters begins from the teacher, not from another generator")
-        for name in ("generator", "ema"):
-            cast(Generator, self.nets[name]).denoiser.network.load_state_dict(start.denoiser.network.state_dict())
+        begun = {"generator": start.denoiser.network.state_dict(), **networks}
+        for name, average in self.averages.items():
+            if average.of in begun:
+                begun[name] = begun[average.of]
+        for name, state in begun.items():
+            stages.body(self.nets[name]).load_state_dict(state)
 
     def resume(self) -> None:
         self.state.check_recipe()
@@ -304,14 +316,18 @@ class _Run:
         else:
             peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         counters.peak_memory = max(counters.peak_memory, peak)
-        average = self.nets["ema"]
-        if self.hollow is not None:
-            average = execution.gathered(average, self.hollow)
+        networks = {name: stages.state_of(self._whole(name)) for name in self.leaves}
         return Trained(
-            cast(Generator, average.eval()),
+            cast(Generator, self._whole("ema").eval()),
             counters.curve,
             counters.images,
             counters.seconds,
             counters.passes,
             counters.peak_memory,
+            networks,
         )
+
+    def _whole(self, name: str) -> nn.Module:
+        """A network with all its weights; every process must ask."""
+        net = self.nets[name]
+        return execution.gathered(net, self.hollow[name]) if name in self.hollow else net

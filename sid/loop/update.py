@@ -143,7 +143,7 @@ def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -
         torch._foreach_clamp_max_(gradients, settings.clip_value)
     if settings.clip_norm is not None:
         torch._foreach_mul_(gradients, (settings.clip_norm / (engine.norm(gradients) + 1e-6)).clamp(max=1.0))
-    state.optimiser.rate = settings.lr * _rate(settings, state.optimiser.steps, progress.fraction)
+    state.optimiser.rate = settings.lr * _rate(settings, state.optimiser.steps, progress)
     weights = [sharding.local(parameter.detach()) for parameter in state.parameters] if watch else []
     before = [weight.clone() for weight in weights]
     state.optimiser.step()
@@ -152,9 +152,13 @@ def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -
         state.gradient_norm = engine.norm(gradients)
 
 
-def _rate(settings: Optimiser, steps: int, fraction: float) -> float:
-    """The factor on the learning rate: linear warm-up by steps, linear decay by images."""
-    rate = min(1.0, (steps + 1) / settings.warmup) if settings.warmup else 1.0
+def _rate(settings: Optimiser, steps: int, progress: Progress) -> float:
+    """The factor on the learning rate: linear warm-up by own updates or by iterations, linear decay by images."""
+    rate, fraction = 1.0, progress.fraction
+    if settings.warmup and settings.warmup_calls:
+        rate = min(1.0, settings.warmup_calls * progress.iteration / settings.warmup)
+    elif settings.warmup:
+        rate = min(1.0, (steps + 1) / settings.warmup)
     if fraction > settings.decay_from:
         rate *= (1 - fraction) / (1 - settings.decay_from)
     return rate

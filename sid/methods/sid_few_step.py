@@ -15,7 +15,10 @@ from sid.score_identity import ScoreIdentity
 
 @dataclass(frozen=True)
 class FewStepSettings:
-    """Anti-CFG's scales, the adversarial weight's use and SDXL's rates are not confirmed in the paper's appendix."""
+    """Anti-CFG's scales and SDXL's rates are not confirmed in the paper's appendix.
+
+    The adversarial term is that of the only public code (SiD-DiT, arXiv 2509.25127): its weights, no prompt dropout.
+    """
 
     steps: int = 4
     renoise: str = "fresh"  # fresh | fixed | ddim
@@ -25,9 +28,9 @@ class FewStepSettings:
     kappa: float = 1.5  # of lsg
     alpha: float = 1.0
     t_max: float = 800.0
-    prompt_dropout: float = 0.1
+    prompt_dropout: float | None = None  # of a guided critic's step; None: SiD-LSG's 0.1, and 0 beside a GAN term
     adversarial: bool = False  # needs real images
-    adversarial_weight: float = 1e-3  # of the generator's term; not confirmed
+    adversarial_weight: float = 1.0  # of the generator's term, beside a loss scale of 100
     pooling: str = "channels"  # channels (U-Net) | spatial (transformer)
     generator_from: int = 20_000  # images, with an adversarial term only
     adversarial_from: int = 40_000
@@ -39,7 +42,7 @@ class FewStepSettings:
 
 class SidFewStep(Method):
     name = "sid-few-step"
-    version = 1
+    version = 2
     paper = "Zhou et al., Few-Step Diffusion via Score identity Distillation, arXiv 2505.12674"
     Options = FewStepSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
@@ -61,8 +64,12 @@ class SidFewStep(Method):
     def faults(self, options: FewStepSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += _chain(options).faults(teacher.process)
+        if not 0 <= _prompt_dropout(options) < 1:
+            faults.append(f"prompt_dropout must be in [0, 1) (got {options.prompt_dropout})")
         if options.adversarial:
             faults += _adversarial(options).faults(teacher.features, teacher.real)
+            if _prompt_dropout(options):
+                faults.append("prompt_dropout must be 0 beside a GAN term: its real images keep their prompts")
         return faults + preset_faults(options.guidance, options.kappa, teacher.guidance, teacher.name)
 
     def build(self, options: FewStepSettings) -> dict[str, Net]:
@@ -84,7 +91,7 @@ def _objective(options: FewStepSettings) -> ScoreIdentity:
         _adversarial(options) if options.adversarial else None,
         t_max=options.t_max,
         loss_scale=options.loss_scale,
-        prompt_dropout=options.prompt_dropout,
+        prompt_dropout=_prompt_dropout(options),
         mixture=options.mixture,
     )
 
@@ -93,13 +100,19 @@ def _chain(options: FewStepSettings) -> Chain:
     return Chain(options.steps, options.t_init, options.renoise)
 
 
+def _prompt_dropout(options: FewStepSettings) -> float:
+    usual = 0.0 if options.adversarial else 0.1
+    return usual if options.prompt_dropout is None else options.prompt_dropout
+
+
 def _adversarial(options: FewStepSettings) -> Adversarial:
-    """Per-sample cross-entropies: this paper's term does not depend on the micro-batch."""
+    """Per-sample cross-entropies, times the elements of a sample: this term does not depend on the micro-batch."""
     return Adversarial(
         critic_weight=1.0,
         generator_weight=options.adversarial_weight,
         pooling=options.pooling,
         per_sample=True,
+        by_elements=True,
         generator_from=options.generator_from,
         term_from=options.adversarial_from,
     )
