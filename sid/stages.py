@@ -45,7 +45,8 @@ def load(folder: Path, names: Collection[str]) -> dict[str, dict[str, Tensor]]:
     """Some of a finished run's networks; a Fault where its folder does not hold them."""
     from safetensors import safe_open
 
-    path, states = folder / FILE, {name: {} for name in names}  # type: dict[str, dict[str, Tensor]]
+    path = folder / FILE
+    states: dict[str, dict[str, Tensor]] = {name: {} for name in names}
     again = f"sidbench run SUITE {'/'.join(folder.parts[-3:])} writes them; what it has trained stays"
     if not path.exists():
         raise Fault(f"{path} is missing: a second stage goes on from the first one's {', '.join(names)}; {again}")
