@@ -118,3 +118,12 @@ def test_the_papers_precision_and_the_eps_that_goes_with_it() -> None:
             elif entry.method == "dmd2":
                 assert suite.budget(task, name).executed.precision == "bf16", name
                 assert options_of(suite, task, name).eps == 1e-8, name
+
+
+def test_float16_is_costed_as_the_other_half_precision() -> None:
+    """Matrix units take float16 and bfloat16 at one rate."""
+    from benchmarks.estimate.devices import Device
+
+    device = Device.__new__(Device)
+    object.__setattr__(device, "rates", {"fp32": 1e12, "bf16": 4e12})
+    assert device.hours(3.6e15, "fp16") == device.hours(3.6e15, "bf16") == 0.25
