@@ -75,7 +75,7 @@ class Device:
     origin: str  # where the rates come from and what is assumed, in a sentence
 
     def hours(self, flops: float, precision: str) -> float:
-        return flops / self.rates[precision] / 3600
+        return flops / self.rates["bf16" if precision == "fp16" else precision] / 3600  # matrix units take both alike
 
 
 def tabulated(name: str) -> Device:

@@ -224,7 +224,8 @@ class Estimator:
             return float(described.steps * branches(described.guidance)), own
         if entry.method:
             return float(getattr(options_of(self.suite, task, name), "steps", 1)), network
-        return _solved(teacher, entry.steps or 1, entry.kappa) if entry.control == "teacher" else 1.0, network
+        solved = _solved(teacher, entry.steps or 1, entry.kappa, entry.sampler)
+        return solved if entry.control == "teacher" else 1.0, network
 
     def _scored(self, protocol: Protocol) -> float:
         """FLOPs of one image through every feature network of the protocol."""
@@ -264,10 +265,10 @@ def gpus_of(suite: Suite) -> int:
     return max([task.machine.gpus * task.machine.nodes for task in suite.tasks.values()] + [1])
 
 
-def _solved(teacher: TeacherSection, steps: int, kappa: float) -> float:
-    """Passes of a teacher's full sampler: Heun's method takes two a step but the last, other samplers one."""
+def _solved(teacher: TeacherSection, steps: int, kappa: float, sampler: str | None = None) -> float:
+    """Passes of a teacher's full sampler: Heun's method takes two a step but the last, PNDM one on top, others one."""
     heun = components.teachers()[teacher.family].process == "edm" or "wrapper" in teacher.settings
-    return float((2 * steps - 1 if heun else steps) * branches(kappa))
+    return float((2 * steps - 1 if heun else steps + (sampler == "pndm")) * branches(kappa))
 
 
 def _count(source: PromptSource) -> int | None:

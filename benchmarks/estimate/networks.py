@@ -136,7 +136,7 @@ def memory_of(method: Method, options: Any, network: Network, budget: Budget, gp
     turns = method.passes(options)
     graphs = max((turn.passes.graphs for turn in turns.values()), default=0.0)
     micro = budget.micro_batch or max(budget.batch // gpus, 1)
-    half = 0.5 if settings.precision == "bf16" else 1.0
+    half = 1.0 if settings.precision == "fp32" else 0.5
 
     def each(strategy: str) -> float:
         return footprint.bytes_each(replace(settings, strategy=strategy), gpus)

@@ -19,7 +19,7 @@ from sid.nets import dropping, materialise
 from sid.parallel.engine import Engine
 from sid.parallel.execution import prepare
 from sid.parallel.settings import EngineSettings
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from sid.teachers.edm2 import Edm2
 from tests import toy
 from tests.sid.teachers.test_edm2 import TINY as TINY_EDM2
@@ -53,7 +53,7 @@ def zeros(denoiser: Any, share: float | None) -> float:
 
 @pytest.mark.parametrize("settings", [TINY, ADM], ids=["DDPM++", "ADM"])
 def test_layers_drop_the_share_of_the_recipe(settings: dict[str, Any]) -> None:
-    build = lambda: Edm().build({**settings, "dropout": 0.25})  # noqa: E731
+    build = lambda: EdmTeacher().build({**settings, "dropout": 0.25})  # noqa: E731
     assert zeros(build(), None) == pytest.approx(0.25, abs=0.02)
     assert zeros(build(), 0.05) == pytest.approx(0.05, abs=0.01)
     assert zeros(build(), 0.0) == 0
@@ -90,9 +90,9 @@ def test_the_papers_rows_state_their_dropout(task: str, entry: str) -> None:
 @pytest.mark.parametrize(("precision", "expected"), [("fp32", False), ("fp16", True), ("bf16", False)])
 def test_the_engine_decides_about_float16(file_says: bool, precision: str, expected: bool) -> None:
     method = methods()["sid"]
-    teacher = Edm().build({**TINY, "use_fp16": file_says})
+    teacher = EdmTeacher().build({**TINY, "use_fp16": file_says})
     nets = materialise(method.build(method.options()), teacher, 0)
-    nets["ema"] = Generator(Edm().build({**TINY, "use_fp16": file_says}))
+    nets["ema"] = Generator(EdmTeacher().build({**TINY, "use_fp16": file_says}))
     prepare(nets, Engine(settings=EngineSettings(precision=precision)), torch.float32)
     casts = {name: getattr(net, "denoiser", net).network.half_precision for name, net in nets.items()}
     assert casts == {"teacher": expected, "critic": expected, "generator": expected, "ema": False}
@@ -118,3 +118,12 @@ def test_the_papers_precision_and_the_eps_that_goes_with_it() -> None:
             elif entry.method == "dmd2":
                 assert suite.budget(task, name).executed.precision == "bf16", name
                 assert options_of(suite, task, name).eps == 1e-8, name
+
+
+def test_float16_is_costed_as_the_other_half_precision() -> None:
+    """Matrix units take float16 and bfloat16 at one rate."""
+    from benchmarks.estimate.devices import Device
+
+    device = Device.__new__(Device)
+    object.__setattr__(device, "rates", {"fp32": 1e12, "bf16": 4e12})
+    assert device.hours(3.6e15, "fp16") == device.hours(3.6e15, "bf16") == 0.25

@@ -7,14 +7,14 @@ import math
 import torch
 
 from sid.condition import Condition
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from tests.sid.teachers.test_edm_networks import TINY, TINY_NCSN
 
 
 def test_ddpmpps_labels_are_one_hot_times_the_root_of_their_number() -> None:
     """The embedding is [sin, cos] of the noise label plus sqrt(classes) W e_c + b."""
     torch.manual_seed(0)
-    denoiser = Edm().build({**TINY, "augment_dim": 0, "dropout": 0.0}).eval()
+    denoiser = EdmTeacher().build({**TINY, "augment_dim": 0, "dropout": 0.0}).eval()
     model = denoiser.network.model
     seen: list[torch.Tensor] = []
     model.map_layer0.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].detach()))
@@ -30,7 +30,7 @@ def test_ddpmpps_labels_are_one_hot_times_the_root_of_their_number() -> None:
 def test_ncsnpps_auxiliary_sum_is_divided_by_the_root_of_two() -> None:
     """x, the last skip and the auxiliary stream are (down(x) + residual(auxiliary)) / sqrt(2)."""
     torch.manual_seed(0)
-    denoiser = Edm().build({**TINY_NCSN, "augment_dim": 0, "dropout": 0.0, "channel_mult": [1, 2, 2]}).eval()
+    denoiser = EdmTeacher().build({**TINY_NCSN, "augment_dim": 0, "dropout": 0.0, "channel_mult": [1, 2, 2]}).eval()
     parts = denoiser.network.model.enc
     outputs: dict[str, torch.Tensor] = {}
     inputs: dict[str, torch.Tensor] = {}

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from sid.condition import Condition
-from sid.teachers.edm import Edm
+from sid.teachers.edm import EdmTeacher
 from sid.teachers.edm2 import Edm2
 from sid.teachers.pickles.edm_pickle import import_file
 from tests.sid.teachers.pickle_opcodes import (
@@ -74,7 +74,7 @@ def same_bits(folder: Path, arrays: dict[str, np.ndarray]) -> None:
     ("inner", "settings"), [("SongUNet", TINY), ("DhariwalUNet", {**TINY_ADM, "label_dim": 10})], ids=["DDPM++", "ADM"]
 )
 def test_a_generator_on_edm(tmp_path: Path, inner: str, settings: dict[str, Any]) -> None:
-    plain = Edm().build({**settings, "model_type": inner})
+    plain = EdmTeacher().build({**settings, "model_type": inner})
     arrays = random_weights(plain.network)
     named = {**settings, "model_type": f"{inner}_EncoderDecoder", "use_fp16": False}
     network = module_tree(arrays, "EDMPrecond_EncoderDecoder", named, inner=f"{inner}_EncoderDecoder")
@@ -83,7 +83,7 @@ def test_a_generator_on_edm(tmp_path: Path, inner: str, settings: dict[str, Any]
     assert record["family"] == "edm" and record["class"] == "EDMPrecond_EncoderDecoder"
     assert record["settings"] == {**settings, "model_type": inner, "use_fp16": False, "wrapper": "EDMPrecond"}
     plain.network.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-    loaded = Edm().load(tmp_path / "out")
+    loaded = EdmTeacher().load(tmp_path / "out")
     x, sigma, condition = torch.randn(2, 3, 16, 16), torch.full((2,), 2.5), Condition(labels=torch.tensor([3, 1]))
     assert torch.equal(loaded(x, sigma, condition).image, plain.eval()(x, sigma, condition).image)
 
@@ -106,7 +106,7 @@ def test_the_networks_on_edm2(tmp_path: Path, top: str, channels: int, dtype: st
 
 def test_the_averaged_generator_is_meant(tmp_path: Path) -> None:
     """A snapshot holds several networks: without a key the average is taken."""
-    arrays = random_weights(Edm().build(TINY).network)
+    arrays = random_weights(EdmTeacher().build(TINY).network)
     other = {name: array + 1 for name, array in arrays.items()}
     named = {**TINY, "model_type": "SongUNet_EncoderDecoder"}
     content = {

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import torch
-from sid.loop.recipe import Recipe
 from torch import Tensor, nn
 
 from baselines.vsd import SMALL
@@ -21,7 +20,8 @@ from sid.denoiser import Denoiser
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.loop import update
-from sid.loop.trainer import train
+from sid.loop.settings import LoopSettings
+from sid.loop.trainer import Execution, Training, train
 from sid.lora import Adapted
 from sid.method import Batch, Progress
 from sid.nets import materialise
@@ -141,10 +141,10 @@ def test_twelve_iterations_are_swiftbrushs(tmp_path: Path) -> None:
         moved[1].step(list(torch.autograd.grad(loss, list(adapters.values()))))
 
     assert 0 < sum(dropped) < ITERATIONS
-    recipe = Recipe(
+    recipe = LoopSettings(
         images=ITERATIONS * BATCH, batch=BATCH, ema_halflife=1e-9, save_seconds=1e9, dtype="float64", micro_batch=4
     )
-    result = train(VSD, options, teacher(), toy.data(), recipe, tmp_path, quiet=True)
+    result = train(Training(VSD, options, teacher(), toy.data(), recipe), Execution(tmp_path, quiet=True))
     for name, value in result.generator.denoiser.network.state_dict().items():
         assert (value - frozen[name]).abs().max() > 1e-4, name
         torch.testing.assert_close(value, student[name].detach(), atol=1e-9, rtol=0)
