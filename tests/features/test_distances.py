@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.audit.peer import Given, peers
+from benchmarks.audit.peer import GivenNetwork, peers
 from benchmarks.audit.peer_recipe import PeerRecipe, pixels_to_features
 from benchmarks.images.reading import decode, open_images
 from benchmarks.metrics import frechet
@@ -61,7 +61,7 @@ def test_distances_at_a_tap_of_full_rank_from_files(name, state, state_file, man
     """The peer's network, resize and distance against ours of the same family: within 1e-4, and the families differ."""
     peer = peers()[name]
     ((_, own),) = peer.distances().items()
-    calls = peer.networks(Given(state, state_file, TAP))
+    calls = peer.networks(GivenNetwork(state, state_file, TAP))
     assert calls
     for label, call in calls.items():
         theirs = own.run(call.run(many_files).astype(np.float64), reference)
@@ -72,7 +72,7 @@ def test_distances_at_a_tap_of_full_rank_from_files(name, state, state_file, man
 
 def test_at_2048_dimensions_the_arithmetic_on_a_peers_features_is_the_gram_form(image_files, state, state_file):
     """N < d: singular values of the product of the centred features, never a covariance."""
-    ((_, call),) = peers()["torch-fidelity"].networks(Given(state, state_file)).items()
+    ((_, call),) = peers()["torch-fidelity"].networks(GivenNetwork(state, state_file)).items()
     x, y = (
         np.concatenate([call.run(image_files[kind, side]) for side in sides]).astype(np.float64)
         for kind, sides in (("png", (32, 256, 299)), ("jpg", (299, 512, 1024)))

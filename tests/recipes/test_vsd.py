@@ -158,7 +158,7 @@ def first_gradient(options: Any) -> float:
     assert player.name == "generator"
     draws, like = Draws(0, 0, range(BATCH), "generator"), torch.empty(0, dtype=torch.float64)
     batch = Batch(draws, toy.data().conditions.draw(draws), Progress(), toy.SHAPE, like, size=BATCH)
-    (seat,) = update.seats((player,), nets)
+    (seat,) = update.player_states((player,), nets)
     update.set_modes(nets, seat)
     update.total_loss(player.loss(nets, batch), BATCH).backward()
     return max(parameter.grad.abs().max().item() for parameter in seat.parameters if parameter.grad is not None)
