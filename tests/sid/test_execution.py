@@ -63,7 +63,7 @@ def test_a_state_goes_on_with_equal_numbers_only(tmp_path: Path) -> None:
     ("settings", "sentence"),
     [
         (EngineSettings("dpp"), "engine strategy must be one of auto, single, ddp, fsdp2 (got 'dpp')"),
-        (EngineSettings(precision="fp16"), "engine precision must be one of fp32, bf16 (got 'fp16')"),
+        (EngineSettings(precision="fp8"), "engine precision must be one of fp32, bf16, fp16 (got 'fp8')"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(settings: EngineSettings, sentence: str) -> None:

@@ -33,14 +33,14 @@ KEPT: dict[str, dict[str, dict[str, Any]]] = {
         "teacher": TEACHER,  # an EDM pickle
         "sid-1.2": {"budget": BUDGET},
         "sida-1.0": {"budget": BUDGET, "options": {"generator_from": 0, "adversarial_from": 4}},  # real images
-        "dmd": {"budget": BUDGET, "options": {"distance": "l2"}},  # the teacher's pairs
+        "dmd": {"budget": {**BUDGET, "batch": 4}, "options": {"distance": "l2"}},  # the teacher's pairs
         "sid-cifar10-cond": {},  # a published pickle
     },
     "sd15-coco": {
         "teacher": TEACHER,
         "sid-lsg-1.5": {"budget": BUDGET},
         "adversarial-4": {"options": {"generator_from": 0, "adversarial_from": 4}},  # real latents
-        "vsd": {},  # a critic of adapters
+        "vsd": {"budget": {**BUDGET, "batch": 4}},  # a critic of adapters
         "sid-lsg-sd15-1.5": {},  # a pickled U-Net over a base
         "lcm-lora-sd15-4step": {},  # adapters over a base
         "lcm-dreamshaper-4step": {},  # a whole pipeline
