@@ -1,6 +1,6 @@
-"""The extractors over the Inception of 2015-12-05: one network, five resizes.
+"""The extractors over the Inception of 2015-12-05: one network, four resizes and a crop.
 
-Features after different resizes differ by whole FID points, so each resize is a family. A new one is a subclass of
+Features after different resizes differ by whole FID points, so each is a family. A new one is a subclass of
 `InceptionExtractor` with `name`, `preprocess`, and `resize` (a function of `networks/resize.py`) or `prepare`.
 """
 

@@ -195,6 +195,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         audited=audit.SHOWN,
         random=any(row.random for row in rows),
         rule=verdict.RULE,
+        close_factor=verdict.CLOSE_FACTOR,
         seeds=sorted({seed for row in rows for seed in row.line.digests if row.line.kind != "heldout"}),
         commits=sorted(
             {str(run.record["commit"])[:12] for row in rows for run in row.runs if run.record.get("commit")}
