@@ -132,7 +132,7 @@ def called(here: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment.pop("SIDBENCH_WEIGHTS", None)
     pipe, told = subprocess.PIPE, [sys.executable, "-m", *words]
     return subprocess.run(
-        told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=900
+        told, cwd=here, env=environment, stdout=pipe, stderr=subprocess.STDOUT, text=True, timeout=2400
     )
 
 
