@@ -4,6 +4,9 @@ import numpy as np
 import torch
 
 from benchmarks.images.writing import through_jpeg
+from benchmarks.run.samples import SampleSource
+from benchmarks.suite.load import load_suite
+from sid.condition import Unconditional
 from sid.sampling import to_uint8
 
 LEVELS = np.arange(256)
@@ -36,3 +39,15 @@ def test_a_jpeg_keeps_the_form_and_loses_the_detail():
     assert through_jpeg(noise[:, :1]).shape == (2, 1, 16, 16)
     coarse = np.abs(through_jpeg(noise, 20).astype(int) - noise).mean()
     assert np.abs(passed.astype(int) - noise).mean() < coarse
+
+
+def test_a_rows_own_rule_goes_before_the_protocols():
+    protocol = load_suite("smoke").protocols["digits"]
+    white = torch.full((1, 1, 1, 1), 0.999)  # 254.87 of 255 levels
+
+    def levels(quantiser: str) -> int:
+        source = SampleSource(lambda *_: white, Unconditional(), (1, 1, 1), 1, quantiser=quantiser)
+        images, _ = next(source.portions(protocol, 0, range(1)))
+        return int(images.item())
+
+    assert (levels(""), levels("round"), levels("truncate")) == (255, 255, 254)

@@ -18,6 +18,7 @@ from benchmarks.features.store import Store
 from benchmarks.hardware import default_device
 from benchmarks.run import embeddings
 from benchmarks.run.artefacts import (
+    CAPTIONS,
     Origin,
     decoder_of,
     encoded_pairs,
@@ -37,6 +38,7 @@ from sid import atomic, generator, sampling, stages
 from sid.fault import Fault, report
 from sid.generator import Generator
 from sid.parallel.settings import EngineSettings, first_process
+from sid.prompts import PromptCache, PromptConditions
 
 if TYPE_CHECKING:
     from benchmarks.scoring.score import Scorer
@@ -150,19 +152,20 @@ def _released(job: Job, protocol: Protocol) -> SampleSource:
     opened = open_released(described, imports=Path(job.params["state"]))
     conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
     sampler = sampling.from_generator(opened.generator.to(default_device()))
-    return SampleSource(sampler, conditions, shape, described.steps, captions, decode, bound=False)
+    quantiser = job.params.get("quantiser", "")
+    return SampleSource(sampler, conditions, shape, described.steps, captions, decode, False, quantiser)
 
 
 def _source(
     sampler: sampling.Sampler, steps: int, data: Data, origin: Origin, params: Any, protocol: Protocol
 ) -> SampleSource:
     """Conditions by the protocol's captions where the model reads text, else by the teacher's labels."""
-    decode = decoder_of(origin)
+    decode, quantiser = decoder_of(origin), params.get("quantiser", "")
     if "captions" not in params:
-        return SampleSource(sampler, data.conditions, data.sample_shape, steps, decode=decode)
+        return SampleSource(sampler, data.conditions, data.sample_shape, steps, decode=decode, quantiser=quantiser)
     assert protocol.prompts is not None
     captions = embeddings.captions_of(Path(params["captions"]), protocol.prompts)
-    return SampleSource(sampler, captions.conditions, data.sample_shape, steps, captions, decode)
+    return SampleSource(sampler, captions.conditions, data.sample_shape, steps, captions, decode, quantiser=quantiser)
 
 
 def _distil(job: Job, suite: Suite, protocol: Protocol, scorer: Scorer, quiet: bool) -> tuple[Trained, SampleSource]:
@@ -178,6 +181,8 @@ def _distil(job: Job, suite: Suite, protocol: Protocol, scorer: Scorer, quiet: b
     prompts = Path(params["prompts"]) if "prompts" in params else None
     teacher, data = open_teacher(folder, prompts)
     needs = method.needs_of(options)
+    if params.get("prompts_from") == "real":
+        data.conditions = PromptConditions(PromptCache(Path(params["latents"]) / CAPTIONS))
     if "real" in needs:
         data.real = encoded_pairs(Path(params["latents"])) if "latents" in params else real_images(origin, prompts)
     if "pairs" in needs:

@@ -50,6 +50,7 @@ class SampleSource:
     decode: Callable[[torch.Tensor], torch.Tensor] | None = None
     device: str = field(default_factory=default_device)
     bound: bool = True  # to the protocol's size; a published generator has a size of its own
+    quantiser: str = ""  # float to uint8, as the row's source does it; empty: as the protocol says
 
     def portions(
         self, protocol: Protocol, seed: int, indices: range | None = None
@@ -67,7 +68,7 @@ class SampleSource:
                 len(batch),
                 self.device,
                 self.decode,
-                protocol.rules.quantiser,
+                self.quantiser or protocol.rules.quantiser,
             )
             if self.bound and protocol.rules.size not in (None, images.shape[-1]):
                 raise Fault(

@@ -365,6 +365,8 @@ def _training_faults(suite: Suite, task: str, name: str, method: Method) -> Iter
             yield f"{method.name} needs the teacher's pairs: give the task a section pairs: {{count: ..., steps: ...}}"
         if "real" in method.needs_of(options) and teacher.resolution is not None and suite.tasks[task].real is None:
             yield f"{method.name} needs real images: give the task a section real: {{pairs: a folder or tars}}"
+        if entry.prompts == "real" and suite.tasks[task].real is None:
+            yield "prompts: real takes the captions of real pairs: give the task a section real: {pairs: ...}"
         yield from method.faults(options, teacher_facts(suite, task))
 
 

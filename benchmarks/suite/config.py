@@ -78,6 +78,12 @@ class Entry(Strict):
     )
     init: Name | None = Field(None, description="an entry whose generator of the same seed it begins from")
     budget: Budget = Budget()
+    prompts: Literal["real"] | None = Field(
+        None, description="real: trains on the captions of the task's real pairs; absent: on the task's prompts"
+    )
+    quantiser: Literal["round", "truncate"] | None = Field(
+        None, description="float to uint8 as its source does it; absent: as the protocol says"
+    )
     tasks: Many[Name] | None = Field(None, description="the tasks it runs on; absent: all")
     series: str = Field("", description="entries of one series form one line of a front")
     at: Number | None = Field(None, description="its position on that line, such as its guidance")
@@ -87,11 +93,13 @@ class Entry(Strict):
         if sum(part is not None for part in (self.method, self.control, self.released)) != 1:
             raise ValueError("must name exactly one of method, control and released")
         if self.method is None:
-            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init"})
+            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init", "prompts"})
             if idle:
                 raise ValueError(
                     f"a {'control' if self.control else 'released generator'} has no {' and no '.join(idle)}"
                 )
+        if self.control == "heldout" and self.quantiser:
+            raise ValueError("the control 'heldout' has no quantiser: its images are uint8 already")
         if self.control != "teacher":
             idle = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
             if idle:

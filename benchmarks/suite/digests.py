@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 
 DIGITS = 12  # of a digest
-LATER_KEYS = ("real", "random_weights", "student", "engine")  # added after the first tables; absent from them if unset
+# Added after the first tables; absent from them if unset.
+LATER_KEYS = ("real", "random_weights", "student", "engine", "quantiser")
 WHOLE = (Copy, Head, Student)  # networks with weights of their own; adapters stay with their base
 IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
 
@@ -127,6 +128,8 @@ def _shown(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     hidden = {"machine", *(key for key in LATER_KEYS if value.get(key) is None)}
+    if "label" in value and value.get("prompts") is None:  # a row's prompts came later than a task's
+        hidden.add("prompts")
     return {key: _shown(item) for key, item in value.items() if key not in hidden}
 
 

@@ -232,12 +232,13 @@ class Plan:
             needs["pairs"] = self.pairs(task, seed)
         if entry.init:
             needs["init"] = self._run(task, entry.init, self.suite.entries_of(task)[entry.init], seed)
-        if entry.method and "real" in components.methods()[entry.method].needs_of(options) and settings.real:
+        reads_real = entry.method and "real" in components.methods()[entry.method].needs_of(options)
+        if settings.real and (reads_real or entry.prompts == "real"):
             needs["latents"] = self.latents(task)
         if components.teachers()[self.suite.teachers[settings.teacher].family].text:
             prompts, captions = settings.prompts, self.suite.protocols[settings.protocol].prompts
             assert captions is not None, "checked with the suite"
-            if entry.method:
+            if entry.method and entry.prompts is None:
                 assert prompts is not None, "checked with the suite"
                 needs["prompts"] = self.prompts(task, prompts, prompts.dtype)
             needs["captions"] = self.prompts(task, captions, prompts.dtype if prompts is not None else "float16")
@@ -278,11 +279,15 @@ class Plan:
                 rest["takes"] = handed
             if handed := left_networks(self.suite, task, name):
                 rest["leaves"] = handed
+            if entry.prompts:
+                section["prompts_from"] = entry.prompts
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
             section |= {"released": describe(entry.released).model_dump(mode="json", exclude=DESCRIPTIVE)}
         else:
             section |= {"control": entry.control, "steps": entry.steps, "data": teacher.data, **sampled(entry)}
+        if entry.quantiser:
+            section["quantiser"] = entry.quantiser
         work += START
         inputs = [*needs.values(), *extractors.values()]
         key = digest(section, versions, [job.digest for job in inputs])

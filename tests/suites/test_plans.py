@@ -80,6 +80,32 @@ def test_controls_stand_in_every_table_of_a_training() -> None:
             assert {"teacher", "untrained"} <= controls, f"{part}/{task}"
 
 
+def test_dmd2_trains_on_the_real_captions_and_truncates_where_its_code_does() -> None:
+    """The captions in four steps of SDXL; the floats of SD 1.5 and ImageNet-64, whose protocols round."""
+    runs = {job.id: job.params for job in load_plan("paper").of("run")}
+    four, one = runs["sdxl-10k/dmd2/0"], runs["sdxl-10k/dmd2-1/0"]
+    assert four["prompts_from"] == "real" and "prompts" not in four and "latents" in four
+    assert "prompts_from" not in one and "prompts" in one
+    truncating = {run for run, params in runs.items() if params.get("quantiser") == "truncate"}
+    assert {run.rpartition("/")[0] for run in truncating} == {
+        "sd15-coco/dmd2",
+        "sd15-coco/dmd2-without-gan",
+        "imagenet64/dmd2",
+        "imagenet64/dmd2-without-gan",
+        "imagenet64/dmd2-longer",
+    }
+
+
+def test_real_captions_need_real_pairs(tmp_path: Path) -> None:
+    row = {"method": "sid-lsg", "options": {"kappa": 1.5}, "prompts": "real"}
+    content = {"extends": "sd15", "name": "own", "tasks": {"sd15-coco": {"real": None, "entries": {"own": row}}}}
+    file = tmp_path / "own.yaml"
+    file.write_text(yaml.safe_dump(content))
+    with pytest.raises(Fault) as fault:
+        load_suite(str(file))
+    assert any("own" in sentence and "prompts: real" in sentence for sentence in fault.value.sentences)
+
+
 def test_snakemake_plans_every_paper(tmp_path: Path) -> None:
     words = [sys.executable, "-m", "snakemake", "-n", "--directory", str(tmp_path), "--config", "suite=paper"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
