@@ -152,8 +152,8 @@ def _released(job: Job, protocol: Protocol) -> SampleSource:
     opened = open_released(described, imports=Path(job.params["state"]))
     conditions, shape, decode, captions = data_and_decoder(opened, described, protocol, Path(job.params["state"]))
     sampler = sampling.from_generator(opened.generator.to(default_device()))
-    quantiser = job.params.get("quantiser", "")
-    return SampleSource(sampler, conditions, shape, described.steps, captions, decode, False, quantiser)
+    own = {"bound": False, "quantiser": job.params.get("quantiser", "")}
+    return SampleSource(sampler, conditions, shape, described.steps, captions, decode, **own)
 
 
 def _source(
