@@ -43,7 +43,7 @@ reproduce: install
 	@$(PYTHON) -m benchmarks reproduce $(SUITE) $(ARGS)
 
 test: install
-	@$(PYTHON) -m pytest $(ARGS)
+	@$(PYTHON) -m pytest --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 # Speeds as ratios, measured here: records in benchmarks/speed/records/, shown in docs/speed.md. Takes the whole machine.
 bench: install

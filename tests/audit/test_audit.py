@@ -12,6 +12,8 @@ from benchmarks.audit.peer_recipe import FeatureBench, PeerRecipe, distance
 from benchmarks.cli import main
 from sid.fault import Fault
 
+pytestmark = pytest.mark.slow
+
 RNG = np.random.default_rng(0)
 X, Y = RNG.standard_normal((80, 24)) * 1.3, RNG.standard_normal((80, 24))
 BENCH = FeatureBench(X, Y)

@@ -18,6 +18,8 @@ from tests.contract import declared, trained
 from tests.contract.conftest import ROOT
 from tests.contract.two_processes import STRATEGIES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("check", declared.CHECKS, ids=lambda check: check.__name__)
 def test_declared(method: Method, check: Callable[[Method], None]) -> None:

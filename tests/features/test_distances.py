@@ -14,6 +14,8 @@ from benchmarks.suite.components import extractors, metrics
 from tests.features.conftest import SEED
 from tests.made_images import encoded, folder, made
 
+pytestmark = pytest.mark.slow
+
 TAP, COUNT = 64, 256  # 4 images per dimension
 
 

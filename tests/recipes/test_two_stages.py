@@ -17,6 +17,8 @@ from sid import stages
 from sid.fault import Fault
 from tests.contract.two_processes import STRATEGIES
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SUITE = """
 name: two-stages

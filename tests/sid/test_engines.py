@@ -18,7 +18,7 @@ from tests.sid import families, two_engines
 from tests.sid.two_engines import CLIPPED, DMD2, DOUBLE, SID, STRATEGIES, options
 
 ROOT = Path(__file__).parents[2]
-pytestmark = pytest.mark.skipif(not SHARDS, reason="this torch is too old to shard networks")
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(not SHARDS, reason="this torch is too old to shard networks")]
 Found = list[dict[Any, Any]]
 
 

@@ -19,6 +19,8 @@ from benchmarks.run.prepare import prepare
 from benchmarks.suite.plan import load_plan
 from sid.parallel.engine import SHARDS
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 LAUNCH = [*torchrun(), "--standalone", "--nproc-per-node=2", "-m", "benchmarks"]
 RUN = "digits-cond/sid/0"

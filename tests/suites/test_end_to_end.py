@@ -23,6 +23,8 @@ from benchmarks.suite import files
 from benchmarks.suite.load import load_suite
 from tests.suites import standins
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 COUNT = 8
 SHORT = {"images": 8, "batch": 4, "micro_batch": 2, "observe": 1}
