@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from benchmarks.suite.config import Suite
@@ -36,7 +36,8 @@ INTRODUCTION = """# Recipes
 
 Every setting of every paper's run, and whose it is: of the `paper`'s own text; of the authors' `code`, its scripts,
 README and issues; of what `others` wrote about it; `ours`, a choice of this project with its reason; or of `no effect`
-on the row. A deviation is a setting whose source is known and that runs differently here.
+on the row. A deviation is a setting whose source is known and that runs differently here, or something of that kind
+that no setting of a suite expresses.
 
 `sidbench recipe SUITE/ROW` prints a row's values, sources and reasons. The sheets are
 `benchmarks/papers/*/recipe-*.yaml`; a test compares them with what the suites resolve, key by key. What a setting can't
@@ -117,9 +118,9 @@ def _origin(recipe: Recipe, setting: RecipeSetting) -> tuple[str, str, str]:
     return HEADS[recipe.origin(setting)], setting.source or "", setting.idle or setting.why
 
 
-def table(recipes: Iterable[Recipe]) -> list[str]:
-    """Rows and how many of their settings have which origin."""
-    return _aligned([("row", "settings", *HEADS.values()), *map(_counted, recipes)])
+def table(recipes: Sequence[Recipe]) -> list[str]:
+    """Rows and how many of their settings have which origin; their sum last."""
+    return _aligned([("row", "settings", *HEADS.values()), *map(_counted, recipes), _sum(recipes)])
 
 
 def markdown(recipes: Sequence[Recipe]) -> str:
@@ -131,6 +132,7 @@ def markdown(recipes: Sequence[Recipe]) -> str:
         lines.append(
             f"| [{row}](../benchmarks/{recipe.file.relative_to(PACKAGE_DIR).as_posix()}) | {' | '.join(counts)} |"
         )
+    lines.append(f"| {' | '.join(_sum(recipes))} |")
     rows: dict[Deviation, list[str]] = {}
     for recipe in recipes:
         for deviation in deviations(recipe):
@@ -147,6 +149,11 @@ def _without_name(deviation: Deviation) -> str:
 def _counted(recipe: Recipe) -> tuple[str, ...]:
     counts = recipe.counts()
     return (recipe.row, str(len(recipe.settings)), *(str(counts[origin]) for origin in HEADS))
+
+
+def _sum(recipes: Sequence[Recipe]) -> tuple[str, ...]:
+    columns = zip(*(_counted(recipe)[1:] for recipe in recipes), strict=True)
+    return (f"all {len(recipes)}", *(f"{sum(map(int, column)):,}" for column in columns))
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> list[str]:

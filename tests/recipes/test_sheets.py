@@ -259,9 +259,10 @@ def test_the_sheet_of_a_row(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_the_table_of_a_suite(capsys: pytest.CaptureFixture[str]) -> None:
     head, *rows = printed(capsys, "recipe", "pixart").splitlines()
+    assert rows.pop().split() == ["all", "1", "34", "3", "4", "0", "25", "2", "0"]
     assert head.split() == ["row", "settings", "paper", "code", "others", "ours", "no", "effect", "deviations"]
     assert [row.split() for row in rows] == [["pixart/pixart-sim/sim-dit", "34", "3", "4", "0", "25", "2", "0"]]
-    assert len(printed(capsys, "recipe", "paper").splitlines()) == 1 + len(recipes.recipes())
+    assert len(printed(capsys, "recipe", "paper").splitlines()) == 2 + len(recipes.recipes())
 
 
 @pytest.mark.parametrize(
