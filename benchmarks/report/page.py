@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -14,6 +14,7 @@ from benchmarks.report import audit, costs, curves, drawing, fronts, provenance,
 from benchmarks.tables import verdict
 from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
+from benchmarks.tables.recipes import RecipeNote
 from benchmarks.tables.rows import Row, groups, table_notes
 from sid import atomic
 
@@ -83,10 +84,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Extras:
-    """Shown beside the cells: printed numbers of methods that are no entry, and the audit of the metrics."""
+    """Beside the cells: printed numbers of methods that are no entry, the metrics' audit, where settings come from."""
 
     printed: Sequence[Published] = ()
     audits: Sequence[audit.Audit] = ()
+    notes: Mapping[tuple[str, str], RecipeNote] = field(default_factory=dict)  # by task and entry
 
 
 NOTHING = Extras()
@@ -203,6 +205,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         dirty=any(run.record.get("dirty") for row in rows for run in row.runs),
         environments=provenance.environments(rows),
         recipes=provenance.recipes(rows),
+        recipe_notes=extras.notes,
         shared=costs.of_shared(layout.shared),
         width=strip.WIDTH,
         style=Markup((TEMPLATES_DIR / "page.css").read_text(encoding="utf-8")),

@@ -20,12 +20,14 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
     from benchmarks.tables.gather import gather
     from benchmarks.tables.published import lines
+    from benchmarks.tables.recipes import notes
 
     gathered = gather(args.named, args.results)
     if args.out and len(gathered) > 1:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:
         layout = suite.layout
-        extras = page.Extras([row for task in layout.tasks for row in lines(task.name)], audit.read(suite.home))
+        printed = [row for task in layout.tasks for row in lines(task.name)]
+        extras = page.Extras(printed, audit.read(suite.home), notes(suite.suite))
         print(page.write(layout, suite.rows(), args.out or suite.home / "report", extras))
     return 0
