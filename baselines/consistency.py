@@ -34,6 +34,8 @@ class Consistency(Method):
     name = "consistency"
     version = 2
     paper = "Song et al., Consistency Models, arXiv 2303.01469; Luo et al., Latent Consistency Models, arXiv 2310.04378"
+    verified = "update"
+    covers = "EDM, VP, flow"
     needs = frozenset({"real"})
     Options = ConsistencySettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {

@@ -88,7 +88,7 @@ def run_tests(folder: Path, tests: tuple[str, ...], k: str = "") -> tuple[bool, 
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-W", "ignore", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     command += ["-k", k] if k else []
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=900)
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600)
     if done.returncode == 5:
         raise SystemExit(f"no test matches -k '{k}' in {', '.join(tests)}")
     failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)

@@ -44,28 +44,36 @@ def run(args: argparse.Namespace) -> int:
         snakemake.unlock(args.suite, args.results)
         if PASSED_THROUGH & {flag.split("=")[0] for flag in args.flags}:
             return subprocess.run(words).returncode
-        _prepare(plan)
-        status = _run(plan, words)
+        again = _prepare(plan)
+        status = _run(plan, snakemake.command(args.suite, args.results, args.flags, again))
     if status == 0:
         _show(plan)
     return status
 
 
-def _prepare(plan: Plan) -> None:
-    """Reports missing inputs before anything is made; removes scores that lacked weights which are present now."""
-    from benchmarks.machine import needs
+def _prepare(plan: Plan) -> list[str]:
+    """Reports what is missing and what is made again, before anything is made.
+
+    Scores that lacked weights which are present now are removed. Returns a file of each result that has moved:
+    Snakemake sees that by itself only where it made the result in this folder.
+    """
+    from benchmarks.machine import moved, needs
     from sid.fault import Fault
 
+    stale = [job for job in plan.of("run") if moved.is_moved(job)]
     incomplete = needs.completable(plan)
-    if not incomplete and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
-        return
+    if not incomplete and not stale and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
+        return []
     if faults := needs.obstacles(plan.suite):
         raise Fault(faults)
     for sentence in needs.unavailable(plan.suite):
         print(f"missing: {sentence}", flush=True)
+    for job in stale:
+        print(f"made again: {job.id}: {moved.summary(moved.reasons(job, plan))}", flush=True)
     for job in incomplete:
         print(f"{job.id}: scored again, since the weights that it lacked are present now", flush=True)
         (job.folder / "scores.json").unlink()
+    return [str(job.folder / "scores.json") for job in stale]
 
 
 def _run(plan: Plan, words: list[str]) -> int:

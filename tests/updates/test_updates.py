@@ -108,7 +108,14 @@ def distance(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) ->
 
 
 def test_every_method_that_says_so_is_among_them() -> None:
-    """`verified = "update"` is a claim of this file's: none without a case, and every method has one."""
+    """`verified = "update"` is a claim of this file's, and so are the processes that it says it covers."""
     listed = {case.method for cases in CASES.values() for case in cases}
     claimed = {name for name, method in methods().items() if method.verified == "update"}
-    assert claimed <= listed == set(methods())
+    assert claimed == listed
+    for name in claimed:
+        processes = {world.facts.process for _, case, world in ALL if case.method == name}
+        words = [word for word, process in (("EDM", "edm"), ("VP", "vp"), ("flow", "flow")) if process in processes]
+        covers, _, limit = methods()[name].covers.partition("; ")
+        assert covers == ", ".join(words)
+        distances = {case.given.get("distance") for _, case, _ in ALL if case.method == name}
+        assert limit == ("l2 alone" if "l2" in distances else "")
