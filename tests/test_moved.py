@@ -70,9 +70,9 @@ def test_a_methods_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     monkeypatch.setattr(type(components.methods()["dmd2"]), "version", before + 1)
     plan = load_plan("own.yaml")
     assert why(plan) == {"digits-cond/dmd2/0": [f"method dmd2 version {before} -> {before + 1}"]}
-    again = reproduce._prepare(plan)
+    again = reproduce._moved(plan)
     assert f"made again: digits-cond/dmd2/0: method dmd2 version {before} -> {before + 1}" in capsys.readouterr().out
-    assert again == [str(plan.find("run", "digits-cond/dmd2/0").folder / "scores.json")]
+    assert again == ["results/own/runs/digits-cond/dmd2/0/scores.json"]
     words = snakemake.command("own.yaml", "results", ["-j", "1"], again)
     assert words[words.index("--forcerun") + 1 : words.index("--snakefile")] == again
     assert "--forcerun" not in snakemake.command("own.yaml", "results", ["-j", "1"])
