@@ -34,6 +34,8 @@ class Consistency(Method):
     name = "consistency"
     version = 2
     paper = "Song et al., Consistency Models, arXiv 2303.01469; Luo et al., Latent Consistency Models, arXiv 2310.04378"
+    verified = "update"
+    covers = "EDM, VP, flow"
     needs = frozenset({"real"})
     Options = ConsistencySettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
@@ -79,8 +81,10 @@ class Consistency(Method):
             gap = options.time_scaling * (process.log_noise_level(t).exp() - process.log_noise_level(clean).exp())
             total = gap**2 + options.sigma_data**2
             c_skip, c_out = options.sigma_data**2 / total, gap / total.sqrt()
+            noise = a == 0  # a flow's first time: the quotients' limits are x0 alone
             x0 = denoiser(x_t, t, condition).image
-            return losses.weighted(c_skip / a, x_t) + losses.weighted(c_out, x0)
+            skipped = losses.weighted(torch.where(noise, 0.0, c_skip / a), x_t)
+            return skipped + losses.weighted(torch.where(noise, 1.0, c_out), x0)
 
         def loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
             """d(f(x_t, t), sg[f_target(x_s, s)]), x_s one deterministic teacher step from x_t."""

@@ -38,6 +38,8 @@ class DiffInstruct(Method):
     name = "diff-instruct"
     version = 1
     paper = "Luo et al., Diff-Instruct, arXiv 2305.18455"
+    verified = "update"
+    covers = "EDM, VP, flow"
     Options = DiffInstructSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"augment": 0.12},

@@ -60,6 +60,8 @@ class Dmd(Method):
     name = "dmd"
     version = 1
     paper = "Yin et al., One-step Diffusion with Distribution Matching Distillation, arXiv 2311.18828"
+    verified = "update"
+    covers = "EDM, VP, flow; l2 alone"
     Options = DmdSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"lr": 5e-5, "lr_generator": 5e-5},

@@ -59,6 +59,8 @@ class Dmd2(Method):
     name = "dmd2"
     version = 2
     paper = "Yin et al., Improved Distribution Matching Distillation, arXiv 2405.14867"
+    verified = "update"
+    covers = "EDM, VP, flow"
     continues = frozenset({"generator", "critic", "head"})  # a restarted critic would first push along the guidance
     Options = Dmd2Settings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {

@@ -24,6 +24,8 @@ class Regression(Method):
     name = "regression"
     version = 1
     paper = "Luhman & Luhman, Knowledge Distillation in Iterative Generative Models, arXiv 2101.02388"
+    verified = "update"
+    covers = "EDM, VP, flow; l2 alone"
     needs = frozenset({"pairs"})
     Options = RegressionSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {

@@ -54,6 +54,8 @@ class Vsd(Method):
     name = "vsd"
     version = 2
     paper = "Nguyen & Tran, SwiftBrush, arXiv 2312.05239; Wang et al., ProlificDreamer, arXiv 2305.16213"
+    verified = "update"
+    covers = "EDM, VP, flow"
     Options = VsdSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd21-coco": {},

@@ -63,10 +63,11 @@ def writable(folder: Path) -> None:
         raise Fault(f"cannot write into the folder '{folder}': {error.strerror}") from None
 
 
-def command(suite: str, results: str, flags: Sequence[str] = ()) -> list[str]:
-    """The call of Snakemake for a suite."""
+def command(suite: str, results: str, flags: Sequence[str] = (), again: Sequence[str] = ()) -> list[str]:
+    """The call of Snakemake for a suite. Files of `again` are made anew, whatever it knows of how they were made."""
     # --config takes every word up to the next option: it stands first, so that it takes no target among the flags.
-    fixed = ["--config", f"suite={suite}", f"results={results}", "--snakefile", str(SNAKEFILE)]
+    forced = ["--forcerun", *again] if again else []
+    fixed = ["--config", f"suite={suite}", f"results={results}", *forced, "--snakefile", str(SNAKEFILE)]
     return [sys.executable, "-m", "snakemake", *fixed, *flags]
 
 

@@ -17,6 +17,7 @@ from benchmarks.tables.published import KINDS, Published
 from benchmarks.tables.recipes import RecipeNote
 from benchmarks.tables.rows import Row, groups, table_notes
 from sid import atomic
+from sid.discovery import VERIFIED
 
 TEMPLATES_DIR = Path(__file__).parent
 ICONS = {
@@ -30,11 +31,6 @@ ICONS = {
     verdict.NOT_RUN: "○",
     verdict.RANDOM: "?",
     verdict.NO_TARGET: "·",
-}
-LEVELS = {
-    "weights": "checked on real files",
-    "layout": "checked on files of the real layout with made weights",
-    "none": "not checked against published files",
 }
 
 
@@ -191,7 +187,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         tally=[(word, tally[word]) for word in verdict.WORDS if tally[word]],
         total=len(rows),
         icons=ICONS,
-        levels=LEVELS,
+        levels=VERIFIED,
         kinds=KINDS,
         audits=extras.audits,
         audited=audit.SHOWN,

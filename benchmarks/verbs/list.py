@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.data.open import datasets
 from benchmarks.suite import components as registry
 from benchmarks.suite import files
-from sid.discovery import UnknownName
+from sid.discovery import VERIFIED, UnknownName
 
 HELP = "list methods, teachers, data sets, extractors, metrics, published generators, suites, protocols"
 EXAMPLE = "sidbench list methods"
@@ -37,7 +37,19 @@ def run(args: argparse.Namespace) -> int:
         else:
             rows = _released() if kind == "released" else _files(kind)
         print(_table(kind, rows))
+    print(_legend())
     return 0
+
+
+def _legend() -> str:
+    """What the words of the column `verified` mean."""
+    width = max(map(len, VERIFIED))
+    return "\n".join(["verified:", *(f"  {word:<{width}}  {meaning}" for word, meaning in VERIFIED.items())])
+
+
+def _verified(component: Any) -> str:
+    """How far a component was verified, and what that covers."""
+    return f"{component.verified}: {component.covers}" if component.covers else str(component.verified)
 
 
 def _components(components: Mapping[str, Any]) -> list[tuple[str, ...]]:
@@ -45,12 +57,12 @@ def _components(components: Mapping[str, Any]) -> list[tuple[str, ...]]:
     if components and all(hasattr(component, "licence") for component in components.values()):
         return [
             ("name", "version", "verified", "licence", "paper"),
-            *((name, str(x.version), x.verified, x.licence, x.paper) for name, x in components.items()),
+            *((name, str(x.version), _verified(x), x.licence, x.paper) for name, x in components.items()),
         ]
     rows: list[tuple[str, ...]] = [("name", "version", "verified", "tasks", "paper")]
     for name, component in components.items():
         tasks = ", ".join(getattr(component, "defaults", ())) or "any"
-        rows.append((name, str(component.version), component.verified, tasks, component.paper))
+        rows.append((name, str(component.version), _verified(component), tasks, component.paper))
     if components and not hasattr(next(iter(components.values())), "defaults"):
         return [(*row[:3], row[4]) for row in rows]
     return rows

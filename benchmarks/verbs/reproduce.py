@@ -13,10 +13,9 @@ if TYPE_CHECKING:
 
 HELP = "make everything of a suite, with progress; the same command resumes it"
 EXAMPLE = "sidbench reproduce mini"
+DRY = {"-n", "--dry-run", "--dryrun"}
 PASSED_THROUGH = {
-    "-n",
-    "--dry-run",
-    "--dryrun",
+    *DRY,
     "--lint",
     "--unlock",
     "--report",
@@ -39,25 +38,40 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.suite, args.results)
     snakemake.writable(Path(args.results))
     snakemake.writable(Path(".snakemake"))
-    words = snakemake.command(args.suite, args.results, args.flags)
+    passed = PASSED_THROUGH & {flag.split("=")[0] for flag in args.flags}
     with snakemake.alone():
         snakemake.unlock(args.suite, args.results)
-        if PASSED_THROUGH & {flag.split("=")[0] for flag in args.flags}:
+        again = [] if passed - DRY else _moved(plan)
+        words = snakemake.command(args.suite, args.results, args.flags, again)
+        if passed:
             return subprocess.run(words).returncode
-        _prepare(plan)
+        _prepare(plan, bool(again))
         status = _run(plan, words)
     if status == 0:
         _show(plan)
     return status
 
 
-def _prepare(plan: Plan) -> None:
+def _moved(plan: Plan) -> list[str]:
+    """Says which finished results are made again and why; returns a file of each.
+
+    Snakemake sees that by itself only where it made the result in this folder.
+    """
+    from benchmarks.machine import moved
+
+    stale = [job for job in plan.of("run") if moved.is_moved(job)]
+    for job in stale:
+        print(f"made again: {job.id}: {moved.summary(moved.reasons(job, plan))}", flush=True)
+    return [path for job in stale for path in job.outputs if path.endswith("scores.json")]
+
+
+def _prepare(plan: Plan, stale: bool) -> None:
     """Reports missing inputs before anything is made; removes scores that lacked weights which are present now."""
     from benchmarks.machine import needs
     from sid.fault import Fault
 
     incomplete = needs.completable(plan)
-    if not incomplete and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
+    if not (incomplete or stale) and all(Path(path).exists() for job in plan.jobs for path in job.outputs):
         return
     if faults := needs.obstacles(plan.suite):
         raise Fault(faults)

@@ -41,6 +41,8 @@ class Sid(Method):
     name = "sid"
     version = 1
     paper = "Zhou et al., Score identity Distillation, arXiv 2404.04057"
+    verified = "update"
+    covers = "EDM, VP, flow"
     Options = SidSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {"augment": 0.12, "dropout": 0.13},

@@ -44,6 +44,8 @@ class SidFewStep(Method):
     name = "sid-few-step"
     version = 2
     paper = "Zhou et al., Few-Step Diffusion via Score identity Distillation, arXiv 2505.12674"
+    verified = "update"
+    covers = "EDM, VP, flow"
     Options = FewStepSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15-coco": {},

@@ -30,6 +30,8 @@ class SidLsg(Method):
     name = "sid-lsg"
     version = 1
     paper = "Zhou et al., Guided Score identity Distillation, arXiv 2406.01561"
+    verified = "update"
+    covers = "EDM, VP, flow"
     Options = SidLsgSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "sd15-coco": {},

@@ -47,6 +47,8 @@ class Sida(Method):
     name = "sida"
     version = 1
     paper = "Zhou et al., Adversarial Score identity Distillation, arXiv 2410.14919"
+    verified = "update"
+    covers = "EDM, VP, flow"
     needs = frozenset({"real"})
     split_matters = "its cross-entropies are means over the micro-batch, multiplied by per-sample weights"
     Options = SidaSettings

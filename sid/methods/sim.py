@@ -33,6 +33,8 @@ class Sim(Method):
     name = "sim"
     version = 1
     paper = "Luo et al., One-Step Diffusion Distillation through Score Implicit Matching, arXiv 2410.16794"
+    verified = "update"
+    covers = "EDM, VP, flow"
     Options = SimSettings
     defaults: ClassVar[dict[str, dict[str, Any]]] = {
         "cifar10": {},

@@ -14,7 +14,7 @@ from unittest import mock
 import pytest
 
 from benchmarks.suite.strict import NAME, given
-from sid.discovery import UnknownName
+from sid.discovery import VERIFIED, UnknownName
 from sid.method import Method, TeacherFacts
 
 
@@ -42,7 +42,7 @@ def it_says_what_it_is(method: Method) -> None:
     assert re.fullmatch(NAME, method.name)
     assert isinstance(method.version, int) and method.version >= 1
     assert method.paper.strip() and "\n" not in method.paper
-    assert method.verified in ("weights", "layout", "none")
+    assert method.verified in VERIFIED
     assert method.needs <= {"real", "pairs", "prompts"}
     assert isinstance(method.split_matters, str)
     assert dataclasses.is_dataclass(method.Options) and method.Options.__dataclass_params__.frozen  # type: ignore[attr-defined]

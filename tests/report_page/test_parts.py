@@ -21,6 +21,7 @@ from benchmarks.suite.released import released
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables import runs, typeset
 from benchmarks.tables.layout import layout_of
+from sid.discovery import VERIFIED
 from tests import results_tree as tree
 from tests.report_page import full
 
@@ -156,7 +157,7 @@ def test_the_teachers_guidance_is_its_place_and_released_generators_are_componen
     layout = layout_of(Plan(suite.model_copy(update={"entries": entries})))
     assert [(line.series, line.at) for line in layout.tasks[0].lines] == [("teacher", 3.0), ("", None)]
     (part,) = [part for part in layout.components if part.kind == "released"]
-    assert (part.name, part.version) == (name, None) and part.verified in page.LEVELS
+    assert (part.name, part.version) == (name, None) and part.verified in VERIFIED
 
 
 def test_random_weights_are_marked_and_get_no_verdict(rows: list[table_rows.Row]) -> None:

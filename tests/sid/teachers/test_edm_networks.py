@@ -14,6 +14,7 @@ from sid.condition import Condition
 from sid.teachers.edm import EdmTeacher
 from sid.teachers.edm_networks.blocks import Conv, Init, Style, UNetBlock
 from sid.teachers.edm_networks.network import class_vector
+from tests.sid.teachers.plain_networks import weights_by_formula
 
 DATA = Path(__file__).parents[2] / "data"
 LAYOUTS = json.loads((DATA / "edm_layouts.json").read_text())
@@ -44,25 +45,6 @@ TINY_NCSN = {
     "channel_mult_noise": 2,
     "resample_filter": [1, 3, 3, 1],
 }
-
-
-def weights_by_formula(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """The rule of the outputs' file: uniform-looking numbers from the key's rank and the element's index."""
-    made = {}
-    for rank, name in enumerate(sorted(state)):
-        shape, n = tuple(state[name].shape), state[name].numel()
-        if name.endswith("resample_filter"):
-            continue
-        h = 43758.5453 * np.sin(12.9898 * np.arange(n, dtype=np.float64) + 78.233 * rank)
-        a = 2 * (h - np.floor(h)) - 1
-        if name.endswith("freqs"):
-            a = 16 * a
-        elif len(shape) >= 2:
-            a = a * math.sqrt(3 / (n / shape[0]))
-        else:
-            a = 1 + 0.2 * a if "norm" in name and name.endswith("weight") else 0.2 * a
-        made[name] = torch.from_numpy(a.reshape(shape).astype(np.float32))
-    return made
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
