@@ -36,8 +36,8 @@ from sid.discovery import UnknownName
 from sid.loop.settings import LOOP_VERSION
 from sid.method import deciding
 
-TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
-REPORT_VERSION = 2
+TABLE_VERSION = 3  # of the tables' layout: a bump remakes tables and pages, and trains nothing
+REPORT_VERSION = 3
 PROMPTS_VERSION = 1  # of the cache of embeddings
 LATENTS_VERSION = 1  # of the cache of real images
 # Keys of a released generator that decide no number.
@@ -316,6 +316,7 @@ class Plan:
             },
             "reference": reference,
             "published": published,
+            "claims": fingerprint(sorted((PACKAGE_DIR / "papers").glob("*/claims.yaml"))),
         }
         versions = {"table": TABLE_VERSION}
         key = digest(section, versions, [run.digest for run in runs])

@@ -67,10 +67,15 @@ def _shown(row: Row) -> dict[str, str]:
 
 def as_markdown(title: str, rows: Sequence[Row]) -> str:
     """One table per task and metric with its notes; columns of equal width, to be read in a terminal too."""
-    parts = [f"# {_md(title)}", ""]
+    parts = [f"# {markdown_safe(title)}", ""]
     for task, column, group in groups(rows):
-        parts += [f"## {_md(task.title)}: {_md(column.name)}", "", f"{_md(column.about)}; {column.better}.", ""]
-        lines = [SHOWN, *([_md(_shown(row)[name]) for name in SHOWN] for row in group)]
+        parts += [
+            f"## {markdown_safe(task.title)}: {markdown_safe(column.name)}",
+            "",
+            f"{markdown_safe(column.about)}; {column.better}.",
+            "",
+        ]
+        lines = [SHOWN, *([markdown_safe(_shown(row)[name]) for name in SHOWN] for row in group)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(SHOWN))]
         rule = [
             "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(SHOWN, widths, strict=True)
@@ -83,11 +88,11 @@ def as_markdown(title: str, rows: Sequence[Row]) -> str:
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
         if notes := table_notes(group):
-            parts += ["Notes:", "", *(f"- {_md(note)}" for note in notes), ""]
+            parts += ["Notes:", "", *(f"- {markdown_safe(note)}" for note in notes), ""]
     return "\n".join([*parts, RULE, ""])
 
 
-def _md(text: str) -> str:
+def markdown_safe(text: str) -> str:
     """Escaped for Markdown: no markup, no HTML tag, no cell border."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return MARKDOWN.sub(r"\\\1", plain)
