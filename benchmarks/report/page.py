@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmarks.report import audit, costs, curves, drawing, fronts, provenance, samples, strip
-from benchmarks.tables import verdict
+from benchmarks.report.claims import ClaimSection
+from benchmarks.tables import controls, typeset, verdict
 from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
 from benchmarks.tables.rows import Row, groups, table_notes
@@ -22,6 +22,9 @@ ICONS = {
     verdict.REPRODUCED: "✓",
     verdict.CLOSE: "≈",
     verdict.OFF: "✕",
+    verdict.ONE_SEED: "1",
+    verdict.PASSED: "✓",
+    verdict.FAILED: "✕",
     verdict.INCOMPLETE: "◐",
     verdict.OUTDATED: "↻",
     verdict.UNREADABLE: "!",
@@ -83,10 +86,11 @@ class Section:
 
 @dataclass(frozen=True)
 class Extras:
-    """Shown beside the cells: printed numbers of methods that are no entry, and the audit of the metrics."""
+    """Shown beside the cells: printed numbers of methods that are no entry, the metrics' audit, the papers' claims."""
 
     printed: Sequence[Published] = ()
     audits: Sequence[audit.Audit] = ()
+    claims: ClaimSection = field(default_factory=ClaimSection)
 
 
 NOTHING = Extras()
@@ -180,21 +184,23 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         "hours": _hours,
         "memory": lambda size: f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB",
     }
-    tally = Counter(row.judgement.word for row in rows)
     return environment.get_template("page.html.j2").render(
         layout=layout,
         sections=sections,
         overview=overview,
         drawn_lines=_drawn_lines(sections),
-        tally=[(word, tally[word]) for word in verdict.WORDS if tally[word]],
-        total=len(rows),
+        tally=typeset.tally(rows, of_controls=False),
+        checks=typeset.tally(rows, of_controls=True),
+        total=sum(not row.control for row in rows),
         icons=ICONS,
         levels=LEVELS,
         kinds=KINDS,
         audits=extras.audits,
+        claims=extras.claims,
         audited=audit.SHOWN,
         random=any(row.random for row in rows),
         rule=verdict.RULE,
+        check_rule=controls.RULE,
         close_factor=verdict.CLOSE_FACTOR,
         seeds=sorted({seed for row in rows for seed in row.line.digests if row.line.kind != "heldout"}),
         commits=sorted(

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
+    from benchmarks.report.claims import ClaimSection
     from benchmarks.tables.gather import gather
     from benchmarks.tables.published import lines
 
@@ -26,6 +27,7 @@ def run(args: argparse.Namespace) -> int:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:
         layout = suite.layout
-        extras = page.Extras([row for task in layout.tasks for row in lines(task.name)], audit.read(suite.home))
+        printed = [row for task in layout.tasks for row in lines(task.name)]
+        extras = page.Extras(printed, audit.read(suite.home), ClaimSection(*suite.answers()))
         print(page.write(layout, suite.rows(), args.out or suite.home / "report", extras))
     return 0
