@@ -269,6 +269,8 @@ def _entry_faults(suite: Suite, at: Location, name: str, entry: Entry, on: Seque
     yield from _init_faults(suite, (*at, "init"), name, entry, on)
     if entry.released is not None:
         yield from _known((*at, "released"), "released generator", entry.released, released())
+        if entry.released in released() and (lacks := released()[entry.released].lacks):
+            yield (*at, "released"), f"'{entry.released}' cannot be opened here: {lacks}"
     if entry.control == "teacher":
         yield from _sampler_faults(suite, at, entry, on)
     if entry.method is None:

@@ -41,7 +41,7 @@ REPORT_VERSION = 3
 PROMPTS_VERSION = 1  # of the cache of embeddings
 LATENTS_VERSION = 1  # of the cache of real images
 # Keys of a released generator that decide no number.
-DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}
+DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note", "lacks", "examples"}
 REFERENCE = PACKAGE_DIR.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
 
 # Costs, in forward passes of the miniature's digits network over one image.

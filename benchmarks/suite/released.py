@@ -15,11 +15,20 @@ from typing import Literal
 from pydantic import Field, ValidationError, model_validator
 
 from benchmarks.suite.files import read, shown
-from benchmarks.suite.strict import Count, Many, Name, Number, Strict, faults, numbers
+from benchmarks.suite.strict import Count, Many, Name, Number, Strict, Whole, faults, numbers
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
 RELEASED_DIR = Path(__file__).parents[2] / "baselines" / "released"
+
+
+class Example(Strict):
+    """A folder of the publishers' pictures with what they were made from."""
+
+    name: Name
+    images: str = Field(description="their folder in the publishers' code, in order of the seeds")
+    prompts: str = Field(description="a file of prompts there, one a line")
+    seeds: Many[Whole] = Field(min_length=1, description="of a torch generator, one a picture, on a GPU")
 
 
 class Released(Strict):
@@ -28,7 +37,7 @@ class Released(Strict):
     name: Name
     title: str
     paper: str
-    family: str = Field(description="the teacher family whose network it is")
+    family: str = Field(description="the teacher family whose network it is; one that is not offered needs `lacks`")
     kind: Literal["pipeline", "network", "lora", "edm"] = Field(
         description="a whole pipeline | one network's tensors over a base | adapters over a base | an EDM pickle"
     )
@@ -61,6 +70,8 @@ class Released(Strict):
         description="read: in the publishers' own files or card; recalled: by heart; inferred: from what was read"
     )
     sources: Many[str] = Field((), description="where the facts were read")
+    lacks: str = Field("", description="what is missing here to open it; absent: it opens")
+    examples: Many[Example] = Field((), description="the publishers' own pictures, for `sidbench released check`")
     note: str = ""
 
     @property
