@@ -94,7 +94,7 @@ def test_decibels() -> None:
 
 def test_the_verb(tiny_release, tmp_path: Path, monkeypatch, capsys: pytest.CaptureFixture[str]) -> None:
     described, code, places = tiny_release
-    monkeypatch.setattr(descriptions, "released", lambda: {**released(), NAME: described})
+    monkeypatch.setattr(descriptions, "describe", lambda _: described)
     words = [f"--place={repository}={folder}" for repository, folder in places.items()]
     call = ["--results", str(tmp_path / "results"), "released", "check", NAME, "--code", str(code), "--device", "cpu"]
     assert main([*call, *words]) == 0
@@ -130,3 +130,14 @@ def test_what_cannot_be_opened_says_why_before_anything_is_looked_for() -> None:
     for name in ("sida-edm2-xs", "sid-dit-flux-4step"):
         with pytest.raises(Fault, match=f"{name} is described and cannot be opened here: no "):
             open_released(describe(name))
+
+
+def test_a_suite_that_asks_for_it_is_at_fault(tmp_path: Path) -> None:
+    from benchmarks.suite.load import load_suite
+
+    file = tmp_path / "mine.yaml"
+    file.write_text(
+        "name: mine\nextends: cifar10\ntasks: {cifar10-cond: {entries: {theirs: {released: sida-edm2-xs}}}}\n"
+    )
+    with pytest.raises(Fault, match="'sida-edm2-xs' cannot be opened here"):
+        load_suite(str(file))

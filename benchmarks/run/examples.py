@@ -126,6 +126,6 @@ def _made(
         random = torch.Generator(device).manual_seed(seed)
         count = generator.noises_needed(None)
         noises = [torch.randn(1, *shape, generator=random, device=device) for _ in range(count)]
-        latents = generator(noises, cache.condition([index]).to(device))
+        latents = generator(noises, cache.condition([index]).to(noises[0]))
         made.append(to_uint8(decoder(latents))[0].cpu().numpy())
     return made

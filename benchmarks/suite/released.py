@@ -8,7 +8,7 @@ benchmarks/run/released.py opens them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -94,26 +94,38 @@ def released(folder: Path = RELEASED_DIR) -> Mapping[str, Released]:
     """Every description by name; faults name their file."""
     descriptions: dict[str, Released] = {}
     wrong: list[str] = []
-    for file in sorted(folder.glob("*.yaml")):
+    for name in names(folder):
         try:
-            described = Released.model_validate(numbers(read(file)))
-        except ValidationError as error:
-            wrong += [f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Released)]
-            continue
-        if described.name != file.stem:
-            wrong.append(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
-        descriptions[described.name] = described
+            descriptions[name] = _read(folder / f"{name}.yaml")
+        except Fault as fault:
+            wrong += fault.sentences
     if wrong:
         raise Fault(wrong)
     return descriptions
 
 
+@lru_cache
+def names(folder: Path = RELEASED_DIR) -> tuple[str, ...]:
+    """Of every description: those of their files."""
+    return tuple(sorted(file.stem for file in folder.glob("*.yaml")))
+
+
 def describe(name: str) -> Released:
-    """The description of that name, or a Fault with the nearest one."""
-    known = released()
-    if name not in known:
-        raise UnknownName("released generator", name, known)
-    return known[name]
+    """The description of that name, or a Fault with the nearest one. The others are not read: a plan has many rows."""
+    if name not in names():
+        raise UnknownName("released generator", name, names())
+    return _read(RELEASED_DIR / f"{name}.yaml")
+
+
+@cache
+def _read(file: Path) -> Released:
+    try:
+        described = Released.model_validate(numbers(read(file)))
+    except ValidationError as error:
+        raise Fault([f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Released)]) from None
+    if described.name != file.stem:
+        raise Fault(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
+    return described
 
 
 def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
