@@ -7,7 +7,7 @@ Every SiD method is one of these with its own defaults: SiD and SiDA (no guidanc
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sid.adversarial import Adversarial
@@ -28,6 +28,7 @@ class ScoreIdentity:
     prompt_dropout: float = 0.0  # of the critic's step, where the critic is guided
     mixture: bool = True  # match every step of a chain, drawn uniformly; False: the last step alone (an ablation)
     augment: float = 0.0  # of the critic's images, EDM teachers
+    detached: bool = False  # no gradient through the networks: distribution matching for every alpha (an ablation)
 
     def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
         """Critic first, then the generator."""
@@ -47,6 +48,8 @@ class ScoreIdentity:
         scales = self.guidance
         critic = Passes(forward=1) + denoising(branches(scales.k1))
         generator = scores(branches(scales.k4), branches(scales.k2, scales.k3))
+        if self.detached:
+            generator = replace(generator, inputs=0)
         if self.adversarial is not None:
             critic += Passes(encoder=1, encoder_backward=1)
             # A critic at scale 0 never sees the condition: its features are a pass of their own.
@@ -60,7 +63,7 @@ class ScoreIdentity:
     def generator_loss(self, nets: Mapping[str, Any], batch: Batch) -> Terms:
         """SiD's loss (arXiv 2404.04057, eq. 23) with its weight (eq. 25), under the guidance scales k2, k3 and k4.
 
-        Teacher and critic see the same x_t at the same time; gradients run through both.
+        Teacher and critic see the same x_t at the same time; gradients run through both, unless `detached`.
         """
         from sid import losses
         from sid.adversarial import generator_term, logits
@@ -76,6 +79,8 @@ class ScoreIdentity:
         want = X0 | FEATURES if joined else X0
         seen = guided_pair(nets["critic"], at.x_t, at.t, batch.condition, (scales.k2, scales.k3), want)
         critic, beside_x = seen[0].image, seen[1].image
+        if self.detached:
+            teacher, critic, beside_x = teacher.detach(), critic.detach(), beside_x.detach()
         weight = losses.normaliser(x, teacher)
         term = losses.weighted(weight, losses.sid(x, teacher, critic, self.alpha, beside_x))
         told = health(x, teacher, critic)

@@ -50,7 +50,14 @@ def layout() -> Layout:
     tasks = []
     for name, (title, _) in TASKS.items():
         lines = tuple(
-            Line(entry, label, kind, steps, {seed: digest(name, entry, seed) for seed in seeds_of(kind)})
+            Line(
+                entry,
+                label,
+                kind,
+                steps,
+                {seed: digest(name, entry, seed) for seed in seeds_of(kind)},
+                counterpart="sid-1.2" if kind == "ablation" else "",
+            )
             for entry, label, kind, steps, _, _ in ENTRIES
         )
         tasks.append(TableTask(name, title, COLUMNS, lines))

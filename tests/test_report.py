@@ -183,7 +183,10 @@ def test_command_makes_page_and_tables_of_a_folder(tmp_path: Path, capsys: pytes
     home = tree.write(tmp_path)
     assert main(["table", str(home)]) == 0
     assert "digits, unconditional: fd" in capsys.readouterr().out
-    assert {file.name for file in (home / "tables").iterdir()} == {"verdict.md", "verdict.csv", "verdict.tex"}
+    assert {file.name for file in (home / "tables").iterdir()} == {
+        *("verdict.md", "verdict.csv", "verdict.tex"),
+        *("claims.md", "claims.csv"),
+    }
     assert main(["--results", str(tmp_path), "report", "mini"]) == 0
     text = (home / "report" / "index.html").read_text(encoding="utf-8")
     assert "data:image/png;base64," in text and "made by another recipe than the suite now states" in text

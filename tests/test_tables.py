@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import math
 import re
 import shutil
 import subprocess
@@ -17,7 +18,7 @@ import pytest
 from benchmarks.tables import committed, runs, typeset
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables.published import Published
-from benchmarks.tables.verdict import CLOSE, OFF, REPRODUCED, Target, fixed, judge
+from benchmarks.tables.verdict import CLOSE, NO_TARGET, OFF, ONE_SEED, PASSED, REPRODUCED, Target, fixed, judge
 from sid.fault import Fault
 from tests import results_tree as tree
 
@@ -49,8 +50,10 @@ def cell(rows: list[table_rows.Row], task: str, entry: str, metric: str = "fd") 
         ([2.2, 2.0], Target(2.1 + 2 * 0.02**0.5 * 0.999, 6), 0.0, REPRODUCED),  # twice the sample deviation
         ([2.2, 2.0], Target(2.1 + 2 * 0.02**0.5 * 1.001, 6), 0.0, CLOSE),
         ([2.2, 2.0], Target(2.1 + 6 * 0.02**0.5 * 1.001, 6), 0.0, OFF),
-        ([2.3], Target(2.1, 2, spread=0.11), 0.0, REPRODUCED),  # one seed takes the reference's deviation
-        ([2.3, 2.31], Target(2.1, 2, spread=0.11), 0.0, OFF),  # two have their own
+        ([2.1], Target(2.1, 2, own=True), 0.5, ONE_SEED),  # beside the project's own reference
+        ([9.9], Target(2.1, 2, own=True), 0.5, ONE_SEED),
+        ([2.1, 2.11], Target(2.1, 2, own=True), 0.0, REPRODUCED),  # two have a spread
+        ([2.3, 2.31], Target(2.1, 2, own=True), 0.0, OFF),
         ([11.0], Target(10.0, 2), 0.1, REPRODUCED),  # the tolerance is a share of the target
         ([9.0], Target(10.0, 2), 0.1, REPRODUCED),
         ([11.01], Target(10.0, 2), 0.1, CLOSE),
@@ -128,10 +131,10 @@ def test_what_is_missing_is_explained_and_gets_no_verdict(home: Path) -> None:
     assert texts["teacher"] == "outdated: seed 2 made by another recipe than the suite now states"
     assert texts["untrained"] == "unavailable: its weights are not here"
     assert texts["evil"] == "not compared"
-    assert texts["heldout"] == "reproduced"
+    assert texts["heldout"] == "passed: agrees with the reference"
     assert len(rows) == len(tree.TASKS) * len(tree.ENTRIES) * len(tree.COLUMNS)
     assert cell(rows, "digits-cond", "sid-1.0").texts()["seeds"] == "0 2"
-    assert cell(rows, "digits-cond", "untrained", "fd-heldout").judgement.word == "reproduced"
+    assert cell(rows, "digits-cond", "untrained", "fd-heldout").judgement.word == PASSED
 
 
 def test_a_run_in_the_wrong_folder_is_not_trusted(home: Path) -> None:
@@ -277,6 +280,76 @@ def test_a_published_number_goes_before_the_reference(home: Path) -> None:
     assert row.judgement.text == "close: agrees with a number that is not in the authors' own words"
 
 
+def test_a_single_seed_beside_the_reference_shows_its_deviation_and_gets_no_verdict(home: Path) -> None:
+    layout = tree.layout()
+    lines = tuple(dataclasses.replace(line, digests={0: line.digests[0]}) for line in layout.tasks[0].lines)
+    single = dataclasses.replace(layout, tasks=(dataclasses.replace(layout.tasks[0], lines=lines),))
+    rows = table_rows.build(
+        single,
+        runs.merge([home]),
+        {},
+        {name: dataclasses.replace(target, own=True) for name, target in tree.reference().items()},
+    )
+    row = cell(rows, "digits-cond", "sid-1.0")
+    assert (row.judgement.text, row.texts()["deviation"]) == ("one seed: no verdict", "-0.150")
+    assert typeset.tally(rows, of_controls=False) == [(ONE_SEED, 8), (NO_TARGET, 2)]
+    assert typeset.tally(rows, of_controls=True) == [(PASSED, 8)]
+    assert "10 cells of methods: 8 one seed, 2 not compared. 8 checks of controls: 8 passed." in typeset.as_markdown(
+        "t", rows
+    )
+
+
+@pytest.mark.parametrize(
+    ("entry", "final", "text"),
+    [
+        ("teacher", 30.0, "failed: not better than the untrained network on seeds 0, 1, 2"),
+        ("teacher", 2.0, "passed: better than the untrained network on every seed"),
+        ("untrained", 2.0, "failed: not worse than the best method, SiD, alpha 1.2 on seeds 0, 1, 2"),
+        ("critic-frozen", 1.0, "failed: not worse than sid-1.2 on seeds 0, 1, 2"),
+        ("critic-frozen", math.nan, "passed: worse than sid-1.2 on every seed"),
+        ("critic-never", 2.0, "failed: differs from the untrained network on seeds 0, 1, 2"),
+        ("critic-never", 14.3, "passed: equals the untrained network"),
+        ("heldout", 1.3, "failed: differs from the reference by more than 0.104"),
+        ("heldout", 1.03, "passed: agrees with the reference"),
+    ],
+)
+def test_controls_pass_or_fail_by_their_own_rules(home: Path, entry: str, final: float, text: str) -> None:
+    layout = tree.layout()
+    task = layout.tasks[0]
+    lines = {line.entry: line for line in task.lines}
+    never = dataclasses.replace(lines["critic-frozen"], entry="critic-never", critic_never=True)
+    lines["critic-never"] = dataclasses.replace(
+        never, digests={seed: tree.digest(task.name, "critic-never", seed) for seed in tree.SEEDS}
+    )
+    folder = home / "runs" / task.name / entry
+    shutil.rmtree(folder, ignore_errors=True)
+    kind = lines[entry].kind
+    for seed in tree.seeds_of(kind):
+        same = 0.8 * (seed - 1) if entry == "critic-never" else 0.0  # the untrained network's own spread
+        tree.write_run(home, task.name, entry, entry, kind, 1, seed, final + same)
+    made = dataclasses.replace(layout, tasks=(dataclasses.replace(task, lines=tuple(lines.values())),))
+    rows = table_rows.build(made, runs.merge([home]), {}, tree.reference())
+    assert cell(rows, task.name, entry).judgement.text == text
+
+
+def test_a_check_compares_with_nothing_that_is_outdated(home: Path) -> None:
+    for file in (home / "runs" / "digits-cond" / "untrained").glob("*/scores.json"):
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"digest": "0" * 12}))
+    assert cell(rows_of(home), "digits-cond", "teacher").judgement.word == NO_TARGET
+    assert cell(rows_of(home), "digits-uncond", "teacher").judgement.word == PASSED
+
+
+def test_a_shipped_ablation_knows_what_it_is_the_ablation_of() -> None:
+    from benchmarks.suite.load import load_suite
+    from benchmarks.suite.plan import Plan
+    from benchmarks.tables.layout import layout_of
+
+    for task in layout_of(Plan(load_suite("mini"))).tasks:
+        for line in task.lines:
+            if line.kind == "ablation":
+                assert line.counterpart == "sid-1.2" and line.critic_never == (line.entry == "critic-never")
+
+
 def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) -> None:
     rows = table_rows.build(tree.layout(), runs.merge([home]))
     file = committed.write("mini", rows, tmp_path / "reference")
@@ -284,10 +357,10 @@ def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) ->
     assert tuple(lines[0]) == table_rows.HEADER
     assert {line["verdict"] for line in lines} == {"reference"} and not any(line["reference"] for line in lines)
     targets = committed.read("mini", tmp_path / "reference")
-    assert targets["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2, spread=0.22)
-    assert all(
-        row.judgement.word == REPRODUCED for row in table_rows.build(tree.layout(), runs.merge([home]), {}, targets)
-    )
+    assert targets["digits-cond", "sid-1.2", "fd"] == Target(2.41, 2, own=True)
+    again = table_rows.build(tree.layout(), runs.merge([home]), {}, targets)
+    assert all(row.judgement.word == (PASSED if row.control else REPRODUCED) for row in again)
+    assert all(row.judgement.deviation is not None for row in again), "a check shows its deviation, too"
 
     shutil.rmtree(home / "runs" / "digits-cond" / "sim" / "1")
     with pytest.raises(Fault, match="digits-cond/sim: incomplete: seed 1 not run"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +10,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from benchmarks.report import audit, costs, curves, drawing, fronts, provenance, samples, strip
-from benchmarks.tables import verdict
+from benchmarks.report.claims import ClaimSection
+from benchmarks.tables import controls, typeset, verdict
 from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
 from benchmarks.tables.recipes import RecipeNote
@@ -24,6 +24,9 @@ ICONS = {
     verdict.REPRODUCED: "✓",
     verdict.CLOSE: "≈",
     verdict.OFF: "✕",
+    verdict.ONE_SEED: "1",
+    verdict.PASSED: "✓",
+    verdict.FAILED: "✕",
     verdict.INCOMPLETE: "◐",
     verdict.OUTDATED: "↻",
     verdict.UNREADABLE: "!",
@@ -80,11 +83,13 @@ class Section:
 
 @dataclass(frozen=True)
 class Extras:
-    """Beside the cells: printed numbers of methods that are no entry, the metrics' audit, where settings come from."""
+    """Shown beside the cells: printed numbers of methods that are no entry, the metrics' audit, where settings come
+    from, the papers' claims."""
 
     printed: Sequence[Published] = ()
     audits: Sequence[audit.Audit] = ()
     notes: Mapping[tuple[str, str], RecipeNote] = field(default_factory=dict)  # by task and entry
+    claims: ClaimSection = field(default_factory=ClaimSection)
 
 
 NOTHING = Extras()
@@ -178,21 +183,23 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         "hours": _hours,
         "memory": lambda size: f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB",
     }
-    tally = Counter(row.judgement.word for row in rows)
     return environment.get_template("page.html.j2").render(
         layout=layout,
         sections=sections,
         overview=overview,
         drawn_lines=_drawn_lines(sections),
-        tally=[(word, tally[word]) for word in verdict.WORDS if tally[word]],
-        total=len(rows),
+        tally=typeset.tally(rows, of_controls=False),
+        checks=typeset.tally(rows, of_controls=True),
+        total=sum(not row.control for row in rows),
         icons=ICONS,
         levels=VERIFIED,
         kinds=KINDS,
         audits=extras.audits,
+        claims=extras.claims,
         audited=audit.SHOWN,
         random=any(row.random for row in rows),
         rule=verdict.RULE,
+        check_rule=controls.RULE,
         close_factor=verdict.CLOSE_FACTOR,
         seeds=sorted({seed for row in rows for seed in row.line.digests if row.line.kind != "heldout"}),
         commits=sorted(

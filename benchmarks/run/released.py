@@ -55,6 +55,8 @@ def open_released(
         places: folders that stand for repositories; others are looked up in the cache.
         imports: where published pickles are written as safetensors, once; beside them where it is left out.
     """
+    if described.lacks:
+        raise Fault(f"{described.name} is described and cannot be opened here: {described.lacks}")
     places = places or {}
     openers: dict[str, Any] = {
         "pipeline": from_pipeline,

@@ -13,10 +13,9 @@ from pydantic import ValidationError
 
 from benchmarks.data import prompts
 from benchmarks.data.open import open_dataset
-from benchmarks.suite import components
+from benchmarks.suite import components, released
 from benchmarks.suite.config import Entry, Suite, Task, TeacherSection
 from benchmarks.suite.protocol import Column, PromptSource, Protocol
-from benchmarks.suite.released import released
 from benchmarks.suite.strict import Location, faults, given, model_of
 from sid.discovery import unknown
 from sid.fault import Fault
@@ -268,7 +267,10 @@ def _entry_faults(suite: Suite, at: Location, name: str, entry: Entry, on: Seque
     """An entry with the tasks it runs on: its start, its generator or sampler, its method and options."""
     yield from _init_faults(suite, (*at, "init"), name, entry, on)
     if entry.released is not None:
-        yield from _known((*at, "released"), "released generator", entry.released, released())
+        known = released.names()
+        yield from _known((*at, "released"), "released generator", entry.released, known)
+        if entry.released in known and (lacks := released.describe(entry.released).lacks):
+            yield (*at, "released"), f"'{entry.released}' cannot be opened here: {lacks}"
     if entry.control == "teacher":
         yield from _sampler_faults(suite, at, entry, on)
     if entry.method is None:

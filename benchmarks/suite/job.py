@@ -23,7 +23,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "pairs": ("pairs.safetensors", "record.json"),
     "method": ("generator.safetensors", "generator.json", "curve.jsonl", *SCORED),
     "control": SCORED,
-    "table": ("verdict.md", "verdict.csv", "verdict.tex"),
+    "table": ("verdict.md", "verdict.csv", "verdict.tex", "claims.md", "claims.csv"),
 }
 
 

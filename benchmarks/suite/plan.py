@@ -36,12 +36,12 @@ from sid.discovery import UnknownName
 from sid.loop.settings import LOOP_VERSION
 from sid.method import deciding
 
-TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
-REPORT_VERSION = 2
+TABLE_VERSION = 3  # of the tables' layout: a bump remakes tables and pages, and trains nothing
+REPORT_VERSION = 3
 PROMPTS_VERSION = 1  # of the cache of embeddings
 LATENTS_VERSION = 1  # of the cache of real images
 # Keys of a released generator that decide no number.
-DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note"}
+DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note", "lacks", "examples"}
 REFERENCE = PACKAGE_DIR.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
 
 # Costs, in forward passes of the miniature's digits network over one image.
@@ -321,6 +321,7 @@ class Plan:
             },
             "reference": reference,
             "published": published,
+            "claims": fingerprint(sorted((PACKAGE_DIR / "papers").glob("*/claims.yaml"))),
         }
         versions = {"table": TABLE_VERSION}
         key = digest(section, versions, [run.digest for run in runs])

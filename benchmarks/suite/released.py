@@ -8,18 +8,27 @@ benchmarks/run/released.py opens them.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from benchmarks.suite.files import read, shown
-from benchmarks.suite.strict import Count, Many, Name, Number, Strict, faults, numbers
+from benchmarks.suite.strict import Count, Many, Name, Number, Strict, Whole, faults, numbers
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
 RELEASED_DIR = Path(__file__).parents[2] / "baselines" / "released"
+
+
+class Example(Strict):
+    """A folder of the publishers' pictures with what they were made from."""
+
+    name: Name
+    images: str = Field(description="their folder in the publishers' code, in order of the seeds")
+    prompts: str = Field(description="a file of prompts there, one a line")
+    seeds: Many[Whole] = Field(min_length=1, description="of a torch generator, one a picture, on a GPU")
 
 
 class Released(Strict):
@@ -28,7 +37,7 @@ class Released(Strict):
     name: Name
     title: str
     paper: str
-    family: str = Field(description="the teacher family whose network it is")
+    family: str = Field(description="the teacher family whose network it is; one that is not offered needs `lacks`")
     kind: Literal["pipeline", "network", "lora", "edm"] = Field(
         description="a whole pipeline | one network's tensors over a base | adapters over a base | an EDM pickle"
     )
@@ -61,6 +70,8 @@ class Released(Strict):
         description="read: in the publishers' own files or card; recalled: by heart; inferred: from what was read"
     )
     sources: Many[str] = Field((), description="where the facts were read")
+    lacks: str = Field("", description="what is missing here to open it; absent: it opens")
+    examples: Many[Example] = Field((), description="the publishers' own pictures, for `sidbench released check`")
     note: str = ""
 
     @property
@@ -83,26 +94,38 @@ def released(folder: Path = RELEASED_DIR) -> Mapping[str, Released]:
     """Every description by name; faults name their file."""
     descriptions: dict[str, Released] = {}
     wrong: list[str] = []
-    for file in sorted(folder.glob("*.yaml")):
+    for name in names(folder):
         try:
-            described = Released.model_validate(numbers(read(file)))
-        except ValidationError as error:
-            wrong += [f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Released)]
-            continue
-        if described.name != file.stem:
-            wrong.append(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
-        descriptions[described.name] = described
+            descriptions[name] = _read(folder / f"{name}.yaml")
+        except Fault as fault:
+            wrong += fault.sentences
     if wrong:
         raise Fault(wrong)
     return descriptions
 
 
+@lru_cache
+def names(folder: Path = RELEASED_DIR) -> tuple[str, ...]:
+    """Of every description: those of their files."""
+    return tuple(sorted(file.stem for file in folder.glob("*.yaml")))
+
+
 def describe(name: str) -> Released:
-    """The description of that name, or a Fault with the nearest one."""
-    known = released()
-    if name not in known:
-        raise UnknownName("released generator", name, known)
-    return known[name]
+    """The description of that name, or a Fault with the nearest one. The others are not read: a plan has many rows."""
+    if name not in names():
+        raise UnknownName("released generator", name, names())
+    return _read(RELEASED_DIR / f"{name}.yaml")
+
+
+@cache
+def _read(file: Path) -> Released:
+    try:
+        described = Released.model_validate(numbers(read(file)))
+    except ValidationError as error:
+        raise Fault([f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Released)]) from None
+    if described.name != file.stem:
+        raise Fault(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
+    return described
 
 
 def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:

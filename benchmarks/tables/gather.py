@@ -10,7 +10,8 @@ from benchmarks.suite import files
 from benchmarks.suite.config import Suite
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan
-from benchmarks.tables import committed, rows, runs
+from benchmarks.tables import answers, committed, rows, runs
+from benchmarks.tables.claims import Claim, papers
 from benchmarks.tables.layout import Layout, layout_of
 from benchmarks.tables.published import published
 from benchmarks.tables.runs import Key, Run
@@ -40,6 +41,11 @@ class Gathered:
         if not compared:
             return rows.build(self.layout, self.runs)
         return rows.build(self.layout, self.runs, published(), committed.read(self.suite.name))
+
+    def answers(self) -> tuple[list[answers.Answer], list[tuple[Claim, tuple[str, ...]]]]:
+        """What the runs answer to the papers' claims, and the claims that need another suite's tasks."""
+        cells, known = self.rows(compared=False), papers()
+        return answers.answers(self.suite.name, cells, known), answers.untried(self.suite.name, cells, known)
 
 
 def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> list[Gathered]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from benchmarks.suite.job import SHARED_KINDS
 
 if TYPE_CHECKING:
+    from benchmarks.suite.config import Entry
     from benchmarks.suite.job import Job
     from benchmarks.suite.plan import Plan
 
@@ -43,6 +44,8 @@ class Line:
     digests: Mapping[int, str]  # seed -> digest of the run that the suite declares; "" if unknown
     series: str = ""  # entries of one series are one line of the front
     at: float | None = None  # place on that line, such as a guidance scale
+    counterpart: str = ""  # of an ablation: the entry that is the same but for its stopped players
+    critic_never: bool = False  # an ablation whose critic stays the teacher
 
     @property
     def trains(self) -> bool:
@@ -136,7 +139,19 @@ def _line(plan: Plan, jobs: list[Job]) -> Line:
     digests = {job.params["seed"]: job.digest for job in jobs}
     guided = entry.control == "teacher" and "kappa" in entry.model_fields_set
     at = entry.kappa if entry.at is None and guided else entry.at
-    return Line(name, entry.label or name, kind, entry.steps, digests, entry.series, at)
+    label, stopped = entry.label or name, entry.stop_players == {"critic": 0.0}
+    counterpart = _counterpart(plan, jobs[0].params["task"], entry)
+    return Line(name, label, kind, entry.steps, digests, entry.series, at, counterpart, stopped)
+
+
+def _counterpart(plan: Plan, task: str, entry: Entry) -> str:
+    """The task's entry that differs from an ablation in nothing but its stopped players; empty if there is none."""
+    if not entry.stop_players:
+        return ""
+    same = ("method", "options", "init")
+    others = plan.suite.entries_of(task).items()
+    alike = (name for name, its in others if all(getattr(its, key) == getattr(entry, key) for key in same))
+    return next((name for name in alike if not plan.suite.entries_of(task)[name].stop_players), "")
 
 
 COMPONENT_KINDS = ("method", "teacher", "data", "extractor", "metric")

@@ -6,8 +6,9 @@ import hashlib
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from benchmarks.tables.controls import check
 from benchmarks.tables.layout import Layout, Line, TableColumn, TableTask
 from benchmarks.tables.published import Cell, Published
 from benchmarks.tables.runs import Key, Run
@@ -68,6 +69,11 @@ class Row:
     @property
     def target(self) -> Target | None:
         return _target(self.published, self.reference)
+
+    @property
+    def control(self) -> bool:
+        """Whether it is checked by a control's own rule, and counted apart from the methods."""
+        return self.line.kind != "method" and self.published is None
 
     @property
     def random(self) -> bool:
@@ -159,18 +165,41 @@ def build(
     """
     rows = []
     for task in layout.tasks:
+        lines = {line.entry: line for line in task.lines}
+        finished = {
+            line.entry: tuple(runs[key] for seed in line.digests if (key := (task.name, line.entry, seed)) in runs)
+            for line in task.lines
+        }
+        whole = {column.name: _comparable(column, lines, finished) for column in task.columns}
         for line in task.lines:
-            keys = [(task.name, line.entry, seed) for seed in line.digests]
-            finished = tuple(runs[key] for key in keys if key in runs)
+            own_runs = finished[line.entry]
             for column in task.columns:
                 cell = (task.name, line.entry, column.name)
                 printed, own = (published or {}).get(cell), (reference or {}).get(cell)
-                values = {run.seed: value for run in finished if (value := run.value(column.name)) is not None}
-                trials = max((run.trial_spread(column.name) for run in finished), default=0.0)
                 target = _target(printed, own)
-                verdict = _unjudged(line, column, finished) or judge(values, target, column.tolerance, trials)
-                rows.append(Row(task, line, column, finished, values, verdict, printed, own))
+                values = _values(own_runs, column)
+                verdict = _unjudged(line, column, own_runs)
+                if verdict is None and line.kind != "method" and printed is None:
+                    verdict = check(line, column, whole[column.name], lines, target)
+                    if target is not None and values:
+                        verdict = replace(verdict, deviation=statistics.fmean(values.values()) - target.value)
+                elif verdict is None:
+                    trials = max((run.trial_spread(column.name) for run in own_runs), default=0.0)
+                    verdict = judge(values, target, column.tolerance, trials)
+                rows.append(Row(task, line, column, own_runs, values, verdict, printed, own))
     return rows
+
+
+def _values(finished: Iterable[Run], column: TableColumn) -> dict[int, float]:
+    return {run.seed: value for run in finished if (value := run.value(column.name)) is not None}
+
+
+def _comparable(
+    column: TableColumn, lines: Mapping[str, Line], finished: Mapping[str, tuple[Run, ...]]
+) -> dict[str, dict[int, float]]:
+    """The values of every row that is complete and up to date: a check compares with nothing else."""
+    sound = (name for name, line in lines.items() if _unjudged(line, column, finished[name]) is None)
+    return {name: _values(finished[name], column) for name in sound}
 
 
 def _target(published: Published | None, reference: Target | None) -> Target | None:

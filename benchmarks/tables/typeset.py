@@ -8,8 +8,9 @@ import re
 import unicodedata
 from collections.abc import Iterable, Sequence
 
+from benchmarks.tables import controls
 from benchmarks.tables.rows import HEADER, Row, groups, table_notes
-from benchmarks.tables.verdict import RULE, seeds_named
+from benchmarks.tables.verdict import RULE, WORDS, seeds_named
 
 SHOWN = ("method", "steps", "published", "reference", "reproduced", "seeds", "deviation", "verdict", "digest")
 PRINTED = tuple(name for name in SHOWN if name not in ("seeds", "digest"))  # in LaTeX, whose caption names the seeds
@@ -67,10 +68,15 @@ def _shown(row: Row) -> dict[str, str]:
 
 def as_markdown(title: str, rows: Sequence[Row]) -> str:
     """One table per task and metric with its notes; columns of equal width, to be read in a terminal too."""
-    parts = [f"# {_md(title)}", ""]
+    parts = [f"# {markdown_safe(title)}", "", *_counted(rows), ""]
     for task, column, group in groups(rows):
-        parts += [f"## {_md(task.title)}: {_md(column.name)}", "", f"{_md(column.about)}; {column.better}.", ""]
-        lines = [SHOWN, *([_md(_shown(row)[name]) for name in SHOWN] for row in group)]
+        parts += [
+            f"## {markdown_safe(task.title)}: {markdown_safe(column.name)}",
+            "",
+            f"{markdown_safe(column.about)}; {column.better}.",
+            "",
+        ]
+        lines = [SHOWN, *([markdown_safe(_shown(row)[name]) for name in SHOWN] for row in group)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(SHOWN))]
         rule = [
             "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(SHOWN, widths, strict=True)
@@ -83,11 +89,29 @@ def as_markdown(title: str, rows: Sequence[Row]) -> str:
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
         if notes := table_notes(group):
-            parts += ["Notes:", "", *(f"- {_md(note)}" for note in notes), ""]
-    return "\n".join([*parts, RULE, ""])
+            parts += ["Notes:", "", *(f"- {markdown_safe(note)}" for note in notes), ""]
+    return "\n".join([*parts, RULE, "", controls.RULE, ""])
 
 
-def _md(text: str) -> str:
+def tally(rows: Sequence[Row], of_controls: bool) -> list[tuple[str, int]]:
+    """How many cells of each word, of the methods or of the controls."""
+    words = [row.judgement.word for row in rows if row.control == of_controls]
+    return [(word, words.count(word)) for word in WORDS if word in words]
+
+
+def _counted(rows: Sequence[Row]) -> list[str]:
+    """The cells of methods by their verdicts, and the checks of controls apart from them."""
+    names = (("cells of methods", False), ("checks of controls", True))
+    counted = [(name, tally(rows, of_controls)) for name, of_controls in names]
+    lines = [
+        f"{sum(number for _, number in words)} {name}: {', '.join(f'{number} {word}' for word, number in words)}."
+        for name, words in counted
+        if words
+    ]
+    return [" ".join(lines)]
+
+
+def markdown_safe(text: str) -> str:
     """Escaped for Markdown: no markup, no HTML tag, no cell border."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return MARKDOWN.sub(r"\\\1", plain)

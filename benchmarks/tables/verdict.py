@@ -7,10 +7,25 @@ import statistics
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-REPRODUCED, CLOSE, OFF = "reproduced", "close", "off"
+REPRODUCED, CLOSE, OFF, ONE_SEED = "reproduced", "close", "off", "one seed"
+PASSED, FAILED = "passed", "failed"  # of controls
 NOT_RUN, INCOMPLETE, OUTDATED, UNAVAILABLE = "not run", "incomplete", "outdated", "unavailable"
 UNREADABLE, NO_TARGET, RANDOM = "unreadable", "not compared", "random weights"
-WORDS = (REPRODUCED, CLOSE, OFF, INCOMPLETE, OUTDATED, UNREADABLE, UNAVAILABLE, NOT_RUN, RANDOM, NO_TARGET)
+WORDS = (
+    REPRODUCED,
+    CLOSE,
+    OFF,
+    ONE_SEED,
+    PASSED,
+    FAILED,
+    INCOMPLETE,
+    OUTDATED,
+    UNREADABLE,
+    UNAVAILABLE,
+    NOT_RUN,
+    RANDOM,
+    NO_TARGET,
+)
 
 CLOSE_FACTOR = 3.0
 SEED_DEVIATIONS = 2.0
@@ -19,12 +34,12 @@ ROUNDING = 1e-9  # of the compared values: 2.415 - 2.41 is not exactly 0.005 in 
 RULE = (
     "A cell is reproduced when its mean over the seeds deviates from the value it is compared with by at most the "
     "largest of three allowances: half a unit of that value's last printed digit, twice the sample standard "
-    "deviation over the seeds (or over the protocol's trials, where they are further apart; one seed takes the "
-    "reference's deviation over its own), and the tolerance that the protocol states. It is close at up to three "
-    "times that allowance, and off beyond. The value is the published one where there is one, else the project's "
-    "own reference run; a published number that is not in the authors' own words can make a cell close, never "
-    "reproduced. A cell that lacks one of its seeds, or was made by another recipe than the suite now states, shows "
-    "its number and gets no verdict."
+    "deviation over the seeds (or over the protocol's trials, where they are further apart), and the tolerance that "
+    "the protocol states. It is close at up to three times that allowance, and off beyond. The value is the published "
+    "one where there is one, else the project's own reference run; one seed beside that reference shows its deviation "
+    "and gets no verdict, since its spread is unknown; a published number that is not in the authors' own words can "
+    "make a cell close, never reproduced. A cell that lacks one of its seeds, or was made by another recipe than the "
+    "suite now states, shows its number and gets no verdict."
 )
 
 
@@ -35,7 +50,7 @@ class Target:
     value: float
     decimals: int  # as printed
     authors: bool = True  # stated by the authors themselves, or the project's own reference
-    spread: float = 0.0  # sample standard deviation over the reference's seeds
+    own: bool = False  # the project's own reference, a mean over seeds
 
     @property
     def text(self) -> str:
@@ -71,15 +86,14 @@ def allowance(target: Target, values: Collection[float], tolerance: float, trial
     """The largest deviation that still counts as reproduced.
 
     Args:
-        target: the compared value. Its deviation over the reference's seeds replaces that of a single seed.
+        target: the compared value.
         values: one value per seed.
         tolerance: the protocol's, as a share of the target's value.
         trials: the standard deviation over a run's trials, which is the effect of drawing other images.
     """
-    over_seeds = spread(values)
     return max(
         0.5 * 10.0**-target.decimals,
-        SEED_DEVIATIONS * max(target.spread if over_seeds is None else over_seeds, trials),
+        SEED_DEVIATIONS * max(spread(values) or 0.0, trials),
         tolerance * abs(target.value),
     )
 
@@ -92,6 +106,8 @@ def judge(values: Mapping[int, float], target: Target | None, tolerance: float, 
     if target is None:
         return Judgement(NO_TARGET)
     deviation = statistics.fmean(values.values()) - target.value
+    if target.own and len(values) == 1:
+        return Judgement(ONE_SEED, "no verdict", deviation)
     allowed = allowance(target, values.values(), tolerance, trials)
     slack = ROUNDING * max(1.0, abs(target.value))
     if abs(deviation) <= allowed + slack:

@@ -18,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
+    from benchmarks.report.claims import ClaimSection
     from benchmarks.tables.gather import gather
     from benchmarks.tables.published import lines
     from benchmarks.tables.recipes import notes
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
     for suite in gathered:
         layout = suite.layout
         printed = [row for task in layout.tasks for row in lines(task.name)]
-        extras = page.Extras(printed, audit.read(suite.home), notes(suite.suite))
+        claims = ClaimSection(*suite.answers())
+        extras = page.Extras(printed, audit.read(suite.home), notes(suite.suite), claims)
         print(page.write(layout, suite.rows(), args.out or suite.home / "report", extras))
     return 0

@@ -1,4 +1,4 @@
-"""Verb `table`: writes csv, Markdown and LaTeX tables beside the runs, and prints the Markdown."""
+"""Verb `table`: writes tables and answers to the papers' claims beside the runs, and prints the tables' Markdown."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.tables import committed, typeset
+    from benchmarks.tables import answers_typeset, committed, typeset
     from benchmarks.tables.gather import gather
     from sid import atomic
 
@@ -43,7 +43,10 @@ def run(args: argparse.Namespace) -> int:
         atomic.write_text(folder / "verdict.csv", typeset.as_csv(rows))
         atomic.write_text(folder / "verdict.md", shown)
         atomic.write_text(folder / "verdict.tex", typeset.as_latex(title, rows))
+        answers, elsewhere = suite.answers()
+        atomic.write_text(folder / "claims.csv", answers_typeset.as_csv(answers))
+        atomic.write_text(folder / "claims.md", answers_typeset.as_markdown(title, answers, elsewhere))
         if not args.quiet:
             print(shown)
-        print(f"{folder}/verdict.md, .csv, .tex")
+        print(f"{folder}/verdict.md, .csv, .tex; claims.md, .csv")
     return 0

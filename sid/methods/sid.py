@@ -35,6 +35,7 @@ class SidSettings:
     augment: float = 0.0  # non-leaking augmentation of the critic's images, for networks that take its labels
     eps: float = 1e-8
     dropout: float | None = newer(None, before=None)  # of generator and critic; None: the teacher's own
+    detach: bool = newer(False, before=False)  # both scores: the direction of distribution matching, an ablation
 
 
 class Sid(Method):
@@ -73,4 +74,10 @@ class Sid(Method):
 
 
 def _objective(options: SidSettings) -> ScoreIdentity:
-    return ScoreIdentity(options.alpha, t_max=options.t_max, loss_scale=options.loss_scale, augment=options.augment)
+    return ScoreIdentity(
+        options.alpha,
+        t_max=options.t_max,
+        loss_scale=options.loss_scale,
+        augment=options.augment,
+        detached=options.detach,
+    )

@@ -12,8 +12,10 @@ from benchmarks.audit.attribute import AuditRow
 from benchmarks.audit.run import AuditTable
 from benchmarks.audit.write import write as write_audit
 from benchmarks.report import audit, page
+from benchmarks.report.claims import ClaimSection
+from benchmarks.tables import answers, runs
 from benchmarks.tables import rows as table_rows
-from benchmarks.tables import runs
+from benchmarks.tables.claims import papers
 from benchmarks.tables.layout import Kind, Layout, Line, TableColumn, TableTask
 from benchmarks.tables.published import Published
 from tests import results_tree as tree
@@ -102,4 +104,6 @@ def rows(home: Path) -> list[table_rows.Row]:
 
 def extras(home: Path) -> page.Extras:
     lines = [printed("other", "fid", 13.1, 1, "line"), printed("other", "clip", 0.305, 3, "line")]
-    return page.Extras(lines, audit.read(home))
+    cells, known = rows(home), papers()
+    claims = ClaimSection(answers.answers("mini", cells, known), answers.untried("mini", cells, known))
+    return page.Extras(lines, audit.read(home), claims)

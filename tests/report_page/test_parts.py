@@ -198,3 +198,16 @@ def test_a_score_that_is_no_number_is_no_point(home: Path, tmp_path: Path) -> No
     assert found is not None
     point = next(point for family in found.families for point in family.points if point.at == 2.0)
     assert set(point.seeds) == {0, 2}
+
+
+def test_the_page_shows_each_claim_with_its_answer_and_steps(home: Path, rows: list[table_rows.Row]) -> None:
+    text = page.render(full.layout(), rows, full.extras(home))
+    start = text.index('id="claims"')
+    section = text[start : text.index("</section>", start)]
+    assert "SiD with alpha 1.2 ends at a lower distance than with alpha 1.0." in section
+    assert section.count("SiD with alpha 1.2 ends") == 3, "two tasks, and the mean of both"
+    assert (
+        '<span class="pill not-tried">not tried</span><small class="why">the suite has no row sida</small>' in section
+    )
+    assert "No task here for:" in section and "would be decided by chance" in section
+    assert "What the papers claim" not in page.render(full.layout(), rows)

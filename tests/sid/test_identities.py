@@ -62,6 +62,26 @@ def test_the_gradient_vanishes_when_the_critic_is_the_teacher(name, given, dtype
     assert copied <= bound * generator_gradient(method, options, perturbed, dtype).norm()
 
 
+@pytest.mark.parametrize("alpha", [0.5, 1.0, 1.2])
+def test_with_both_scores_detached_sid_is_dmd(alpha, monkeypatch):
+    """At the same times, the same gradient up to the scale: DMD's is a mean over pixels, SiD's a sum times 100."""
+    gradients = []
+    for name, given in (("sid", {"alpha": alpha, "detach": True}), ("dmd", {"regression": 0.0}), ("sid", {})):
+        method = methods()[name]
+        options = method.options("toy", "digits", given)
+        nets = materialise(method.build(options), toy.teacher(dtype=torch.float64), seed=0)
+        with torch.no_grad():
+            for parameter in nets["critic"].parameters():
+                parameter *= 1.01
+        process = type(nets["teacher"].process)
+        monkeypatch.setattr(process, "generator_law", lambda self, _: self.uniform_law(20, 980))
+        gradients.append(generator_gradient(method, options, nets, torch.float64))
+    detached, dmd, sid = gradients
+    elements = torch.Size(toy.SHAPE).numel()
+    assert torch.allclose(detached, 100 * elements * dmd, rtol=1e-9)
+    assert not torch.allclose(detached, sid, rtol=0.1), "the networks' own gradients are what sets SiD apart"
+
+
 def test_ema_halflife_and_first_copy():
     assert decay(256, 0, 500_000, 0.05) == 0  # the first step copies
     beta = decay(100, 10**9, 1000, 0.05)

@@ -91,6 +91,7 @@ GUIDED = {"critic": 7, "generator": 11}
 ADVERSARIAL = {"critic": 5.5, "generator": 7}
 TABLE: dict[str, tuple[str, dict[str, Any], Mapping[str, float]]] = {
     "sid": ("sid", {}, SID),
+    "sid, both scores detached": ("sid", {"detach": True}, MATCHING),
     "sim": ("sim", {}, SID),
     "sida": ("sida", {}, ADVERSARIAL),
     "sid-lsg at 1.5": ("sid-lsg", {"kappa": 1.5}, GUIDED),

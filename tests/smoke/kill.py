@@ -70,7 +70,8 @@ def at_stake(results: Path) -> float:
 
 def results_of(folder: Path) -> dict[str, bytes]:
     """What must not differ: tables, curves, scores and generators."""
-    wanted = ("verdict.md", "verdict.csv", "verdict.tex", "curve.jsonl", "scores.json", "generator.safetensors")
+    tables = ("verdict.md", "verdict.csv", "verdict.tex", "claims.csv")
+    wanted = (*tables, "curve.jsonl", "scores.json", "generator.safetensors")
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.name in wanted}
 
 
