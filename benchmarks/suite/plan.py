@@ -26,7 +26,7 @@ from benchmarks.suite.digests import (
     tabled,
     taken_networks,
 )
-from benchmarks.suite.files import PACKAGE_DIR
+from benchmarks.suite.files import PACKAGE_DIR, sheets
 from benchmarks.suite.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.protocol import PromptSource
@@ -307,7 +307,7 @@ class Plan:
         """Adds the tables of all runs, and the page made from them."""
         suite, runs = self.suite, self.of("run")
         reference = fingerprint([REFERENCE / f"{suite.name}.csv"])
-        published = fingerprint(sorted((PACKAGE_DIR / "published").glob("*.yaml")))
+        published = fingerprint(sheets())
         section = {
             "suite": tabled(suite),
             "protocols": {

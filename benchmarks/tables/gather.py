@@ -12,7 +12,7 @@ from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan
 from benchmarks.tables import committed, rows, runs
 from benchmarks.tables.layout import Layout, layout_of
-from benchmarks.tables.published import published
+from benchmarks.tables.papers import published
 from benchmarks.tables.runs import Key, Run
 from sid.fault import Fault
 
@@ -42,13 +42,16 @@ class Gathered:
         return rows.build(self.layout, self.runs, published(), committed.read(self.suite.name))
 
 
-def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> list[Gathered]:
+def gather(
+    named: Sequence[str], results: str, seeds: tuple[int, ...] = (), without_runs: bool = False
+) -> list[Gathered]:
     """Each suite once, suites named by name before those of folders.
 
     Args:
         named: suites, folders of a suite's results, or folders that hold several of those.
         results: the folder in which the results of a suite named by name are.
         seeds: replace the seeds of every suite; empty keeps them.
+        without_runs: whether a suite may have none, as for tables of what is printed.
     """
     suites: dict[str, Gathered] = {}
     folders = []
@@ -68,7 +71,7 @@ def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> l
             gathered.suite = _reseeded(gathered.suite, seeds)
         gathered.folders = list(dict.fromkeys(gathered.folders))
         gathered.runs = runs.merge(gathered.folders)
-        if not gathered.runs:
+        if not gathered.runs and not without_runs:
             places = ", ".join(str(folder) for folder in gathered.folders)
             raise Fault(f"{places}: no finished run; `snakemake --config suite={gathered.suite.name}` makes them")
     return list(suites.values())

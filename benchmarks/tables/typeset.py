@@ -33,6 +33,10 @@ LATEX = {
     "≥": r"$\geq$",
     "\N{MINUS SIGN}": "$-$",
     "…": r"\ldots{}",
+    "†": r"$\dagger$",
+    "✓": r"$\checkmark$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
     **{sign: f"$\\{name}$" for sign, name in GREEK.items()},
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
@@ -67,10 +71,10 @@ def _shown(row: Row) -> dict[str, str]:
 
 def as_markdown(title: str, rows: Sequence[Row]) -> str:
     """One table per task and metric with its notes; columns of equal width, to be read in a terminal too."""
-    parts = [f"# {_md(title)}", ""]
+    parts = [f"# {md(title)}", ""]
     for task, column, group in groups(rows):
-        parts += [f"## {_md(task.title)}: {_md(column.name)}", "", f"{_md(column.about)}; {column.better}.", ""]
-        lines = [SHOWN, *([_md(_shown(row)[name]) for name in SHOWN] for row in group)]
+        parts += [f"## {md(task.title)}: {md(column.name)}", "", f"{md(column.about)}; {column.better}.", ""]
+        lines = [SHOWN, *([md(_shown(row)[name]) for name in SHOWN] for row in group)]
         widths = [max(len(line[place]) for line in lines) for place in range(len(SHOWN))]
         rule = [
             "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(SHOWN, widths, strict=True)
@@ -83,11 +87,11 @@ def as_markdown(title: str, rows: Sequence[Row]) -> str:
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
         if notes := table_notes(group):
-            parts += ["Notes:", "", *(f"- {_md(note)}" for note in notes), ""]
+            parts += ["Notes:", "", *(f"- {md(note)}" for note in notes), ""]
     return "\n".join([*parts, RULE, ""])
 
 
-def _md(text: str) -> str:
+def md(text: str) -> str:
     """Escaped for Markdown: no markup, no HTML tag, no cell border."""
     plain = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
     return MARKDOWN.sub(r"\\\1", plain)
@@ -108,19 +112,19 @@ def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
     parts = [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # seven columns must fit one page column
-        rf"\caption{{{_tex(title)}: {_tex(rows[0].task.title)}.{over}}}",
+        rf"\caption{{{tex(title)}: {tex(rows[0].task.title)}.{over}}}",
         rf"\begin{{tabular}}{{{''.join('r' if name in RIGHT else 'l' for name in names)}}}",
         r"\toprule",
         " & ".join(name.capitalize() for name in names) + r" \\",
     ]
     for _, column, group in groups(rows):
         arrow = r"$\uparrow$" if column.higher else r"$\downarrow$"
-        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{_tex(column.name)} {arrow}}}}} \\"]
-        parts += [" & ".join(_tex(_shown(row)[name]) for name in names) + r" \\" for row in group]
+        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{tex(column.name)} {arrow}}}}} \\"]
+        parts += [" & ".join(tex(_shown(row)[name]) for name in names) + r" \\" for row in group]
     return [*parts, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     """Escaped for LaTeX; signs of numbers are set in math mode."""
     escaped = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return SIGNED.sub(r"$\g<0>$", escaped)

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
     from benchmarks.tables.gather import gather
-    from benchmarks.tables.published import lines
+    from benchmarks.tables.papers import lines
 
     gathered = gather(args.named, args.results)
     if args.out and len(gathered) > 1:
