@@ -36,8 +36,8 @@ from sid.discovery import UnknownName
 from sid.loop.settings import LOOP_VERSION
 from sid.method import deciding
 
-TABLE_VERSION = 2  # of the tables' layout: a bump remakes tables and pages, and trains nothing
-REPORT_VERSION = 2
+TABLE_VERSION = 3  # of the tables' layout: a bump remakes tables and pages, and trains nothing
+REPORT_VERSION = 3
 PROMPTS_VERSION = 1  # of the cache of embeddings
 LATENTS_VERSION = 1  # of the cache of real images
 # Keys of a released generator that decide no number.
@@ -319,12 +319,15 @@ class Plan:
         }
         versions = {"table": TABLE_VERSION}
         key = digest(section, versions, [run.digest for run in runs])
-        tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in FILES["table"])
+        compared = any(teacher.source for teacher in suite.teachers.values())  # with what papers print
+        names = (*FILES["table"], *(FILES["papers"] if compared else ()))
+        tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in names)
         shown = ("record.json", "samples.npz", "curve.jsonl")
         scores = tuple(path for run in runs for path in run.outputs if path.endswith("scores.json"))
         read = tuple(path for run in runs for path in run.outputs if path.endswith(shown))
         home = {"folder": self._folder(suite.name)}
-        self._add(Job("table", suite.name, key, versions, scores, tables, home, with_cost(PAGE), PAGE))
+        params = {**home, "papers": compared}
+        self._add(Job("table", suite.name, key, versions, scores, tables, params, with_cost(PAGE), PAGE))
         page = (f"{self._folder(suite.name, 'report')}/index.html",)
         versions = versions | {"report": REPORT_VERSION}
         key = digest({}, versions, [key])

@@ -15,6 +15,7 @@ from benchmarks.tables.typeset import md, tex
 SUFFIXES = (".md", ".tex", ".csv", ".html")
 BAR = " | "
 ARROWS = {"lower": " ↓", "higher": " ↑", None: ""}
+TWO = r"r@{\,}l"  # a column of numbers: what is printed, and what is reproduced
 PAGE = 45  # lines of a table that fit a page
 PACKAGES = r"% needs \usepackage{amssymb,booktabs,graphicx}"
 # The table as it is, or as wide as the text where it is wider.
@@ -24,7 +25,7 @@ STYLE = (
     "table{border-collapse:collapse;border-top:2px solid;border-bottom:2px solid}"
     "caption{text-align:left;padding:0 0 .6em}td,th{padding:.15em .7em;text-align:left;font-weight:normal}"
     "td.number,th.number{text-align:right}tbody{border-top:1px solid}thead th{font-weight:600}"
-    "th.over{text-align:center;border-bottom:1px solid}.why{opacity:.65;font-style:italic}"
+    "th.over{text-align:center;border-bottom:1px solid}.reason{opacity:.65;font-style:italic}"
 )
 
 
@@ -39,15 +40,10 @@ def as_markdown(table: FilledTable) -> str:
     names = [md(_heading(name, column)) for name, column in table.columns]
     lines = [names, *([_md_cell(cell) for cell in row] for row in _spelled(table))]
     widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
-    right = [column.metric is not None for _, column in table.columns]
-    rule = ["-" * (width - 1) + (":" if number else "-") for width, number in zip(widths, right, strict=True)]
-    parts = [f"# {md(table.table.title)}", "", md(table.table.sheet.caption), ""] if table.table.sheet.caption else []
-    parts = parts or [f"# {md(table.table.title)}", ""]
+    rule = ["-" * width for width in widths]
+    parts = [f"# {md(table.table.title)}", "", md(table.table.sheet.caption), ""]
     for line in (lines[0], rule, *lines[1:]):
-        padded = [
-            cell.rjust(width) if number else cell.ljust(width)
-            for cell, width, number in zip(line, widths, right, strict=True)
-        ]
+        padded = [cell.ljust(width) for cell, width in zip(line, widths, strict=True)]
         parts.append(f"| {BAR.join(padded)} |")
     return "\n".join([*parts, "", LEGEND.replace("|", r"\|"), "", *(f"- {md(note)}" for note in table.notes), ""])
 
@@ -132,28 +128,40 @@ def _halves(groups: Sequence[FilledGroup]) -> list[Sequence[FilledGroup]]:
 def _tabular(table: FilledTable, groups: Sequence[FilledGroup]) -> list[str]:
     columns = table.columns
     in_column = any(name == GROUP for name, _ in columns)
+    heads = [tex((column.label or name) + ARROWS[column.better]) for name, column in columns]
+    heads = [
+        rf"\multicolumn{{2}}{{c}}{{{head}}}" if column.metric else head
+        for head, (_, column) in zip(heads, columns, strict=True)
+    ]
     lines = [
-        rf"\begin{{tabular}}[t]{{@{{}}{''.join('r' if column.metric else 'l' for _, column in columns)}@{{}}}}",
+        rf"\begin{{tabular}}[t]{{@{{}}{''.join(TWO if column.metric else 'l' for _, column in columns)}@{{}}}}",
         r"\toprule",
         *_tex_over(table),
-        " & ".join(tex((column.label or name) + ARROWS[column.better]) for name, column in columns) + r" \\",
+        " & ".join(heads) + r" \\",
     ]
+    width = sum(_width(column) for _, column in columns)
     for group in groups:
         lines.append(r"\midrule")
         if group.name and not in_column:
-            lines.append(rf"\multicolumn{{{len(columns)}}}{{@{{}}l}}{{\emph{{{tex(group.name)}}}}} \\")
+            lines.append(rf"\multicolumn{{{width}}}{{@{{}}l}}{{\emph{{{tex(group.name)}}}}} \\")
         lines += [" & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in shared_once(table, group)]
     return [*lines, r"\bottomrule", r"\end{tabular}%"]
 
 
 def _tex_over(table: FilledTable) -> list[str]:
     """The line of headings that several columns share, with its rules."""
-    spans = _spans(table)
+    widths = [_width(column) for _, column in table.columns]
+    spans = [(over, sum(widths[:first]), sum(widths[first : first + count])) for over, first, count in _spans(table)]
     if not any(over for over, _, _ in spans):
         return []
-    cells = [rf"\multicolumn{{{count}}}{{c}}{{{tex(over)}}}" if over else " & " * (count - 1) for over, _, count in spans]
-    rules = [rf"\cmidrule(lr){{{start + 1}-{start + count}}}" for over, start, count in spans if over]
+    cells = [rf"\multicolumn{{{wide}}}{{c}}{{{tex(over)}}}" if over else " & " * (wide - 1) for over, _, wide in spans]
+    rules = [rf"\cmidrule(lr){{{first + 1}-{first + wide}}}" for over, first, wide in spans if over]
     return [" & ".join(cells) + r" \\", " ".join(rules)]
+
+
+def _width(column: SheetColumn) -> int:
+    """How many columns of LaTeX's table it takes."""
+    return 2 if column.metric else 1
 
 
 def _spans(table: FilledTable) -> list[tuple[str, int, int]]:
@@ -174,7 +182,7 @@ def _tex_cell(cell: str | FilledCell) -> str:
     printed = rf"\textbf{{{tex(cell.printed)}}}" if cell.best else tex(cell.printed)
     printed = rf"\emph{{{printed}}}" if cell.is_open else printed
     reproduced = tex(cell.reproduced) if cell.is_run else rf"\emph{{{tex(cell.reproduced)}}}"
-    return rf"{printed} $|$ {reproduced}" if cell.reproduced else printed
+    return rf"{printed} & $|$ {reproduced}" if cell.reproduced else f"{printed} & "
 
 
 def as_page(table: FilledTable) -> str:
@@ -232,8 +240,8 @@ def _html_cell(cell: str | FilledCell) -> Markup:
         return escape(cell)
     printed = Markup("<strong>{}</strong>").format(cell.printed) if cell.best else escape(cell.printed)
     if cell.is_open:
-        printed = Markup('<span class="why">{}</span>').format(cell.printed)
+        printed = Markup('<span class="reason">{}</span>').format(cell.printed)
     if not cell.reproduced:
         return printed
-    shown = escape(cell.reproduced) if cell.is_run else Markup('<span class="why">{}</span>').format(cell.reproduced)
+    shown = escape(cell.reproduced) if cell.is_run else Markup('<span class="reason">{}</span>').format(cell.reproduced)
     return Markup("{} | {}").format(printed, shown)

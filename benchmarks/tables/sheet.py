@@ -161,9 +161,11 @@ class PrintedTable:
         return filled | {number.task for number in self.numbers} | ({self.sheet.task} - {None})
 
     @property
-    def open_cells(self) -> Iterator[tuple[PrintedRow, str, str]]:
-        """Row, column and reason of each open cell."""
-        return ((row, name, cell.open) for row in self.rows for name, cell in row.cells.items() if cell.open)
+    def open_cells(self) -> Iterator[tuple[str, str, str]]:
+        """Label of the row, column and reason of each open cell."""
+        for group, row in self.grouped:
+            label = f"{group.name}, {row.label}" if group.name else row.label
+            yield from ((label, name, cell.open) for name, cell in row.cells.items() if cell.open)
 
 
 def read(file: Path) -> tuple[PrintedTable | None, list[str]]:
@@ -212,7 +214,9 @@ def _row(sheet: Sheet, content: Mapping[str, Any]) -> tuple[PrintedRow, Faults]:
         names = getattr(row, key, ())
         if not isinstance(names, bool):
             wrong += [((key,), unknown("column of the row", name, cells)) for name in names if name not in cells]
-    label = row.method if row is not None and row.method else next(filter(None, texts.values()), "a row")
+    label = ", ".join(filter(None, (texts.get(name) for name in SHOWN)))
+    if not label:
+        label = row.method if row is not None and row.method else next(filter(None, texts.values()), "a row")
     return PrintedRow(label, texts, cells), wrong
 
 

@@ -18,14 +18,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
+    from benchmarks.tables import filled
     from benchmarks.tables.gather import gather
-    from benchmarks.tables.papers import lines
+    from benchmarks.tables.papers import lines, tables
 
     gathered = gather(args.named, args.results)
     if args.out and len(gathered) > 1:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:
         layout = suite.layout
-        extras = page.Extras([row for task in layout.tasks for row in lines(task.name)], audit.read(suite.home))
-        print(page.write(layout, suite.rows(), args.out or suite.home / "report", extras))
+        rows = suite.rows()
+        printed = [row for task in layout.tasks for row in lines(task.name)]
+        extras = page.Extras(printed, audit.read(suite.home), filled.of_suite(tables(), suite.suite, rows))
+        print(page.write(layout, rows, args.out or suite.home / "report", extras))
     return 0
