@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -149,3 +152,15 @@ def test_a_plan_declares_them_for_suites_of_papers_and_reads_none() -> None:
     (job,) = load_plan("mini").of("table")
     assert not job.params["papers"] and len(job.outputs) == 3
     assert papers.sheets.cache_info().currsize == 0, "planning reads no table"
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="there is no LaTeX here")
+def test_latex_compiles_without_a_warning(tmp_path: Path) -> None:
+    made = filled.of_suite(papers.tables(), load_suite("paper"), rows(suite="paper"))
+    pages = "\n\\clearpage\n".join(paper_text.as_latex(table) for table in made)
+    head = r"\documentclass{article}\usepackage[T1]{fontenc}\usepackage{amssymb,booktabs,graphicx}\begin{document}"
+    (tmp_path / "all.tex").write_text(f"{head}\n{pages}\n\\end{{document}}\n", encoding="utf-8")
+    words = ["pdflatex", "-interaction=nonstopmode", "all.tex"]
+    made_by = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, errors="replace", check=False)
+    assert made_by.returncode == 0, made_by.stdout[-2000:]
+    assert not re.findall(r".*(?:Warning|Overfull|Underfull).*", made_by.stdout)
