@@ -24,7 +24,7 @@ from benchmarks.suite import components, files
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.released import Released, describe, locate_file
-from benchmarks.tables.published import published
+from benchmarks.tables.papers import published
 from sid.discovery import UnknownName
 from sid.fault import Fault
 

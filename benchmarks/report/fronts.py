@@ -132,7 +132,8 @@ def _beside(printed: Iterable[Published], x: str, y: str) -> tuple[Point, ...]:
 
 WIDTH, HEIGHT = 7.4, 4.6  # inches, without the legend
 LEGEND_ROW = 0.22
-MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # after six families, or for each printed number of no entry
+MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # after six families
+SIGNS = (*MARKERS, "<", ">", "p", "h", "*", "d", "8", "H")  # for each printed number of no entry
 
 
 @rc_context(SETTINGS)
@@ -185,7 +186,7 @@ def _draw(axis: Axes, family: Family, best: set[Pair]) -> list[Line2D]:
     colour, style, marker = _style(family)
     hollow: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgecolor": colour, "markersize": 5.2, "zorder": 4}
     if family.kind == "printed":
-        signs = [MARKERS[place % len(MARKERS)] for place in range(len(family.points))]
+        signs = [SIGNS[place % len(SIGNS)] for place in range(len(family.points))]
         pairs = [_xy([point.published]) for point in family.points if point.published is not None]
         return [axis.plot(*pair, sign, **hollow)[0] for pair, sign in zip(pairs, signs, strict=True)]
     back = family.kind == "teacher"

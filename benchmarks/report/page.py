@@ -11,7 +11,8 @@ from markupsafe import Markup
 
 from benchmarks.report import audit, costs, curves, drawing, fronts, provenance, samples, strip
 from benchmarks.report.claims import ClaimSection
-from benchmarks.tables import controls, typeset, verdict
+from benchmarks.tables import controls, paper_text, typeset, verdict
+from benchmarks.tables.filled import LEGEND, FilledTable
 from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
 from benchmarks.tables.recipes import RecipeNote
@@ -82,14 +83,36 @@ class Section:
 
 
 @dataclass(frozen=True)
+class Paper:
+    """A paper's own tables, printed beside reproduced."""
+
+    name: str
+    tables: Sequence[FilledTable]
+
+    @property
+    def counts(self) -> list[int]:
+        """How many of its numbers are printed here, open, and reproduced."""
+        return [sum(column) for column in zip(*(table.counts for table in self.tables), strict=True)]
+
+
+@dataclass(frozen=True)
 class Extras:
     """Shown beside the cells: printed numbers of methods that are no entry, the metrics' audit, where settings come
-    from, the papers' claims."""
+    from, the papers' claims and tables."""
 
     printed: Sequence[Published] = ()
     audits: Sequence[audit.Audit] = ()
     notes: Mapping[tuple[str, str], RecipeNote] = field(default_factory=dict)  # by task and entry
     claims: ClaimSection = field(default_factory=ClaimSection)
+    papers: Sequence[FilledTable] = ()
+
+    @property
+    def by_paper(self) -> list[Paper]:
+        """The filled tables, paper by paper."""
+        grouped: dict[str, list[FilledTable]] = {}
+        for table in self.papers:
+            grouped.setdefault(table.table.sheet.paper, []).append(table)
+        return [Paper(name, tables) for name, tables in grouped.items()]
 
 
 NOTHING = Extras()
@@ -181,6 +204,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         "count": lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
         "short": lambda value: f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}",
         "hours": _hours,
+        "paper_table": paper_text.as_html,
         "memory": lambda size: f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB",
     }
     return environment.get_template("page.html.j2").render(
@@ -196,6 +220,8 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         kinds=KINDS,
         audits=extras.audits,
         claims=extras.claims,
+        papers=extras.by_paper,
+        paper_legend=LEGEND,
         audited=audit.SHOWN,
         random=any(row.random for row in rows),
         rule=verdict.RULE,

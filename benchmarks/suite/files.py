@@ -13,6 +13,8 @@ from sid.discovery import UnknownName
 from sid.fault import Fault
 
 PACKAGE_DIR = Path(__file__).parents[1]
+PAPERS_DIR = PACKAGE_DIR / "papers"
+SHEETS = ("*/table-*.yaml", "*/context*.yaml")  # printed tables, and printed numbers that give context
 
 
 @dataclass
@@ -53,6 +55,11 @@ def shown(file: Path) -> str:
 def names(kind: str) -> list[str]:
     """The shipped files of a kind: "suite" or "protocol"."""
     return sorted(file.stem for file in (PACKAGE_DIR / f"{kind}s").glob("*.yaml"))
+
+
+def sheets(folder: Path = PAPERS_DIR) -> list[Path]:
+    """The files of printed numbers, paper by paper."""
+    return sorted(file for pattern in SHEETS for file in folder.glob(pattern))
 
 
 def find(kind: str, name: str) -> Path:

@@ -24,6 +24,7 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "method": ("generator.safetensors", "generator.json", "curve.jsonl", *SCORED),
     "control": SCORED,
     "table": ("verdict.md", "verdict.csv", "verdict.tex", "claims.md", "claims.csv"),
+    "papers": ("papers/index.md",),  # the papers' own tables, of a suite with published teachers
 }
 
 

@@ -26,7 +26,7 @@ from benchmarks.suite.digests import (
     tabled,
     taken_networks,
 )
-from benchmarks.suite.files import PACKAGE_DIR
+from benchmarks.suite.files import PACKAGE_DIR, sheets
 from benchmarks.suite.job import FILES, KINDS, SHARED, SHARED_KINDS, Job, Kind
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.protocol import PromptSource
@@ -312,7 +312,7 @@ class Plan:
         """Adds the tables of all runs, and the page made from them."""
         suite, runs = self.suite, self.of("run")
         reference = fingerprint([REFERENCE / f"{suite.name}.csv"])
-        published = fingerprint(sorted((PACKAGE_DIR / "published").glob("*.yaml")))
+        published = fingerprint(sheets())
         section = {
             "suite": tabled(suite),
             "protocols": {
@@ -325,12 +325,15 @@ class Plan:
         }
         versions = {"table": TABLE_VERSION}
         key = digest(section, versions, [run.digest for run in runs])
-        tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in FILES["table"])
+        compared = any(teacher.source for teacher in suite.teachers.values())  # with what papers print
+        names = (*FILES["table"], *(FILES["papers"] if compared else ()))
+        tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in names)
         shown = ("record.json", "samples.npz", "curve.jsonl")
         scores = tuple(path for run in runs for path in run.outputs if path.endswith("scores.json"))
         read = tuple(path for run in runs for path in run.outputs if path.endswith(shown))
         home = {"folder": self._folder(suite.name)}
-        self._add(Job("table", suite.name, key, versions, scores, tables, home, with_cost(PAGE), PAGE))
+        params = {**home, "papers": compared}
+        self._add(Job("table", suite.name, key, versions, scores, tables, params, with_cost(PAGE), PAGE))
         page = (f"{self._folder(suite.name, 'report')}/index.html",)
         versions = versions | {"report": REPORT_VERSION}
         key = digest({}, versions, [key])

@@ -13,7 +13,7 @@ from benchmarks.suite.plan import Plan
 from benchmarks.tables import answers, committed, rows, runs
 from benchmarks.tables.claims import Claim, papers
 from benchmarks.tables.layout import Layout, layout_of
-from benchmarks.tables.published import published
+from benchmarks.tables.papers import published
 from benchmarks.tables.runs import Key, Run
 from sid.fault import Fault
 
@@ -48,13 +48,16 @@ class Gathered:
         return answers.answers(self.suite.name, cells, known), answers.untried(self.suite.name, cells, known)
 
 
-def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> list[Gathered]:
+def gather(
+    named: Sequence[str], results: str, seeds: tuple[int, ...] = (), without_runs: bool = False
+) -> list[Gathered]:
     """Each suite once, suites named by name before those of folders.
 
     Args:
         named: suites, folders of a suite's results, or folders that hold several of those.
         results: the folder in which the results of a suite named by name are.
         seeds: replace the seeds of every suite; empty keeps them.
+        without_runs: whether a suite may have none, as for tables of what is printed.
     """
     suites: dict[str, Gathered] = {}
     folders = []
@@ -74,7 +77,7 @@ def gather(named: Sequence[str], results: str, seeds: tuple[int, ...] = ()) -> l
             gathered.suite = _reseeded(gathered.suite, seeds)
         gathered.folders = list(dict.fromkeys(gathered.folders))
         gathered.runs = runs.merge(gathered.folders)
-        if not gathered.runs:
+        if not gathered.runs and not without_runs:
             places = ", ".join(str(folder) for folder in gathered.folders)
             raise Fault(f"{places}: no finished run; `snakemake --config suite={gathered.suite.name}` makes them")
     return list(suites.values())

@@ -34,6 +34,10 @@ LATEX = {
     "≥": r"$\geq$",
     "\N{MINUS SIGN}": "$-$",
     "…": r"\ldots{}",
+    "†": r"$\dagger$",
+    "✓": r"$\checkmark$",
+    "↓": r"$\downarrow$",
+    "↑": r"$\uparrow$",
     **{sign: f"$\\{name}$" for sign, name in GREEK.items()},
     **{sign: f"\\{sign}" for sign in "&%$#_{}"},
 }
@@ -132,19 +136,19 @@ def _latex_table(title: str, rows: Sequence[Row]) -> list[str]:
     parts = [
         r"\begin{table}",
         r"\centering\footnotesize\setlength{\tabcolsep}{4pt}",  # seven columns must fit one page column
-        rf"\caption{{{_tex(title)}: {_tex(rows[0].task.title)}.{over}}}",
+        rf"\caption{{{tex(title)}: {tex(rows[0].task.title)}.{over}}}",
         rf"\begin{{tabular}}{{{''.join('r' if name in RIGHT else 'l' for name in names)}}}",
         r"\toprule",
         " & ".join(name.capitalize() for name in names) + r" \\",
     ]
     for _, column, group in groups(rows):
         arrow = r"$\uparrow$" if column.higher else r"$\downarrow$"
-        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{_tex(column.name)} {arrow}}}}} \\"]
-        parts += [" & ".join(_tex(_shown(row)[name]) for name in names) + r" \\" for row in group]
+        parts += [r"\midrule", rf"\multicolumn{{{len(names)}}}{{l}}{{\emph{{{tex(column.name)} {arrow}}}}} \\"]
+        parts += [" & ".join(tex(_shown(row)[name]) for name in names) + r" \\" for row in group]
     return [*parts, r"\bottomrule", r"\end{tabular}", r"\end{table}"]
 
 
-def _tex(text: str) -> str:
+def tex(text: str) -> str:
     """Escaped for LaTeX; signs of numbers are set in math mode."""
     escaped = "".join(LATEX.get(sign, sign) for sign in " ".join(text.split()))
     return SIGNED.sub(r"$\g<0>$", escaped)

@@ -1,4 +1,4 @@
-"""Verb `published`: lists printed numbers and a suite's cells without one, and checks a file of printed numbers."""
+"""Verb `published`: lists printed numbers and the open cells of the papers' tables, and checks a file of them."""
 
 from __future__ import annotations
 
@@ -12,31 +12,33 @@ from sid.fault import Fault
 if TYPE_CHECKING:
     from benchmarks.tables.published import Cell, Published
 
-HELP = "list printed numbers, the cells of a suite without one (--missing), or check a file of them (--check)"
-EXAMPLE = "sidbench published --missing sd15"
+HELP = "list printed numbers, what nobody here could read (--missing), or check a table that you filled (--check)"
+EXAMPLE = "sidbench published --missing"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", nargs="?", metavar="SUITE", help="a suite's name or file (default: every number)")
     parser.add_argument(
-        "--missing", action="store_true", help="cells without a number in the authors' words (default: of every suite)"
+        "--missing",
+        action="store_true",
+        help="open cells by paper and table; of a suite, its cells without a number in the authors' words",
     )
-    parser.add_argument("--check", type=Path, metavar="FILE", help="report every fault of a file of printed numbers")
+    parser.add_argument("--check", type=Path, metavar="FILE", help="report every fault of a printed table's file")
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.suite import files
-
     if args.check is not None:
         return _check(args.check)
     if args.missing:
-        for suite in [args.suite] if args.suite else [name for name in files.names("suite") if _printed(name)]:
-            _print_missing(suite)
-        print("to add a paper's numbers, write a file as in benchmarks/published/ and run: published --check FILE")
+        if args.suite:
+            _print_missing(args.suite)
+        else:
+            _print_open()
+        print("with the paper at hand, fill the table's file in benchmarks/papers/ and run: published --check FILE")
     elif args.suite:
         _print_suite(args.suite)
     else:
-        from benchmarks.tables.published import every
+        from benchmarks.tables.papers import every
 
         _print(every())
     return 0
@@ -61,16 +63,21 @@ def cells(suite: str) -> list[Cell]:
     ]
 
 
-def _printed(suite: str) -> bool:
-    """Whether any paper prints a number of the suite's tasks; none does for the miniature suites."""
-    from benchmarks.tables.published import every
+def _print_open() -> None:
+    """The open cells of all tables: what a paper prints and nobody here could read."""
+    from benchmarks.suite import files
+    from benchmarks.tables.papers import tables
 
-    return not {row.task for row in every()}.isdisjoint(task for task, _, _ in cells(suite))
+    for table in tables():
+        if wanted := [*table.open_cells]:
+            print(f"{table.title}: {len(wanted)} open, in {files.shown(table.file)}")
+        for label, column, why in wanted:
+            print(f"  {label}, {column}: {why}")
 
 
 def _print_suite(suite: str) -> None:
     """The numbers of the suite's cells, those shown beside its tables, and those without a cell in it."""
-    from benchmarks.tables.published import lines, published
+    from benchmarks.tables.papers import lines, published
 
     wanted = cells(suite)
     tasks = dict.fromkeys(task for task, _, _ in wanted)
@@ -89,7 +96,8 @@ def _print_suite(suite: str) -> None:
 
 def _print_missing(suite: str) -> None:
     """Cells without a printed number, and those whose number is not in the authors' own words."""
-    from benchmarks.tables.published import KINDS, published
+    from benchmarks.tables.papers import published
+    from benchmarks.tables.published import KINDS
 
     wanted = cells(suite)
     holes = [cell for cell in wanted if cell not in published()]
@@ -99,17 +107,18 @@ def _print_missing(suite: str) -> None:
         print(f"  {'/'.join(cell)}: no number")
     for cell in others:
         row = published()[cell]
-        print(f"  {'/'.join(cell)}: {row.value:.{row.decimals}f}, {KINDS[row.source_kind]}")
+        print(f"  {'/'.join(cell)}: {row.text}, {KINDS[row.source_kind]}")
 
 
 def _check(file: Path) -> int:
-    from benchmarks.tables.published import check
+    from benchmarks.tables.papers import check
 
-    rows, wrong = check(file)
-    if wrong:
+    table, wrong = check(file)
+    if table is None or wrong:
         raise Fault(wrong)
+    rows = [*table.numbers]
     _print(rows)
-    print(f"{file}: {len(rows)} rows, nothing wrong")
+    print(f"{file}: {len(rows)} numbers, {len([*table.open_cells])} cells open, nothing wrong")
     return 0
 
 
@@ -124,4 +133,4 @@ def _print(rows: Iterable[Published]) -> None:
 def _columns(rows: Iterable[Published]) -> Iterator[tuple[str, str, str, str]]:
     for row in rows:
         mark = "" if row.role == "cell" else f"({row.role}) "
-        yield "/".join((row.task, row.entry, row.metric)), f"{row.value:.{row.decimals}f}", row.method, mark + row.words
+        yield "/".join((row.task, row.entry, row.metric)), row.text, row.method, mark + row.words

@@ -19,8 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
     from benchmarks.report.claims import ClaimSection
+    from benchmarks.tables import filled
     from benchmarks.tables.gather import gather
-    from benchmarks.tables.published import lines
+    from benchmarks.tables.papers import lines, tables
     from benchmarks.tables.recipes import notes
 
     gathered = gather(args.named, args.results)
@@ -28,8 +29,13 @@ def run(args: argparse.Namespace) -> int:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:
         layout = suite.layout
-        printed = [row for task in layout.tasks for row in lines(task.name)]
-        claims = ClaimSection(*suite.answers())
-        extras = page.Extras(printed, audit.read(suite.home), notes(suite.suite), claims)
-        print(page.write(layout, suite.rows(), args.out or suite.home / "report", extras))
+        rows = suite.rows()
+        extras = page.Extras(
+            printed=[row for task in layout.tasks for row in lines(task.name)],
+            audits=audit.read(suite.home),
+            notes=notes(suite.suite),
+            claims=ClaimSection(*suite.answers()),
+            papers=filled.of_suite(tables(), suite.suite, rows),
+        )
+        print(page.write(layout, rows, args.out or suite.home / "report", extras))
     return 0

@@ -1,12 +1,14 @@
 # The tables of all runs, and the page made from them, which Snakemake's own report embeds.
 from benchmarks.report import audit
 
+(TABLE,) = PLAN.of("table")
+
 
 rule table:
     input:
         inputs("table"),
     output:
-        [f"{HOME}/tables/{name}" for name in FILES["table"]],
+        list(TABLE.outputs),
     log:
         f"{HOME}/logs/table.log",
     conda:
@@ -14,7 +16,7 @@ rule table:
     params:
         digest=digest("table"),
     shell:
-        sidbench("table", "--quiet", quoted(SUITE))
+        sidbench("table", "--quiet", *(["--paper"] if TABLE.params["papers"] else []), quoted(SUITE))
 
 
 rule report:
