@@ -83,7 +83,7 @@ class Section:
 
 
 @dataclass(frozen=True)
-class Paper:
+class PaperTables:
     """A paper's own tables, printed beside reproduced."""
 
     name: str
@@ -107,12 +107,12 @@ class Extras:
     papers: Sequence[FilledTable] = ()
 
     @property
-    def by_paper(self) -> list[Paper]:
+    def by_paper(self) -> list[PaperTables]:
         """The filled tables, paper by paper."""
         grouped: dict[str, list[FilledTable]] = {}
         for table in self.papers:
             grouped.setdefault(table.table.sheet.paper, []).append(table)
-        return [Paper(name, tables) for name, tables in grouped.items()]
+        return [PaperTables(name, tables) for name, tables in grouped.items()]
 
 
 NOTHING = Extras()

@@ -106,4 +106,4 @@ def extras(home: Path) -> page.Extras:
     lines = [printed("other", "fid", 13.1, 1, "line"), printed("other", "clip", 0.305, 3, "line")]
     cells, known = rows(home), papers()
     claims = ClaimSection(answers.answers("mini", cells, known), answers.untried("mini", cells, known))
-    return page.Extras(lines, audit.read(home), claims)
+    return page.Extras(lines, audit.read(home), claims=claims)

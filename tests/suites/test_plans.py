@@ -15,7 +15,7 @@ from benchmarks.suite.plan import Plan, load_plan
 from benchmarks.suite.released import released
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables.layout import layout_of
-from benchmarks.tables.published import published
+from benchmarks.tables.papers import published
 from sid.fault import Fault
 from tests import toys
 
