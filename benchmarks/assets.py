@@ -159,6 +159,17 @@ def hub_cache() -> Path:
     return Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
 
 
+def snapshot(repository: str) -> Path | None:
+    """The folder of a repository's main revision in that cache, if it is there. Opens no package of theirs."""
+    home = hub_cache() / f"models--{repository.replace('/', '--')}"
+    try:
+        revision = (home / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    folder = home / "snapshots" / revision
+    return folder if revision and folder.is_dir() else None
+
+
 def download_caches() -> list[Path]:
     """Folders that other tools download into. Anybody can write to the last one, the temporary folder: hence sha256."""
     torch_home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
