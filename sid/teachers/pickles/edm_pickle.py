@@ -185,17 +185,24 @@ def _plain(value: Any, depth: int = 0) -> Any:
     raise Fault(f"it holds an init argument of the kind {type(value).__name__} that is no setting")
 
 
-def import_file(path: Path, folder: Path, key: str | None = None) -> dict[str, Any]:
+def import_file(path: Path, folder: Path, key: str | None = None, own: bool = False) -> dict[str, Any]:
     """Writes network.safetensors and teacher.json into `folder`; returns the content of teacher.json.
 
     Names, dtypes and bits are the file's own.
+
+    Args:
+        path: The published file.
+        folder: Where the two files go.
+        key: The network's key in the file, where it holds several.
+        own: Whether the folder is the caller's and replaced whatever it holds; others only if imported from this file.
     """
     from safetensors.torch import save_file
 
     path, folder = Path(path), Path(folder)
     value, opened = read_file(path)
     digest = digest_of(path)
-    _refuse_foreign(folder, digest)
+    if not own:
+        _refuse_foreign(folder, digest)
     with opened:
         try:
             chosen = choose(networks(value), key)
