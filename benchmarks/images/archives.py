@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import lzma
+import posixpath
 import tarfile
 import zipfile
 import zlib
@@ -23,6 +24,7 @@ ARCHIVE_ERRORS = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.
 ARRAY_ERRORS = (EOFError, OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError, SyntaxError)
 ZIP_MAGIC, GZIP_MAGIC = b"PK\x03\x04", b"\x1f\x8b"
 NPZ_MAGIC = b"PK"
+MOST_LINKS = 16  # that are followed to one file of a tar
 
 
 def tar_files(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -46,6 +48,30 @@ def complete_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"it breaks off after {archive.offset:,} bytes, without the end of an archive")
+
+
+def linked_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
+    """The file that a member is, or that it links to inside the same archive; a Fault if it is neither.
+
+    Args:
+        archive: is open.
+        member: of it.
+        path: of the archive, for the Fault.
+    """
+    followed = member
+    for _ in range(MOST_LINKS):
+        if followed.isfile():
+            return followed
+        if not (followed.islnk() or followed.issym()):
+            raise Fault(f"{path}: {member.name} is no file (a device or a pipe)")
+        target = followed.linkname
+        if followed.issym():  # relative to its own folder; a hard link names the archive's own path
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(followed.name), target))
+        try:
+            followed = archive.getmember(target)
+        except KeyError:
+            raise Fault(f"{path}: {member.name} is a link to {target}, which the archive does not hold") from None
+    raise Fault(f"{path}: {member.name} is a link that leads back to itself")
 
 
 def read_zip_member(path: Path, name: str) -> bytes:
