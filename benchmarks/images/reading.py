@@ -108,6 +108,8 @@ class Folder(Images):
         if broken := natural([str(path / name) for name in lost if image_name(name) or not ending_of(name)]):
             raise Fault(f"{some(broken)}: a link to a file that is not there")
         selection = select(entries, str(path))
+        if odd := [name for name in selection.names if not entries[name].is_file()]:
+            raise Fault(f"{path} holds {some(odd)}, which is no file (a device or a pipe)")
         super().__init__(str(path), selection)
         self.path = path
         self.names = natural(selection.names)
@@ -224,6 +226,8 @@ def _array(path: Path) -> np.ndarray:
 
 def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
     """uint8 images as [N, C, H, W]; refuses arrays of another type or shape."""
+    if pixels.dtype.kind not in "buif":
+        raise Fault(f"{source} holds {pixels.dtype}, and uint8 is needed")
     if pixels.dtype != np.uint8:
         low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
         content = "NaN or infinity" if not np.isfinite([low, high]).all() else f"values from {low:g} to {high:g}"

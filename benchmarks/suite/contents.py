@@ -16,6 +16,7 @@ from benchmarks.data import prompts as prompt_lists
 from benchmarks.suite import components
 from benchmarks.suite.released import Released, found_file
 from benchmarks.suite.seen import SeenFiles, joined
+from sid.fault import Fault
 from sid.teachers.latent.folder import weight_files
 
 PROMPTS = ("prompts", "only")  # keys of a list of prompts
@@ -81,7 +82,7 @@ class Contents:
             try:
                 files = _FILES[kind](word, more)
                 sha256 = self._content(files) if files else None
-            except OSError:
+            except (OSError, Fault):
                 sha256 = None  # what can't be read is reported before the first job
             self._known[kind, f"{word} {more}"] = self.seen.last(f"{kind} {word} {more}", sha256)
         return self._known[kind, f"{word} {more}"]
@@ -93,7 +94,7 @@ class Contents:
             try:
                 files = _released(described)
                 sha256 = self._content(files) if files else None
-            except OSError:
+            except (OSError, Fault):
                 sha256 = None
             self._known["released", word] = self.seen.last(f"released {word}", sha256)
         return self._known["released", word]

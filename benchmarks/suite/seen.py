@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Mapping
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 from benchmarks.images.listing import files_under
@@ -51,7 +52,10 @@ class SeenFiles:
 
     def _file(self, path: str, entries: dict[str, Any], key: str | None = None) -> str:
         key = path if key is None else key
-        stat = _stat(os.stat(path))
+        status = os.stat(path)
+        if not S_ISREG(status.st_mode):
+            raise OSError(f"{path} is no file")  # a device or a pipe, which may have no end
+        stat = _stat(status)
         before = entries.get(key)
         if _trusted(before, stat):
             return str(before[-1])
@@ -67,7 +71,9 @@ class SeenFiles:
     def folder(self, path: Path) -> str:
         """The sha256 of a folder's content: the names in it and each file's sha256, wherever the folder lies."""
         path = Path(os.path.abspath(path))
-        stats = {name: _stat(entry.stat()) for name, entry in files_under(path) if not _hidden(name)}
+        stats = {
+            name: _stat(entry.stat()) for name, entry in files_under(path) if entry.is_file() and not _hidden(name)
+        }
         summary = hashlib.sha256(repr(sorted(stats.items())).encode("utf-8", "surrogateescape")).hexdigest()
         newest = max((max(stat[1:3]) for stat in stats.values()), default=0)
         before = self._folders.get(str(path))

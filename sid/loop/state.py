@@ -1,8 +1,9 @@
 """The training state, saved atomically with checksums; the last two are kept.
 
 Tensors go through torch.distributed.checkpoint, which reshards them for another number of processes or another
-strategy; the rest is JSON (`sid.loop.checkpoint`), and nothing in a state is executed. Draws need no state: they are a function of (seed, iteration, stream, sample). A large state
-is copied to the CPU and written by a thread while training goes on; its folder appears only when it is whole.
+strategy; the rest is JSON (`sid.loop.checkpoint`), and nothing in a state is executed. Draws need no state: they are a
+function of (seed, iteration, stream, sample). A large state is copied to the CPU and written by a thread while training
+goes on; its folder appears only when it is whole.
 """
 
 from __future__ import annotations
@@ -92,9 +93,13 @@ class TrainState:
                 f"{path} is damaged: nothing says what the state beside it was trained for; remove {self.folder}"
             )
         if old != recipe:
-            changed = sorted(name for name in {*old, *recipe} if old.get(name) != recipe.get(name))
+            changed = [
+                f"{name}: {_brief(old.get(name))} before, {_brief(recipe.get(name))} now"
+                for name in sorted({*old, *recipe})
+                if old.get(name) != recipe.get(name)
+            ]
             raise Fault(
-                f"the state in {self.folder} belongs to another recipe (changed: {', '.join(changed)}); "
+                f"the state in {self.folder} belongs to another recipe (changed: {'; '.join(changed)}); "
                 "choose another folder or remove that one"
             )
 
@@ -248,6 +253,12 @@ def _readable(path: Path) -> Iterator[None]:
             f"{path} holds other tensors than the run's ({type(next(iter(failures), error)).__name__}); "
             "remove that folder, and the training goes on from the state before it"
         ) from error
+
+
+def _brief(value: Any) -> str:
+    """A setting in a sentence."""
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _counters(path: Path) -> Counters:
