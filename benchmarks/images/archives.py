@@ -26,13 +26,13 @@ from sid.fault import Fault
 # fmt: off
 ARCHIVE_ERRORS = (
     EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, OverflowError,
-    NotImplementedError, struct.error,
+    RuntimeError, struct.error,
 )
 # fmt: on
 # fmt: off
 ARRAY_ERRORS = (
     EOFError, OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError, SyntaxError, TypeError,
-    MemoryError, OverflowError, NotImplementedError, RecursionError, struct.error,
+    MemoryError, OverflowError, RecursionError, struct.error,
 )
 # fmt: on
 ZIP_MAGIC, GZIP_MAGIC = b"PK\x03\x04", b"\x1f\x8b"
@@ -156,11 +156,11 @@ def read_npz(path: Path, name: str) -> np.ndarray:
 
 def _refuse_false_header(file: IO[bytes], size: int) -> None:
     """A ValueError unless the header of an array declares exactly the bytes that follow it: numpy allocates as told."""
-    version = np.lib.format.read_magic(file)  # type: ignore[arg-type]
+    version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:
         raise ValueError("an unknown version of the format")
-    shape, _, dtype = read(file)  # type: ignore[arg-type]
+    shape, _, dtype = read(file)
     if dtype.hasobject:
         raise ValueError("Object arrays cannot be loaded")
     if any(type(length) is not int or length < 0 for length in shape):

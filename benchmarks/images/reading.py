@@ -22,7 +22,7 @@ import numpy as np
 from benchmarks.images import archives
 from benchmarks.images.archives import ARCHIVE_ERRORS, refuse_outside_names, refuse_truncated
 from benchmarks.images.listing import files_under
-from benchmarks.images.selection import COMMON, EXTENSIONS, Selection, ending_of, image_name, select, some
+from benchmarks.images.selection import COMMON, EXTENSIONS, Chosen, ending_of, image_name, select, some
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class Images(ABC):
 
     names: list[str]
 
-    def __init__(self, source: str, selection: Selection | None = None):
+    def __init__(self, source: str, selection: Chosen | None = None):
         self.source = source
         self.passed_over = selection.sentence if selection is not None else ""  # what beside the images was found
 

@@ -31,7 +31,7 @@ SHOWN = 3
 
 
 @dataclass
-class Selection:
+class Chosen:
     """The names of the images, and how many files beside them were passed over, by reason."""
 
     names: list[str] = field(default_factory=list)
@@ -46,14 +46,14 @@ class Selection:
         return f"{files:,} files, {images:,} images, {passed:,} passed over ({reasons})" if passed else ""
 
 
-def select(names: Iterable[str], source: str) -> Selection:
+def select(names: Iterable[str], source: str) -> Chosen:
     """The images among the names of a folder or archive; one Fault has every reason to refuse it.
 
     Args:
         names: of all its files, links included.
         source: its path, for the Fault.
     """
-    selection, seen, twice, unread = Selection(), set[str](), [], []
+    selection, seen, twice, unread = Chosen(), set[str](), [], []
     for name in names:
         ending = ending_of(name)
         if name.startswith(FORKS):

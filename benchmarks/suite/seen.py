@@ -56,9 +56,8 @@ class SeenFiles:
         if not S_ISREG(status.st_mode):
             raise OSError(f"{path} is no file")  # a device or a pipe, which may have no end
         stat = _stat(status)
-        before = entries.get(key)
-        if _trusted(before, stat):
-            return str(before[-1])
+        if (before := _trusted(entries.get(key), stat)) is not None:
+            return before
         if stat[0] > LARGE:
             report(f"sidbench: reading {path} once ({stat[0] / 2**30:.1f} GiB), to know its content")
         now = time.time_ns()
@@ -76,9 +75,8 @@ class SeenFiles:
         }
         summary = hashlib.sha256(repr(sorted(stats.items())).encode("utf-8", "surrogateescape")).hexdigest()
         newest = max((max(stat[1:3]) for stat in stats.values()), default=0)
-        before = self._folders.get(str(path))
-        if _summarised(before, summary, newest):
-            return str(before[-1])
+        if (before := _summarised(self._folders.get(str(path)), summary, newest)) is not None:
+            return before
         now, table = time.time_ns(), self._table.with_name("contents") / f"{_short(str(path))}.json"
         entries = {name: entry for name, entry in _read(table).items() if name in stats}
         sha256 = joined({name: self._file(str(path / name), entries, name) for name in stats})
@@ -124,17 +122,22 @@ def _stat(status: os.stat_result) -> Stat:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _trusted(entry: Any, stat: Stat) -> bool:
-    """Whether a remembered file is the one with this stat, and had settled when it was read."""
-    if not isinstance(entry, list) or len(entry) != 6 or entry[:4] != stat or not isinstance(entry[4], int):
-        return False
-    return isinstance(entry[5], str) and len(entry[5]) == SHA256_DIGITS and max(stat[1:3]) + SETTLED < entry[4]
+def _trusted(entry: Any, stat: Stat) -> str | None:
+    """The remembered sha256, if the file has this stat still and had settled when it was read."""
+    if not isinstance(entry, list) or len(entry) != 6 or entry[:4] != stat:
+        return None
+    return _settled(entry[5], max(stat[1:3]), entry[4])
 
 
-def _summarised(entry: Any, summary: str, newest: int) -> bool:
-    if not isinstance(entry, list) or len(entry) != 3 or entry[0] != summary or not isinstance(entry[1], int):
-        return False
-    return isinstance(entry[2], str) and len(entry[2]) == SHA256_DIGITS and newest + SETTLED < entry[1]
+def _summarised(entry: Any, summary: str, newest: int) -> str | None:
+    if not isinstance(entry, list) or len(entry) != 3 or entry[0] != summary:
+        return None
+    return _settled(entry[2], newest, entry[1])
+
+
+def _settled(sha256: Any, changed: int, read: Any) -> str | None:
+    whole = isinstance(sha256, str) and len(sha256) == SHA256_DIGITS
+    return sha256 if whole and isinstance(read, int) and changed + SETTLED < read else None
 
 
 def _hidden(name: str) -> bool:

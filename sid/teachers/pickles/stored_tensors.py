@@ -40,7 +40,7 @@ MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the start of torch's files bef
 MOST_ELEMENTS = 2**40
 MOST_DIMENSIONS = 16
 # What the zip module raises for a damaged or forged archive.
-ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, NotImplementedError, RuntimeError, ValueError, OverflowError)
+ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 
 
 @dataclass(eq=False, repr=False)
