@@ -2,7 +2,10 @@
 
 import sys
 
-from benchmarks.cli import main
+from sid.loop import parent
 
 if __name__ == "__main__":
+    parent.follow()  # before anything heavy is imported: a workflow that is killed meanwhile leaves no job behind
+    from benchmarks.cli import main
+
     sys.exit(main())

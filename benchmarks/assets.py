@@ -27,6 +27,7 @@ WEIGHTS_ENV = "SIDBENCH_WEIGHTS"  # this variable and the next name one folder, 
 DATA_ENV = "SIDBENCH_DATA"
 DATA_FOLDER = Path("data")  # searched after the folders of DATA_ENV
 PINS = "pins.json"
+NOWHERE = Path("/nonexistent")  # the home of users that have none, as Debian calls it
 PICKLED = (".pkl", ".pt")  # published networks that are imported by a reader that runs nothing in them
 SHA256_DIGITS = 64
 # Names that many repositories give their file: such a file counts only in a folder of its weight's own name.
@@ -136,7 +137,16 @@ def data_roots() -> list[Path]:
 
 
 def _folders_of(variable: str) -> list[Path]:
-    return [Path(part).expanduser() for part in os.environ.get(variable, "").split(os.pathsep) if part]
+    parts = [part for part in os.environ.get(variable, "").split(os.pathsep) if part]
+    return [home() / part[2:] if part.startswith("~/") else Path(part) for part in parts]
+
+
+def home() -> Path:
+    """The user's own folder; where there is none (a container's nameless user), a place where nothing is."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return NOWHERE
 
 
 def resolve_data(path: Path) -> Path:
@@ -155,16 +165,27 @@ def _resolve(path: Path, folders: list[Path], exists: Callable[[Path], bool]) ->
 
 def hub_cache() -> Path:
     """Where huggingface_hub keeps its files."""
-    home = Path(os.environ.get("HF_HOME", Path.home() / ".cache" / "huggingface"))
-    return Path(os.environ.get("HF_HUB_CACHE", home / "hub"))
+    cache = Path(os.environ.get("HF_HOME", home() / ".cache" / "huggingface"))
+    return Path(os.environ.get("HF_HUB_CACHE", cache / "hub"))
+
+
+def snapshot(repository: str) -> Path | None:
+    """The folder of a repository's main revision in that cache, if it is there. Opens no package of theirs."""
+    home = hub_cache() / f"models--{repository.replace('/', '--')}"
+    try:
+        revision = (home / "refs" / "main").read_text(encoding="utf-8").strip()
+    except (OSError, ValueError):
+        return None
+    folder = home / "snapshots" / revision
+    return folder if revision and folder.is_dir() else None
 
 
 def download_caches() -> list[Path]:
     """Folders that other tools download into. Anybody can write to the last one, the temporary folder: hence sha256."""
-    torch_home = Path(os.environ.get("TORCH_HOME", Path.home() / ".cache" / "torch"))
+    torch_home = Path(os.environ.get("TORCH_HOME", home() / ".cache" / "torch"))
     return [
         torch_home / "hub" / "checkpoints",
-        Path.home() / ".cache" / "clip",
+        home() / ".cache" / "clip",
         *preference_caches(),
         Path(tempfile.gettempdir()),
     ]
@@ -172,8 +193,8 @@ def download_caches() -> list[Path]:
 
 def preference_caches() -> list[Path]:
     """Where the packages hpsv2 and ImageReward download their own files to."""
-    home = Path.home() / ".cache"
-    return [Path(os.environ.get("HPS_ROOT", home / "hpsv2")), home / "ImageReward"]
+    cache = home() / ".cache"
+    return [Path(os.environ.get("HPS_ROOT", cache / "hpsv2")), cache / "ImageReward"]
 
 
 # Data
@@ -284,8 +305,8 @@ def pin(weight: Weight, path: Path) -> None:
 def pins_file() -> Path:
     """In the first weights folder if it is writable, else in the user's configuration."""
     folders = weights_folders()
-    home = Path(os.environ.get("XDG_CONFIG_HOME", Path.home() / ".config"))
-    return (folders[0] if folders and os.access(folders[0], os.W_OK) else home / "sidbench") / PINS
+    config = Path(os.environ.get("XDG_CONFIG_HOME", home() / ".config"))
+    return (folders[0] if folders and os.access(folders[0], os.W_OK) else config / "sidbench") / PINS
 
 
 def _pins() -> dict[str, str]:

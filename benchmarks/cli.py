@@ -96,7 +96,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except Fault as fault:
-        for sentence in fault.sentences if first_process() else ():
+        for sentence in fault.lines if first_process() else ():
             print(f"sidbench: {sentence}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

@@ -7,6 +7,9 @@ from collections.abc import Sequence
 
 from tqdm import tqdm
 
+LONGEST = 2000  # letters of a printed sentence
+MOST_SENTENCES = 200  # of one Fault that are printed
+
 
 class Fault(Exception):
     """One sentence per thing that is wrong; the command line prints them and leaves with status 2."""
@@ -15,7 +18,20 @@ class Fault(Exception):
         self.sentences = [sentences] if isinstance(sentences, str) else list(sentences)
         super().__init__("\n".join(self.sentences))
 
+    @property
+    def lines(self) -> list[str]:
+        """The sentences as they are printed: each on a line, and not without end."""
+        more = len(self.sentences) - MOST_SENTENCES
+        lines = [readable(sentence) for sentence in self.sentences[:MOST_SENTENCES]]
+        return [*lines, f"and {more:,} more"] if more > 0 else lines
+
+
+def readable(sentence: str) -> str:
+    """The sentence on one line of bounded length: a name that a file holds can neither flood nor forge the output."""
+    shown = sentence if len(sentence) <= LONGEST else f"{sentence[:LONGEST]} ... ({len(sentence):,} letters)"
+    return "".join(letter if letter.isprintable() else ascii(letter)[1:-1] for letter in shown)
+
 
 def report(sentence: str) -> None:
     """Prints a line to stderr without breaking a progress bar."""
-    tqdm.write(sentence, file=sys.stderr)
+    tqdm.write(readable(sentence), file=sys.stderr)

@@ -170,7 +170,7 @@ def job(**resources: int) -> Job:
 @pytest.fixture
 def replaced(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     calls: list[list[str]] = []
-    monkeypatch.setattr(launch, "_replace", calls.append)
+    monkeypatch.setattr(launch, "_replace", lambda words, watch: calls.append(words))
     return calls
 
 

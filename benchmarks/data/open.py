@@ -45,6 +45,35 @@ def dataset_version(name: str) -> Mapping[str, int]:
     return {f"data:{known.name}": known.version} if known is not None else {}
 
 
+def files_of(name: str, split: str, captions: bool = False) -> dict[str, Path]:
+    """The files that decide a data set's split, by their published names; none if one that it needs is missing.
+
+    Args:
+        name: as `open_dataset` takes it.
+        split: of the data set.
+        captions: whether captions are read too, and not only images and labels.
+    """
+    before, _, path = name.partition("@")
+    known = datasets().get(before)
+    if known is None:
+        place = resolve_data(Path(name))
+        return {"images": place} if place.exists() else {}
+    if not isinstance(known, FileDataset):
+        return {}  # it is made here: its version stands for it
+    dataset = known.at(Path(path)) if path else known
+    files = {}
+    for file in dataset.files:
+        if (file.splits and split not in file.splits) or not (file.needed or captions):
+            continue
+        found = dataset.find(file)
+        if found is None:
+            if file.needed:
+                return {}
+            continue
+        files[file.names[0]] = found
+    return files
+
+
 class ImageSet(FileDataset):
     """Images at a path; both splits are all images."""
 

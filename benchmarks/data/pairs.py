@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from benchmarks.images.archives import complete_members
-from benchmarks.images.reading import Folder, Images, image_name, natural, open_checked
+from benchmarks.images.archives import complete_members, linked_file
+from benchmarks.images.reading import Folder, Images, natural, open_checked
+from benchmarks.images.selection import image_name, select
 from sid.fault import Fault
 
 CAPTIONS_FILE = "captions.json"
@@ -96,20 +97,26 @@ class WebdatasetImages(Images):
         size = path.stat().st_size
         try:
             with tarfile.open(path, "r:") as archive:
-                for member in complete_members(archive):
-                    if not member.isfile():
+                members = [member for member in complete_members(archive) if not member.isdir()]
+                select([member.name for member in members], str(path))
+                for link in members:
+                    if link.isfile() or image_name(link.name) or link.name.endswith(TEXT_SUFFIXES):
+                        member = linked_file(archive, link, path)
+                    else:
                         continue
                     if member.offset_data + member.size > size:
                         raise tarfile.ReadError(f"{member.name} breaks off")
-                    key = str(PurePosixPath(member.name).with_suffix(""))
-                    if image_name(member.name):
-                        name = f"{path.name}/{member.name}"
+                    key = str(PurePosixPath(link.name).with_suffix(""))
+                    if image_name(link.name):
+                        name = f"{path.name}/{link.name}"
+                        if key in images:
+                            raise Fault(f"{path} holds two images for the caption {key}: {images[key]} and {name}")
                         images[key], self.places[name] = name, (path, member.offset_data, member.size)
-                    elif member.name.endswith(TEXT_SUFFIXES):
+                    elif link.name.endswith(TEXT_SUFFIXES):
                         content = archive.extractfile(member)
                         assert content is not None  # a plain file has content
-                        caption = _caption_in(member.name, content.read(), path)
-                        if caption is not None and (member.name.endswith(".txt") or key not in texts):
+                        caption = _caption_in(link.name, content.read(), path)
+                        if caption is not None and (link.name.endswith(".txt") or key not in texts):
                             texts[key] = caption
         except (tarfile.TarError, EOFError) as error:
             raise Fault(f"{path} is truncated or no plain tar ({error}): fetch it again") from None

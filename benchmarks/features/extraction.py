@@ -343,7 +343,9 @@ def _stamp(images: Images) -> str | None:
     total = hashlib.sha256(images.source.encode())
     for path in files:
         status = path.stat()
-        total.update(f"{path.name}|{status.st_size}|{status.st_mtime_ns}\n".encode())
+        total.update(
+            f"{path.name}|{status.st_size}|{status.st_mtime_ns}|{status.st_ctime_ns}|{status.st_ino}\n".encode()
+        )
     return total.hexdigest()[:16]
 
 

@@ -8,21 +8,37 @@ from __future__ import annotations
 
 import contextlib
 import lzma
+import math
+import posixpath
+import struct
 import tarfile
 import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
+from typing import IO
 
 import numpy as np
 
 from sid.fault import Fault
 
 # What the readers raise for a damaged file.
-ARCHIVE_ERRORS = (EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError)
-ARRAY_ERRORS = (EOFError, OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError, SyntaxError)
+# fmt: off
+ARCHIVE_ERRORS = (
+    EOFError, OSError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, OverflowError,
+    RuntimeError, struct.error,
+)
+# fmt: on
+# fmt: off
+ARRAY_ERRORS = (
+    EOFError, OSError, zipfile.BadZipFile, zlib.error, ValueError, KeyError, RuntimeError, SyntaxError, TypeError,
+    MemoryError, OverflowError, RecursionError, struct.error,
+)
+# fmt: on
 ZIP_MAGIC, GZIP_MAGIC = b"PK\x03\x04", b"\x1f\x8b"
 NPZ_MAGIC = b"PK"
+MOST_UNPACKED = 4 * 2**30  # bytes of a compressed array
+MOST_LINKS = 16  # that are followed to one file of a tar
 
 
 def tar_files(path: Path) -> Iterator[tuple[str, bytes]]:
@@ -46,6 +62,30 @@ def complete_members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     archive.fileobj.seek(archive.offset)
     if archive.fileobj.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
         raise tarfile.ReadError(f"it breaks off after {archive.offset:,} bytes, without the end of an archive")
+
+
+def linked_file(archive: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> tarfile.TarInfo:
+    """The file that a member is, or that it links to inside the same archive; a Fault if it is neither.
+
+    Args:
+        archive: is open.
+        member: of it.
+        path: of the archive, for the Fault.
+    """
+    followed = member
+    for _ in range(MOST_LINKS):
+        if followed.isfile():
+            return followed
+        if not (followed.islnk() or followed.issym()):
+            raise Fault(f"{path}: {member.name} is no file (a device or a pipe)")
+        target = followed.linkname
+        if followed.issym():  # relative to its own folder; a hard link names the archive's own path
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(followed.name), target))
+        try:
+            followed = archive.getmember(target)
+        except KeyError:
+            raise Fault(f"{path}: {member.name} is a link to {target}, which the archive does not hold") from None
+    raise Fault(f"{path}: {member.name} is a link that leads back to itself")
 
 
 def read_zip_member(path: Path, name: str) -> bytes:
@@ -94,15 +134,39 @@ def _damaged(path: Path, error: BaseException) -> Fault:
 def read_npy(path: Path) -> np.ndarray:
     """The array of an npy file."""
     with _array_faults(path):
+        with open(path, "rb") as file:
+            _refuse_false_header(file, path.stat().st_size)
         array: np.ndarray = np.load(path, allow_pickle=False)
         return array
 
 
 def read_npz(path: Path, name: str) -> np.ndarray:
     """One array of an npz file."""
-    with _array_faults(path), contextlib.closing(_open_npz(path)) as arrays:
-        array: np.ndarray = arrays[name]
-        return array
+    with _array_faults(path):
+        with zipfile.ZipFile(path) as archive:
+            member = archive.getinfo(name if name in archive.namelist() else f"{name}.npy")
+            if member.compress_type != zipfile.ZIP_STORED and member.file_size > MOST_UNPACKED:
+                raise Fault(f"{path} unpacks to more than {MOST_UNPACKED >> 30} GiB: store it without compression")
+            with archive.open(member) as file:
+                _refuse_false_header(file, member.file_size)
+        with contextlib.closing(_open_npz(path)) as arrays:
+            array: np.ndarray = arrays[name]
+            return array
+
+
+def _refuse_false_header(file: IO[bytes], size: int) -> None:
+    """A ValueError unless the header of an array declares exactly the bytes that follow it: numpy allocates as told."""
+    version = np.lib.format.read_magic(file)
+    read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
+    if read is None:
+        raise ValueError("an unknown version of the format")
+    shape, _, dtype = read(file)
+    if dtype.hasobject:
+        raise ValueError("Object arrays cannot be loaded")
+    if any(type(length) is not int or length < 0 for length in shape):
+        raise ValueError("a shape that is none")
+    if math.prod(shape) * dtype.itemsize != size - file.tell():
+        raise ValueError("another size than the header declares")
 
 
 def npz_names(path: Path) -> list[str]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import tarfile
 import zipfile
@@ -22,13 +21,14 @@ import numpy as np
 
 from benchmarks.images import archives
 from benchmarks.images.archives import ARCHIVE_ERRORS, refuse_outside_names, refuse_truncated
+from benchmarks.images.listing import files_under
+from benchmarks.images.selection import COMMON, EXTENSIONS, Chosen, ending_of, image_name, select, some
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MEMORY_LIMIT = 4 * 2**30  # bytes of images in a compressed tar, which is kept in memory: it has no random access
 SHOWN_FAULTS = 20  # are listed; the others are counted
 PNG_MAGIC, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of the first chunk, the header, that holds the bit depth
@@ -40,8 +40,9 @@ class Images(ABC):
 
     names: list[str]
 
-    def __init__(self, source: str):
+    def __init__(self, source: str, selection: Chosen | None = None):
         self.source = source
+        self.passed_over = selection.sentence if selection is not None else ""  # what beside the images was found
 
     def __len__(self) -> int:
         return len(self.names)
@@ -89,6 +90,7 @@ class Subset(Images):
 
     def __init__(self, whole: Images, indices: range | list[int]):
         super().__init__(whole.source)
+        self.passed_over = whole.passed_over
         self.whole, self.indices = whole, list(indices)
         self.names = [whole.names[index] for index in self.indices]
 
@@ -97,16 +99,26 @@ class Subset(Images):
 
 
 class Folder(Images):
-    """All image files under a folder; extensions in any case."""
+    """All image files under a folder, those in linked folders too; extensions in any case."""
 
     def __init__(self, path: Path):
-        super().__init__(str(path))
+        entries = dict(files_under(path))
+        lost = [name for name, entry in entries.items() if entry.is_symlink() and not entry.is_file()]
+        # A link without an ending may be one to a folder of images that is not mounted.
+        if broken := natural([str(path / name) for name in lost if image_name(name) or not ending_of(name)]):
+            raise Fault(f"{some(broken)}: a link to a file that is not there")
+        selection = select(entries, str(path))
+        if odd := [name for name in selection.names if not entries[name].is_file()]:
+            raise Fault(f"{path} holds {some(odd)}, which is no file (a device or a pipe)")
+        super().__init__(str(path), selection)
         self.path = path
-        named = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
-        if broken := natural([str(file) for file in named if file.is_symlink() and not file.exists()]):
-            more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
-            raise Fault(f"{', '.join(broken[:3])}{more}: a link to a file that is not there")
-        self.names = natural([file.relative_to(path).as_posix() for file in named if file.is_file()])
+        self.names = natural(selection.names)
+
+    @property
+    def common(self) -> bool:
+        """Whether every tool finds the same images in it: usual endings, and no linked folders."""
+        linked = any(folder.is_symlink() for folder in {(self.path / name).parent for name in self.names} - {self.path})
+        return not linked and all(ending_of(name) in COMMON for name in self.names)
 
     def read(self, index: int) -> bytes:
         return (self.path / self.names[index]).read_bytes()
@@ -116,38 +128,42 @@ class Zip(Images):
     """Members of a zip archive."""
 
     def __init__(self, path: Path):
-        super().__init__(str(path))
         self.archive = zipfile.ZipFile(path)
-        members = (member.filename for member in self.archive.infolist() if not member.is_dir())
-        self.names = natural([name for name in members if image_name(name)])
+        selection = select((info.filename for info in self.archive.infolist() if not info.is_dir()), str(path))
+        super().__init__(str(path), selection)
+        self.names = natural(selection.names)
 
     def read(self, index: int) -> bytes:
         return self.archive.read(self.names[index])
 
 
 class Tar(Images):
-    """Plain files of a tar archive; a compressed archive is read once and kept in memory."""
+    """Files of a tar archive, links to them included; a compressed archive is read once and kept in memory."""
 
     def __init__(self, path: Path):
-        super().__init__(str(path))
         self.path = path
         self.contents: dict[str, bytes] = {}  # by name, if the archive is compressed
-        self.places: dict[str, tuple[int, int]] = {}  # offset and size by name
         compressed = not _is_plain_tar(path)
+        self.places: dict[str, tuple[int, int]] = {}  # offset and size by name
         total = 0
         with tarfile.open(path) as archive:
-            for member in archives.complete_members(archive):
-                if not member.isfile() or not image_name(member.name):
+            members = [member for member in archives.complete_members(archive) if not member.isdir()]
+            selection = select([member.name for member in members], str(path))
+            wanted = set(selection.names)
+            for member in members:
+                if member.name not in wanted:
                     continue
-                self.places[member.name] = (member.offset_data, member.size)
+                stored = archives.linked_file(archive, member, path)
+                self.places[member.name] = (stored.offset_data, stored.size)
                 if compressed:
-                    total += member.size
+                    total += stored.size
                     if total > MEMORY_LIMIT:
                         raise Fault(f"{path} is compressed and holds more than {MEMORY_LIMIT >> 30} GiB: unpack it")
-                    content = archive.extractfile(member)
+                    content = archive.extractfile(stored)
                     assert content is not None
                     self.contents[member.name] = content.read()
-        self.names = natural(list(self.places))
+        super().__init__(str(path), selection)
+        self.names = natural(selection.names)
 
     def read(self, index: int) -> bytes:
         name = self.names[index]
@@ -210,6 +226,8 @@ def _array(path: Path) -> np.ndarray:
 
 def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
     """uint8 images as [N, C, H, W]; refuses arrays of another type or shape."""
+    if pixels.dtype.kind not in "buif":
+        raise Fault(f"{source} holds {pixels.dtype}, and uint8 is needed")
     if pixels.dtype != np.uint8:
         low, high = (float(pixels.min()), float(pixels.max())) if pixels.size else (0.0, 0.0)
         content = "NaN or infinity" if not np.isfinite([low, high]).all() else f"values from {low:g} to {high:g}"
@@ -247,11 +265,6 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     return pixels.transpose(2, 0, 1), mode
 
 
-def image_name(name: str) -> bool:
-    """Whether it names an image, by its extension; not the resource forks that macOS adds to archives."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS and not name.startswith("__MACOSX/")
-
-
 def natural(names: list[str]) -> list[str]:
     """Sorted with img2 before img10; captions are paired in this order."""
     return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
@@ -269,6 +282,11 @@ def bits_per_channel(image: Image, content: bytes) -> int:
     """Of an opened file; 8 for formats that have no more. Pillow would reduce deeper ones silently."""
     if content.startswith(PNG_MAGIC):
         return content[PNG_DEPTH]
+    if image.format == "JPEG2000" and (place := content.find(b"\xff\x4f\xff\x51")) >= 0:
+        depths = content[place + 42 : place + 42 + 3 * len(image.getbands()) : 3]
+        return max((1 + (depth & 0x7F) for depth in depths), default=8)
+    if image.format == "AVIF" and (place := content.find(b"av1C")) >= 0:
+        return 10 if content[place + 6 : place + 7] >= b"\x40" and content[place + 6] & 0x40 else 8
     if image.format == "TIFF":
         tags: Any = getattr(image, "tag_v2", {})
         return max(tags.get(TIFF_BITS, (8,)))

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import os
-import signal
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -21,13 +20,13 @@ from typing import TYPE_CHECKING
 
 from benchmarks.machine import lease
 from sid.fault import Fault
+from sid.loop import parent
 from sid.releases import numbers
 
 if TYPE_CHECKING:
     from benchmarks.suite.job import Job
 
 
-DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of prctl(2), which outlasts an exec
 SAVING_SECONDS = 600  # from a signal until torchrun kills: for the end of the iteration and the state
 TIMEOUT_SINCE = (2, 13)  # the oldest torch whose torchrun is known to take --shutdown-timeout; 2.11's doesn't
 PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by the job's number
@@ -44,9 +43,18 @@ def started(job: Job, verb: str, target: str, args: argparse.Namespace) -> Itera
         args: `results`, `suite`, `quiet` and `gpus`.
     """
     require(job)
-    enter(job, args.gpus, ["--results", args.results, verb, args.suite, target, *["--quiet"] * args.quiet])
+    enter(job, args.gpus, [f"--results={args.results}", verb, args.suite, target, *["--quiet"] * args.quiet])
     with leaving_cleanly():
-        yield f"sidbench {verb} {args.suite} {target}"
+        yield shlex.join(["sidbench", verb, args.suite, target])
+
+
+def confirm(job: Job, planned: str | None) -> None:
+    """A Fault if the job is no longer what the workflow planned: a file that the suite names has changed meanwhile."""
+    if planned is not None and planned != job.digest:
+        raise Fault(
+            f"{job.id} was planned as {planned} and is {job.digest} now: the suite or a file that it names has changed "
+            "since; run the same command again"
+        )
 
 
 def enter(job: Job, given: int | None, words: Sequence[str]) -> None:
@@ -62,14 +70,15 @@ def enter(job: Job, given: int | None, words: Sequence[str]) -> None:
     if "RANK" in os.environ:  # torchrun has started this process
         lease.join()
     elif nodes > 1:
-        _replace(over_nodes(nodes, planned, words, _first_host()))
+        # The trainers on other nodes can't know this process: each watches the torchrun that starts it.
+        _replace(over_nodes(nodes, planned, words, _first_host()), "1")
     elif planned and not count:
         plural = "s" * (planned > 1)
         raise Fault(f"{job.id} is planned on {planned} GPU{plural} and was given none: see `--resources gpu`")
     else:
         lease.lease(count)
         if count > 1:
-            _replace(on_this_machine(count, words))
+            _replace(on_this_machine(count, words), str(os.getpid()))
 
 
 def on_this_machine(count: int, words: Sequence[str]) -> list[str]:
@@ -120,12 +129,14 @@ def _output(*words: str) -> str:
     return done.stdout.strip()
 
 
-def _replace(words: list[str]) -> None:
-    """Replaces this process by torchrun: signals reach it, and the lock files stay open in it."""
+def _replace(words: list[str], watch: str) -> None:
+    """Replaces this process by torchrun: signals reach it, and the lock files stay open in it.
+
+    The kernel ends torchrun with the workflow, as it was to end this process; trainers watch torchrun (`watch`).
+    """
     sys.stdout.flush()
-    if os.environ.get("SIDBENCH_WATCH_PARENT") and sys.platform == "linux":
-        # Trainers watch their parent; torchrun does not: the kernel ends it with the workflow.
-        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGTERM)
+    if parent.watched() is not None:
+        os.environ[parent.WATCH] = watch
     os.execvp(words[0], words)
 
 

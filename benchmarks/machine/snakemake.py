@@ -9,7 +9,6 @@ import contextlib
 import fcntl
 import os
 import re
-import signal
 import subprocess
 import sys
 import tempfile
@@ -17,8 +16,9 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
+from benchmarks.machine import ending
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 LOCKS = Path(".snakemake") / "locks"
 OWN_LOCK = Path(".snakemake") / "reproduce.lock"
 PATIENCE = 10.0  # seconds for a killed Snakemake to be gone
+LEAVING = "leaving"  # in the lock of a `reproduce` that waits for its jobs to save and go
 
 # Lines of Snakemake's output
 NOISE = re.compile(
@@ -42,15 +43,11 @@ NOISE = re.compile(
 STARTED = re.compile(r"(?:local)?rule (\w+):$")
 FINISHED = re.compile(r"Finished jobid: (\d+)")
 FAILED = re.compile(r"Error in rule (\w+)")
-LOG = re.compile(r"Logfile (\S+?):?$")
+LOG = re.compile(r"Logfile (.+?):?$")
 FIELD = re.compile(r"\s+(jobid|wildcards): (.*)")
 COUNT = re.compile(r"(\w+)\s+(\d+)$")
 CORES = re.compile(r"Provided cores: (\d+)")
 GOALS = ("all", "everything", "total")  # lines of the statistics that are no work
-
-
-class Stopped(Exception):
-    """This process was asked to end."""
 
 
 def writable(folder: Path) -> None:
@@ -73,87 +70,90 @@ def command(suite: str, results: str, flags: Sequence[str] = (), again: Sequence
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """Holds the lock of the working folder, or raises a Fault with its holder. The kernel frees it with the process."""
+    """Holds the lock of the working folder. One that is leaving is waited for; one at work is named in a Fault.
+
+    The kernel frees the lock with the process.
+    """
     OWN_LOCK.parent.mkdir(exist_ok=True)
     with open(OWN_LOCK, "a+") as lock:
+        _lock(lock)
+        _say(lock, "")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+            yield
+        except (ending.Stopped, KeyboardInterrupt):
+            _say(lock, LEAVING)
+            raise
+
+
+def _lock(lock: IO[str]) -> None:
+    announced = False
+    until = time.monotonic() + 1.0  # a killed holder frees it in a moment
+    while True:
+        try:
+            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
             lock.seek(0)
-            holder = lock.read().strip() or "unknown"
-            raise Fault(f"`sidbench reproduce` is at work in this folder already (process {holder})") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
-        yield
+            holder, _, state = lock.read().strip().partition(" ")
+        if state != LEAVING and time.monotonic() > until:
+            raise Fault(f"`sidbench reproduce` is at work in this folder already (process {holder or 'unknown'})")
+        if state == LEAVING and not announced:
+            print(f"waiting for process {holder}, which is leaving this folder", flush=True)
+            announced = True
+        time.sleep(0.2)
+
+
+def _say(lock: IO[str], state: str) -> None:
+    lock.truncate(0)
+    lock.write(f"{os.getpid()} {state}".strip())
+    lock.flush()
 
 
 def unlock(suite: str, results: str) -> None:
-    """Removes the locks of a killed Snakemake; a living one is named in a Fault."""
+    """Removes the locks of a killed Snakemake. One that is leaving is waited for; another living one is a Fault."""
+    until, announced = time.monotonic() + PATIENCE, False
+    while (holder := next(ending.working(), None)) is not None:
+        if (leaving := ending.leaving_snakemake()) is not None and not announced:
+            print(f"waiting for Snakemake (process {leaving}), whose jobs save their state and leave", flush=True)
+            announced = True
+        if leaving is None and time.monotonic() > until:
+            raise Fault(f"Snakemake is at work in this folder already (process {holder.pid})")
+        time.sleep(0.2)
     if not LOCKS.is_dir() or not any(LOCKS.iterdir()):
         return
-    until = time.monotonic() + PATIENCE
-    while (holder := _living()) is not None:
-        if time.monotonic() > until:
-            raise Fault(f"Snakemake is at work in this folder already (process {holder})")
-        time.sleep(0.2)
     done = subprocess.run([*command(suite, results), "--unlock"], capture_output=True, text=True)
     if done.returncode:
         raise Fault(f"cannot unlock this folder: {done.stderr.strip().splitlines()[-1:]}")
 
 
-def _living() -> int | None:
-    """The process id of a Snakemake that works in this folder."""
-    import psutil
-
-    for process in psutil.process_iter():
-        with contextlib.suppress(psutil.Error, OSError):
-            words = process.cmdline()
-            called = any(Path(word).name == "snakemake" for word in words[:3])
-            if called and process.status() != psutil.STATUS_ZOMBIE and Path(process.cwd()) == Path.cwd():
-                return int(process.pid)
-    return None
-
-
 def run(words: Sequence[str], read: Callable[[str], None]) -> int:
-    """Runs Snakemake and passes each line to `read`. A request to end reaches its jobs, which save their state."""
+    """Runs Snakemake and passes each line to `read`. A request to end reaches its jobs, which save their state.
 
-    def stop(number: int, frame: object) -> None:
-        raise Stopped
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGHUP)}
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    Snakemake stands in a process group of its own: what a terminal sends comes to it once, from here.
+    """
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", ending.STARTER: str(os.getpid())}
     child = subprocess.Popen(
-        words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace", env=environment
+        words,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env=environment,
+        process_group=0,
     )
     assert child.stdout is not None
     try:
         for line in child.stdout:
             read(line)
         return child.wait()
-    except KeyboardInterrupt:
-        # The terminal has interrupted Snakemake and its jobs too: they save and leave.
-        with contextlib.suppress(KeyboardInterrupt):
-            child.communicate()
+    except BaseException:
+        _end(child)
         raise
-    except Stopped:
-        return 128 + signal.SIGTERM
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        if child.poll() is None:
-            _end(child)
 
 
 def _end(child: subprocess.Popen[str]) -> None:
-    """Asks Snakemake and every job under it to end, and waits for them."""
-    import psutil
-
-    with contextlib.suppress(psutil.Error):
-        family = psutil.Process(child.pid).children(recursive=True)
-        for process in [*family, psutil.Process(child.pid)]:
-            with contextlib.suppress(psutil.Error):
-                process.terminate()
+    """Asks Snakemake and its jobs to leave, and waits for them."""
+    if child.poll() is None:
+        child.send_signal(ending.LEAVE)
     child.communicate()
 
 

@@ -18,6 +18,7 @@ from benchmarks.suite import components
 from benchmarks.suite.checks import facts_of
 from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
+from sid.discovery import UnknownName
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
@@ -40,11 +41,14 @@ CAPTIONS = "captions"  # subfolder of a cache of latents with the captions' embe
 def described_in(folder: Path, name: str) -> dict:
     """The JSON file `name` of the folder; a Fault where there is none."""
     try:
-        return json.loads((folder / name).read_text())
+        described = json.loads((folder / name).read_text())
     except OSError:
         raise Fault(f"{folder} holds no {name}: it is no folder that sidbench made") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         raise Fault(f"{folder / name} is no JSON: the file is damaged") from None
+    if not isinstance(described, dict):
+        raise Fault(f"{folder / name} holds no table: the file is damaged")
+    return described
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,15 @@ class Origin:
     @classmethod
     def of(cls, folder: Path, name: str = "teacher.json") -> Origin:
         described = described_in(folder, name)
-        return cls(**{entry.name: described[entry.name] for entry in fields(cls) if entry.name in described})
+        try:
+            origin = cls(**{entry.name: described[entry.name] for entry in fields(cls) if entry.name in described})
+        except TypeError:
+            raise Fault(f"{folder / name} lacks family, data or conditional: the file is damaged") from None
+        if origin.family not in (known := components.teachers()):
+            raise UnknownName(f"teacher family in {folder / name}", str(origin.family), known)
+        if not isinstance(origin.settings, Mapping) or not isinstance(origin.own, Mapping):
+            raise Fault(f"{folder / name} holds settings that are no table: the file is damaged")
+        return origin
 
     @property
     def dataset(self) -> Dataset:

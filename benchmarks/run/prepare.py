@@ -110,7 +110,7 @@ def _open_published(job: Job, command: str, quiet: bool) -> None:
 
         if not place.is_file():
             raise Fault(f"there is no {place} (the teacher '{params['name']}' is read from that file)")
-        weights = {"source": import_file(place, job.folder)["source"]["sha256"]}
+        weights = {"source": import_file(place, job.folder, own=True)["source"]["sha256"]}
         settings = described_in(job.folder, "teacher.json")["settings"]
     elif family.text:
         family.check(place)

@@ -398,13 +398,13 @@ def score(
     result.scores = scorer.score(features)
     result.sizes, result.reference = features.sizes, scorer.statistics_count
     result.digests["images"] = images.digest
-    result.warnings += [f"images: {line}" for line in [*features.warnings, *_duplicates(images)]]
+    result.warnings += [f"images: {line}" for line in [*features.warnings, *_remarks(images)]]
     if captions is not None:
         result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
     for compared, reference_features in scorer.references:
         where = "reference" if reference is not None else compared.source
         result.digests[where] = compared.digest
-        result.warnings += [f"{where}: {line}" for line in [*reference_features.warnings, *_duplicates(compared)]]
+        result.warnings += [f"{where}: {line}" for line in [*reference_features.warnings, *_remarks(compared)]]
         if set(reference_features.sizes) != set(features.sizes):
             sizes = f"images are {_sizes(features)}, the reference {_sizes(reference_features)}"
             result.warnings.append(f"{sizes}: the resize differs, and so does the score")
@@ -419,11 +419,14 @@ def _sizes(features: FeatureSet) -> str:
     return f"{width} x {height}" + (f" and {others} other size{'s' if others > 1 else ''}" if others else "")
 
 
-def _duplicates(images: Images) -> list[str]:
-    """Repeated images, byte for byte: padding of a distributed sampler (a few), or a collapsed generator (many)."""
+def _remarks(images: Images) -> list[str]:
+    """What was passed over beside the images, and repeated images.
+
+    Byte for byte: padding of a distributed sampler (a few), or a collapsed generator (many).
+    """
     count = images.duplicates
     repeated = f"{count:,} of {len(images):,} ({count / len(images):.2g}) repeat another one byte for byte"
-    return [repeated] if count else []
+    return ([images.passed_over] if images.passed_over else []) + ([repeated] if count else [])
 
 
 def as_json(scores: Mapping[str, Score]) -> dict[str, Any]:

@@ -7,12 +7,14 @@ before a run, in benchmarks/machine/needs.py.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from benchmarks.assets import resolve_data
 from benchmarks.data import prompts
-from benchmarks.data.open import open_dataset
+from benchmarks.data.open import ImageSet, is_path, open_dataset
 from benchmarks.suite import components, released
 from benchmarks.suite.config import Entry, Suite, Task, TeacherSection
 from benchmarks.suite.protocol import Column, PromptSource, Protocol
@@ -139,15 +141,14 @@ def _known(at: Location, what: str, name: str, names: Iterable[str]) -> Faults:
 
 
 def _data_faults(at: Location, name: str, split: str | None = None) -> Faults:
-    """A data set by its name or path, and its split."""
+    """A data set by its name or path, and its split. Images at a path are not opened."""
     try:
-        dataset = open_dataset(name)
+        splits = ImageSet.splits if is_path(name) else open_dataset(name).splits
     except Fault as fault:
-        if "/" not in name:
-            yield from ((at, sentence) for sentence in fault.sentences)
+        yield from ((at, sentence) for sentence in fault.sentences)
         return
-    if split is not None:
-        yield from _known((*at[:-1], "split"), "split", split, dataset.splits)
+    if split is not None and not (is_path(name) and not resolve_data(Path(name)).exists()):
+        yield from _known((*at[:-1], "split"), "split", split, splits)
 
 
 def _dataset(name: str | None) -> Dataset | None:

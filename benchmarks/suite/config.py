@@ -30,7 +30,9 @@ class Budget(Strict):
     micro_batch: Count | None = Field(None, description="images per process and pass; absent: the whole share at once")
     ema_halflife: Positive = Field(500_000.0, description="half-life of the averaged generator, in images")
     ema_ramp: Share = Field(0.05, description="the half-life is at most this share of the images seen so far")
-    observe: Whole = Field(0, description="points of the curve, spaced evenly in the logarithm of the images")
+    observe: Whole = Field(
+        0, le=10_000, description="points of the curve, spaced evenly in the logarithm of the images"
+    )
     clip_norm: Positive | None = Field(None, description="largest norm of a player's gradient")
     dtype: Literal["float32", "float64"] = "float32"
     student: AdapterSettings | None = Field(None, description="low-rank adapters; absent: all weights are trained")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,11 @@ from sid.fault import Fault
 PACKAGE_DIR = Path(__file__).parents[1]
 PAPERS_DIR = PACKAGE_DIR / "papers"
 SHEETS = ("*/table-*.yaml", "*/context*.yaml")  # printed tables, and printed numbers that give context
+MOST_BYTES = 2**18  # of a suite's file; the largest that is shipped has a tenth
+MOST_VALUES = 20_000  # in it, aliases expanded
+DEEPEST = 32  # sections in sections
+WRONG_YAML = (yaml.YAMLError, ValueError, OverflowError, KeyError, TypeError, AttributeError)
+TOO_DEEP = f"sections are nested deeper than {DEEPEST}"
 
 
 @dataclass
@@ -76,12 +82,19 @@ def find(kind: str, name: str) -> Path:
 def read(file: Path) -> dict[str, Any]:
     """One YAML file as a mapping. Nothing in it is ever executed."""
     try:
-        content = _Loader(file.read_text(encoding="utf-8")).get_single_data()
+        if file.stat().st_size > MOST_BYTES:
+            raise Fault(f"{shown(file)}: has more than {MOST_BYTES >> 10} KiB, and is no file that a person wrote")
+        loader = _Loader(file.read_text(encoding="utf-8"))
+        node = loader.get_single_node()
+        _count(file, node)
+        content = None if node is None else loader.construct_document(node)
+    except RecursionError:
+        raise Fault(f"{shown(file)}: {TOO_DEEP}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise Fault(f"{shown(file)}: is no valid YAML{where}: {error.problem}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except WRONG_YAML as error:
         raise Fault(f"{shown(file)}: is no valid YAML: {error}") from None
     except OSError as error:
         raise Fault(f"{shown(file)}: cannot be read: {error.strerror}") from None
@@ -90,8 +103,60 @@ def read(file: Path) -> dict[str, Any]:
     return content
 
 
+def _count(file: Path, node: yaml.Node | None) -> None:
+    """Refuses what would expand without end: an anchor inside itself, deep nesting, aliases of aliases."""
+    sizes: dict[int, int] = {}
+
+    def size(node: yaml.Node, above: tuple[int, ...]) -> int:
+        if id(node) in above:
+            mark = node.start_mark
+            raise Fault(f"{shown(file)}: line {mark.line + 1}: an anchor stands inside itself")
+        if isinstance(node, yaml.ScalarNode) and (surprise := _surprise(node)):
+            mark = node.start_mark
+            raise Fault(f"{shown(file)}: line {mark.line + 1}: {surprise}")
+        if id(node) not in sizes:
+            parts: list[yaml.Node] = []
+            if isinstance(node, yaml.MappingNode):
+                parts = [part for pair in node.value for part in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                parts = node.value
+            sizes[id(node)] = 1 + sum(size(part, (*above, id(node))) for part in parts)
+            if sizes[id(node)] > MOST_VALUES:
+                raise Fault(f"{shown(file)}: has more than {MOST_VALUES:,} values when its aliases are expanded")
+        return sizes[id(node)]
+
+    if node is not None:
+        size(node, ())
+
+
+def _surprise(node: yaml.ScalarNode) -> str:
+    """What YAML 1.1 makes of a word that most people read otherwise; empty where it agrees with them."""
+    word, number = str(node.value), node.tag == "tag:yaml.org,2002:int"
+    if node.style is not None or (number and re.fullmatch(r"[-+]?(0|[1-9][0-9_]*|0x[0-9a-fA-F_]+|0b[01_]+)", word)):
+        return ""
+    if number or (node.tag == "tag:yaml.org,2002:float" and ":" in word):
+        meaning = yaml.SafeLoader("").construct_object(node)
+        return f"{word} is {meaning:,} in YAML: write that number, or '{word}' in quotes as text"
+    if node.tag == "tag:yaml.org,2002:bool" and word.lower() not in ("true", "false"):
+        meaning = str(yaml.SafeLoader.bool_values[word.lower()]).lower()
+        return f"{word} is {meaning} in YAML: write that, or '{word}' in quotes as text"
+    return ""
+
+
 class _Loader(yaml.SafeLoader):
-    """The safe loader, refusing a key that occurs twice."""
+    """The safe loader, refusing a key that occurs twice, and deep nesting before it costs time."""
+
+    def __init__(self, stream: Any):
+        super().__init__(stream)
+        self.depth = 0
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEEPEST:
+            raise RecursionError
+        node: yaml.Node | None = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()

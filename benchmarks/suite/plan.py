@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from benchmarks.data.open import dataset_version
 from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.config import Entry, Suite
+from benchmarks.suite.contents import Contents
 from benchmarks.suite.digests import (
     decisive,
     digest,
@@ -33,6 +35,7 @@ from benchmarks.suite.protocol import PromptSource
 from benchmarks.suite.released import describe
 from sid import pretrain
 from sid.discovery import UnknownName
+from sid.fault import Fault
 from sid.loop.settings import LOOP_VERSION
 from sid.method import deciding
 
@@ -56,14 +59,18 @@ class Plan:
     """All jobs of a suite. Outputs lie below `results`."""
 
     def __init__(self, suite: Suite, results: str = "results"):
+        if not results or any(letter < " " for letter in results):
+            raise Fault(f"the folder of the results can't be called {results!r}: it needs a name without line breaks")
         self.suite = suite
         self.results = results.rstrip("/") or "/"
+        self.contents = Contents(Path(self.results))
         self._jobs: dict[tuple[Kind, str], Job] = {}
         for task in suite.tasks:
             for name, entry in suite.entries_of(task).items():
                 for seed in self._seeds(task, entry):
                     self._run(task, name, entry, seed)
         self._table()
+        self.contents.seen.keep()
 
     def _seeds(self, task: str, entry: Entry) -> tuple[int, ...]:
         """The seeds of a row. One without any training here has a single run: its noise is the protocol's."""
@@ -111,14 +118,14 @@ class Plan:
 
         Args:
             kind: One of SHARED_KINDS.
-            section: Everything that decides the artefact.
+            section: Everything that decides the artefact; files by their names.
             versions: Of the components that make it.
             work: What it costs.
             params: Further parameters of the job, which decide nothing.
             needs: Jobs whose outputs it reads.
             machine: Resources beside those that follow from the cost.
         """
-        key = digest(section, versions, [job.digest for job in needs])
+        key = digest(self.contents.of(section), versions, [job.digest for job in needs])
         files = FILES["published" if section.get("source") and kind == "teacher" else kind]
         home = self._folder(SHARED, kind, key)
         return self._add(
@@ -283,14 +290,17 @@ class Plan:
                 section["prompts_from"] = entry.prompts
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
-            section |= {"released": describe(entry.released).model_dump(mode="json", exclude=DESCRIPTIVE)}
+            described = describe(entry.released)
+            section |= {"released": described.model_dump(mode="json", exclude=DESCRIPTIVE)}
+            if weights := self.contents.released(described):
+                section["released_files"] = weights
         else:
             section |= {"control": entry.control, "steps": entry.steps, "data": teacher.data, **sampled(entry)}
         if entry.quantiser:
             section["quantiser"] = entry.quantiser
         work += START
         inputs = [*needs.values(), *extractors.values()]
-        key = digest(section, versions, [job.digest for job in inputs])
+        key = digest(self.contents.of(section), versions, [job.digest for job in inputs])
         place = ("runs", task, name, str(seed))
         rest |= {"folder": self._folder(self.suite.name, *place), "state": self._state(task, name, str(seed), key)}
         rest |= {kind: str(job.folder) for kind, job in needs.items()}
@@ -324,7 +334,7 @@ class Plan:
             "claims": fingerprint(sorted((PACKAGE_DIR / "papers").glob("*/claims.yaml"))),
         }
         versions = {"table": TABLE_VERSION}
-        key = digest(section, versions, [run.digest for run in runs])
+        key = digest(self.contents.of(section), versions, [run.digest for run in runs])
         compared = any(teacher.source for teacher in suite.teachers.values())  # with what papers print
         names = (*FILES["table"], *(FILES["papers"] if compared else ()))
         tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in names)

@@ -23,7 +23,6 @@ from benchmarks.suite.strict import Many, Name, Strict, faults, numbers
 from sid.discovery import UnknownName, nearest, unknown
 from sid.fault import Fault
 
-PAPERS_DIR = files.PACKAGE_DIR / "papers"
 OURS, IDLE, DEVIATES = "ours", "idle", "deviates"
 SOURCES = ("paper", "code", "others")
 OF_PLAYERS = ("players", "adam.")  # names that only the method's players know, which import torch
@@ -123,7 +122,7 @@ class Recipe:
 
 
 @lru_cache
-def recipes(folder: Path = PAPERS_DIR) -> Mapping[str, Recipe]:
+def recipes(folder: Path = files.PAPERS_DIR) -> Mapping[str, Recipe]:
     """Every row's recipe by suite/task/entry; the faults of all files are raised together."""
     by_row: dict[str, Recipe] = {}
     wrong: list[str] = []

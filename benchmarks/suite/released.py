@@ -14,6 +14,7 @@ from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from benchmarks.assets import snapshot
 from benchmarks.suite.files import read, shown
 from benchmarks.suite.strict import Count, Many, Name, Number, Strict, Whole, faults, numbers
 from sid.discovery import UnknownName
@@ -153,6 +154,15 @@ def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
             f"{file} of {repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
             f"to fetch it: hf download {repository} {file}"
         ) from None
+
+
+def found_file(repository: str, file: str) -> Path | None:
+    """That file in the cache, without the package that made the cache; None if it is not there."""
+    folder = snapshot(repository)
+    if folder is None:
+        return None
+    matches = sorted(folder.glob(file)) if "*" in file else [folder / file]
+    return matches[0] if len(matches) == 1 and matches[0].is_file() else None
 
 
 def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Path:

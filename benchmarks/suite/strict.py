@@ -64,8 +64,9 @@ def _integer(value: Any) -> Any:
 _Number = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Share = Annotated[float, Field(ge=0, le=1)]
-_Whole = Annotated[int, Field(ge=0)]
-_Count = Annotated[int, Field(ge=1)]
+MOST = 2**53  # above it, JSON's numbers are no longer whole in other tools
+_Whole = Annotated[int, Field(ge=0, le=MOST)]
+_Count = Annotated[int, Field(ge=1, le=MOST)]
 Number = Annotated[_Number, BeforeValidator(_number, json_schema_input_type=_Number)]
 Positive = Annotated[_Positive, BeforeValidator(_number, json_schema_input_type=_Positive)]
 Share = Annotated[_Share, BeforeValidator(_number, json_schema_input_type=_Share)]

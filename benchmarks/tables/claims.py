@@ -14,8 +14,6 @@ from benchmarks.suite import files
 from benchmarks.suite.strict import Many, Name, Number, Strict, faults, numbers
 from sid.fault import Fault
 
-PAPERS_DIR = Path(__file__).parents[1] / "papers"
-
 
 class Contrast(Strict):
     """One sentence about a metric: how it changes from row to row, at equal images unless stated otherwise."""
@@ -79,7 +77,7 @@ class Paper(Strict):
 
 
 @lru_cache
-def papers(folder: Path = PAPERS_DIR) -> Mapping[str, Paper]:
+def papers(folder: Path = files.PAPERS_DIR) -> Mapping[str, Paper]:
     """Every paper with claims, by the name of its folder; the faults of all files are raised together."""
     known: dict[str, Paper] = {}
     places: dict[str, Path] = {}

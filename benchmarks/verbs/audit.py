@@ -98,11 +98,14 @@ def _state(args: argparse.Namespace) -> tuple[dict, str]:
 
 def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
     """Two folders that the peers can read: folders as they are, archives as lossless copies, one set as two halves."""
-    from benchmarks.images.reading import Subset, open_images, refuse_undecodable
+    from benchmarks.images.reading import Folder, Subset, open_images, refuse_undecodable
 
     if samples is not None and samples < 4:
         raise Fault(f"--samples must be at least 4 (got {samples})")
     sets = [open_images(path) for path in (images, reference) if path is not None]
+    for images_of in sets:
+        if images_of.passed_over:
+            print(f"{images_of.source}: {images_of.passed_over}", file=sys.stderr)
     if samples is not None:
         sets = [images_of.first(samples) for images_of in sets]
     refuse_undecodable(*sets)  # all of them, before the audit takes minutes
@@ -114,8 +117,9 @@ def _folders(images: Path, reference: Path | None, folder: Path, samples: int | 
         halves = Subset(first, range(half)), Subset(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
     second = sets[1]
-    compared = images if images.is_dir() and samples is None else _copied(first, folder / "images")
-    against = reference if reference.is_dir() and samples is None else _copied(second, folder / "reference")
+    # Every peer must see the same images: a folder is passed on only if each of them finds in it what we find.
+    compared = images if isinstance(first, Folder) and first.common else _copied(first, folder / "images")
+    against = reference if isinstance(second, Folder) and second.common else _copied(second, folder / "reference")
     return compared, against
 
 

@@ -109,6 +109,8 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
             print(f"{title}: left out: {' '.join(fault.sentences)}")
             skipped += 1
             continue
+        if images.passed_over:
+            print(f"{title}: {images.passed_over}")
         geometry = Geometry(**column.geometry.model_dump())
         store = Store(shared / "features")
         with tqdm(total=len(images), desc=title, unit="image", disable=None) as bar:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import re
 
 HELP = "make a shared artefact of a suite (teacher, extractor, prompts, latents or pairs); the same command resumes it"
 EXAMPLE = "sidbench prepare mini teacher/0a1b2c3d4e5f"
@@ -17,13 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.machine import launch
+    from benchmarks.suite.digests import DIGITS
     from benchmarks.suite.job import SHARED_KINDS
     from benchmarks.suite.plan import load_plan
     from sid.discovery import UnknownName
+    from sid.fault import Fault
 
     plan = load_plan(args.suite, args.results)
     shared = {f"{job.kind}/{job.id}": job for job in plan.jobs if job.kind in SHARED_KINDS}
     if args.artefact not in shared:
+        if re.fullmatch(f"({'|'.join(SHARED_KINDS)})/[0-9a-f]{{{DIGITS}}}", args.artefact):
+            raise Fault(
+                f"the suite {plan.suite.name} has no {args.artefact} (now): if it had one when the workflow began, a "
+                "file that it names has changed since; run the same command again"
+            )
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
     with launch.started(job, "prepare", args.artefact, args) as command:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,6 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine import ending
+
+    try:
+        with ending.stoppable():
+            return _reproduce(args)
+    except ending.Stopped as stopped:
+        if stopped.number == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        with contextlib.suppress(OSError):  # the terminal may be gone
+            print(f"sidbench: stopped by {stopped}; the same command goes on from here", file=sys.stderr, flush=True)
+        return 128 + stopped.number
+
+
+def _reproduce(args: argparse.Namespace) -> int:
     from benchmarks.machine import snakemake
     from benchmarks.suite.plan import load_plan
 
@@ -84,11 +101,11 @@ def _prepare(plan: Plan, stale: bool) -> None:
 
 def _run(plan: Plan, words: list[str]) -> int:
     """Runs Snakemake with one line per finished job."""
-    from benchmarks.machine import snakemake
+    from benchmarks.machine import config_words, snakemake
     from benchmarks.machine.snakemake import Feed, duration
 
-    begin = time.monotonic()
-    feed = Feed(plan, lambda line: print(line, flush=True))
+    begin, name = time.monotonic(), config_words.nameable(plan.results)
+    feed = Feed(plan, lambda line: print(line.replace(name, plan.results), flush=True))
     status = snakemake.run(words, feed.read)
     if status:
         print("not everything could be made; the same command goes on from here", flush=True)

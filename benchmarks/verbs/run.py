@@ -12,6 +12,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument("run_id", metavar="TASK/ENTRY/SEED", help="a run of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--digest", metavar="DIGEST", help="refuse the run if the plan gives it another digest")
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 
@@ -21,6 +22,7 @@ def run(args: argparse.Namespace) -> int:
 
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
+    launch.confirm(job, args.digest)
     with launch.started(job, "run", args.run_id, args) as command:
         from benchmarks.run import runner
 

@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     extractor = open_extractor(name, settings)
     geometry = Geometry(args.crop, args.side, args.filter)
     extracted = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
-    for warning in extracted.warnings():
+    for warning in [*([images.passed_over] if images.passed_over else []), *extracted.warnings()]:
         print(f"! {warning}")
     header = statistics_header(images, extractor, output, geometry)
     write_statistics(args.output, moments(extracted.features[args.features], args.ddof), header)

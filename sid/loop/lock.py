@@ -14,6 +14,7 @@ from types import FrameType
 
 from sid import atomic
 from sid.fault import Fault
+from sid.loop import parent
 
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
@@ -55,11 +56,11 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
 class Watch:
     """Watches for a reason to stop: a signal, or the death of the workflow that started this process.
 
-    A workflow sets SIDBENCH_WATCH_PARENT; a run started by hand outlives its shell, as nohup and tmux users expect.
+    A workflow hands over its process id (`sid.loop.parent`); a run started by hand outlives its shell.
     """
 
     def __init__(self) -> None:
-        self.parent = os.getppid() if os.environ.get("SIDBENCH_WATCH_PARENT") else None
+        self.parent = parent.watched()
         self.signal: int | None = None
 
     def reason(self) -> TrainingStopped | None:

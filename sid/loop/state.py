@@ -1,8 +1,9 @@
 """The training state, saved atomically with checksums; the last two are kept.
 
 Tensors go through torch.distributed.checkpoint, which reshards them for another number of processes or another
-strategy; the rest is JSON. Draws need no state: they are a function of (seed, iteration, stream, sample). A large state
-is copied to the CPU and written by a thread while training goes on; its folder appears only when it is whole.
+strategy; the rest is JSON (`sid.loop.checkpoint`), and nothing in a state is executed. Draws need no state: they are a
+function of (seed, iteration, stream, sample). A large state is copied to the CPU and written by a thread while training
+goes on; its folder appears only when it is whole.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from sid import atomic
 from sid.fault import Fault, report
 from sid.loop.adam import Adam
+from sid.loop.checkpoint import JsonReader, JsonWriter, read_metadata
 from sid.parallel.engine import Engine
 from sid.parallel.sharding import local
 
@@ -82,11 +84,22 @@ class TrainState:
             with atomic.writable(self.folder):
                 atomic.write_json(path, recipe)
             return
-        old = json.loads(path.read_text())
-        if old != recipe:
-            changed = sorted(name for name in {*old, *recipe} if old.get(name) != recipe.get(name))
+        try:
+            old = json.loads(path.read_text())
+        except (OSError, ValueError, RecursionError):
+            old = None
+        if not isinstance(old, dict):
             raise Fault(
-                f"the state in {self.folder} belongs to another recipe (changed: {', '.join(changed)}); "
+                f"{path} is damaged: nothing says what the state beside it was trained for; remove {self.folder}"
+            )
+        if old != recipe:
+            changed = [
+                f"{name}: {_brief(old.get(name))} before, {_brief(recipe.get(name))} now"
+                for name in sorted({*old, *recipe})
+                if old.get(name) != recipe.get(name)
+            ]
+            raise Fault(
+                f"the state in {self.folder} belongs to another recipe (changed: {'; '.join(changed)}); "
                 "choose another folder or remove that one"
             )
 
@@ -161,7 +174,7 @@ class TrainState:
         try:
             self.engine.together(begin)
             with _one_process_is_fine(), _written(self.folder):
-                dcp.save(tensors, checkpoint_id=beside / "tensors", **self._group())
+                dcp.save(tensors, storage_writer=JsonWriter(beside / "tensors"), **self._group())
             self.engine.together(seal)
         except BaseException as error:  # raised by `finish`, since a thread can't
             self._fault = error
@@ -192,7 +205,7 @@ class TrainState:
     def _load(self, path: Path) -> None:
         """Loads into the networks and optimisers, which may be sharded otherwise than when they were saved."""
         nets, group = dict(self.nets.state_dict()), self._group()
-        names = dcp.FileSystemReader(path / "tensors").read_metadata().state_dict_metadata
+        names = read_metadata(path / "tensors").state_dict_metadata
         states: list[tuple[Adam, nn.Parameter, dict[str, Tensor]]] = []
         optimisers: dict[str, Tensor] = {}
         for name, optimiser, parameter in self._slots():
@@ -203,13 +216,13 @@ class TrainState:
             }
             optimisers |= {f"state.{name}.{key}": value for key, value in state.items()}
             states.append((optimiser, parameter, state))
-        with _one_process_is_fine():
-            dcp.load({"nets": nets, "optimisers": optimisers}, checkpoint_id=path / "tensors", **group)
+        with _one_process_is_fine(), _readable(path):
+            dcp.load({"nets": nets, "optimisers": optimisers}, storage_reader=JsonReader(path / "tensors"), **group)
         self.nets.load_state_dict(nets)
         for optimiser, parameter, state in states:
             if state:
                 optimiser.restore(parameter, state)
-        self.counters = Counters(**json.loads((path / "counters.json").read_text()))
+        self.counters = _counters(path)
 
 
 def _bytes(tensors: dict[str, dict[str, Tensor]]) -> int:
@@ -225,6 +238,38 @@ def _written(folder: Path) -> Iterator[None]:
     except CheckpointException as error:
         causes = [failure[0] for failure in error.failures.values()]
         raise atomic.unwritable(folder, next(iter(causes), error)) from None
+
+
+@contextlib.contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Turns whatever torch raises for tensors that are not those of the networks into a Fault."""
+    try:
+        yield
+    except (CheckpointException, RuntimeError, ValueError, KeyError, AssertionError, OSError, EOFError) as error:
+        failures = [failure[0] for failure in getattr(error, "failures", {}).values()]
+        if any(isinstance(failure, MemoryError | torch.OutOfMemoryError) for failure in (error, *failures)):
+            raise
+        raise Fault(
+            f"{path} holds other tensors than the run's ({type(next(iter(failures), error)).__name__}); "
+            "remove that folder, and the training goes on from the state before it"
+        ) from error
+
+
+def _brief(value: Any) -> str:
+    """A setting in a sentence."""
+    text = json.dumps(value)
+    return text if len(text) <= 80 else f"{text[:80]}..."
+
+
+def _counters(path: Path) -> Counters:
+    """The counters of a saved state; a Fault if they are none."""
+    try:
+        counters = Counters(**json.loads((path / "counters.json").read_text()))
+    except (OSError, ValueError, TypeError, RecursionError):
+        raise Fault("counters.json holds no counters") from None
+    if type(counters.iteration) is not int or type(counters.images) is not int or not isinstance(counters.curve, list):
+        raise Fault("counters.json holds no counters")
+    return counters
 
 
 @contextlib.contextmanager
@@ -250,8 +295,17 @@ def _damage(path: Path) -> str | None:
     """What is wrong with a saved state, or None."""
     try:
         expected = json.loads((path / "checksums.json").read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return "its checksums can't be read"
     actual = _checksums(path)
+    if not isinstance(expected, dict):
+        return "its checksums can't be read"
     wrong = sorted(name for name in {*expected, *actual} if expected.get(name) != actual.get(name))
-    return f"{', '.join(wrong)} differ{'s' if len(wrong) == 1 else ''} from what was written" if wrong else None
+    if wrong:
+        return f"{', '.join(wrong)} differ{'s' if len(wrong) == 1 else ''} from what was written"
+    try:
+        _counters(path)
+        read_metadata(path / "tensors")
+    except Fault as fault:
+        return str(fault)
+    return None

@@ -43,6 +43,20 @@ PRECONDITIONER: dict[str, Any] = {
     "C_2": 0.008,
 }
 MODELS = ("SongUNet", "DhariwalUNet")
+MOST_LEVELS = 16  # resolutions of a network
+MOST = {
+    "img_resolution": 8192,
+    "img_channels": 1024,
+    "label_dim": 1_000_000,
+    "augment_dim": 1024,
+    "model_channels": 8192,
+    "channel_mult": 64,
+    "channel_mult_emb": 64,
+    "channel_mult_noise": 64,
+    "num_blocks": 64,
+    "attn_resolutions": 8192,
+    "resample_filter": 1024,
+}
 MODEL_OF_WRAPPER = {"EDMPrecond": "DhariwalUNet", "iDDPMPrecond": "DhariwalUNet"}  # else SongUNet: as published
 
 
@@ -89,7 +103,20 @@ def split(settings: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     wrap["model_type"] = wrap["model_type"] or MODEL_OF_WRAPPER.get(wrap["wrapper"], "SongUNet")
     if wrap["model_type"] not in MODELS:
         raise UnknownName("EDM network", wrap["model_type"], MODELS)
+    refuse_absurd(settings)
     return wrap, {key: value for key, value in settings.items() if key not in PRECONDITIONER}
+
+
+def refuse_absurd(settings: Mapping[str, Any]) -> None:
+    """A Fault for sizes that no network has: building one would take for ever."""
+    for name, most in MOST.items():
+        values = value if isinstance(value := settings.get(name), list | tuple) else [value]
+        if not all(part is None or isinstance(part, int | float) for part in values):
+            raise Fault(f"the network's setting {name} is {str(value)[:100]!r}, and a number is needed")
+        if len(values) > MOST_LEVELS or any(part is not None and part > most for part in values):
+            raise Fault(
+                f"the network's setting {name} is {str(value)[:100]}: no network of this family goes above {most:,}"
+            )
 
 
 def _model(wrap: Mapping[str, Any], given: Mapping[str, Any]) -> nn.Module:
@@ -139,7 +166,7 @@ def describe(folder: Path, family: str) -> dict[str, Any]:
             )
     try:
         described = json.loads((folder / "teacher.json").read_text())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Fault(f"{folder / 'teacher.json'} is not JSON: {error}") from error
     if not isinstance(described, dict) or not isinstance(described.get("settings"), dict):
         raise Fault(f"{folder / 'teacher.json'} has no settings")

@@ -33,6 +33,7 @@ class Edm2(Teacher):
     def build(self, settings: dict[str, Any]) -> Denoiser:
         from sid.denoiser import Denoiser
         from sid.noise import Edm
+        from sid.teachers.edm import refuse_absurd
         from sid.teachers.edm_networks.edm2 import Edm2Network, Edm2Settings
 
         known = {field.name for field in fields(Edm2Settings)}
@@ -42,6 +43,7 @@ class Edm2(Teacher):
         for required in ("img_resolution", "img_channels"):
             if settings.get(required) is None:
                 raise Fault(f"edm2 needs the setting {required}")
+        refuse_absurd(settings)
         wrap = {**PRECONDITIONER, **{key: value for key, value in settings.items() if key in PRECONDITIONER}}
         given: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()

@@ -2,7 +2,8 @@
 
 Run on demand: python tests/smoke/kill.py [--kills 20] [--seed 0] [--only group|trainer|snakemake]
 
-The process group, the trainers alone and Snakemake alone take turns. When the suite is made in spite of the kills, its
+`reproduce` with its process group, the trainers alone and Snakemake alone take turns; every second kill falls into the
+first two seconds of a job. Ten seconds later no process may be left. When the suite is made in spite of the kills, its
 files are compared with an undisturbed run's, and it begins again from nothing, until there were as many kills as asked.
 """
 
@@ -23,6 +24,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 LIMIT = 60.0  # seconds of training that a kill may cost
+EARLY = 2.0  # seconds of a job in which every second kill falls
+LEAVING = 10.0  # seconds after which no process may be left
 SUITE = """
 name: kill
 title: Long enough to be killed in the middle
@@ -37,6 +40,24 @@ def start(folder: Path, results: str) -> subprocess.Popen:
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     log = open(folder / f"{results}.log", "a")  # noqa: SIM115 - closed with the process
     return subprocess.Popen(command, cwd=folder, env=environment, stdout=log, stderr=log, start_new_session=True)
+
+
+def living(process: subprocess.Popen) -> list[str]:
+    """The command lines of the session's processes."""
+    words = ["ps", "-o", "stat=,args=", "-s", str(process.pid)]
+    lines = subprocess.run(words, capture_output=True, text=True).stdout.splitlines()
+    return [line for line in lines if not line.startswith("Z")]
+
+
+def wait_for_job(process: subprocess.Popen) -> bool:
+    """Waits for the next job to begin; False if the suite ends before that."""
+    job = re.compile(r"benchmarks .* (run|prepare) ")
+    before = {line for line in living(process) if job.search(line)}
+    while process.poll() is None:
+        if {line for line in living(process) if job.search(line)} - before:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 def victims(process: subprocess.Popen, what: str) -> list[int]:
@@ -90,15 +111,25 @@ class Trial:
             process = start(self.folder, "cut")
             moment = self.moments.uniform(0.05, 0.95) * self.length
             try:
+                if number % 2 and wait_for_job(process):
+                    moment = self.moments.uniform(0, EARLY)
                 status = process.wait(moment)
             except subprocess.TimeoutExpired:
                 stake = at_stake(self.folder / "cut")
                 self.worst = max(self.worst, stake)
                 kill(process, what)
+                self.leave(process, number)
                 print(f"kill {number}: the {what}, after {moment:.0f} s, {stake:.0f} s to repeat", flush=True)
                 return
             if status == 0:
                 self.compare()
+
+    def leave(self, process: subprocess.Popen, number: int) -> None:
+        """After a kill nothing may go on for long. Trainers that save a state are given the time."""
+        until = time.monotonic() + LEAVING
+        while (left := living(process)) and time.monotonic() < until:
+            time.sleep(0.1)
+        self.different += [f"kill {number} left {line}" for line in left]
 
     def finish(self) -> None:
         """The same command until all is made."""

@@ -10,14 +10,16 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from benchmarks.machine import lease
+from benchmarks.machine import config_words, ending, lease
 from benchmarks.suite.job import FILES
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
+from sid.loop import parent
 
-SUITE = str(config.get("suite", "mini"))
-RESULTS = str(config.get("results", "results"))
+ending.obey()
 try:
+    WORDS = config_words.texts(config, workflow.config_settings.config_args or ())
+    SUITE, RESULTS = WORDS["suite"], config_words.nameable(WORDS["results"])
     PLAN = load_plan(SUITE, RESULTS)
 except Fault as fault:
     raise WorkflowError(*fault.sentences)
@@ -28,7 +30,7 @@ HOME = f"{RESULTS}/{NAME}"
 
 # Jobs run with this Python and this checkout, wherever both are.
 os.environ.update(
-    SIDBENCH_WATCH_PARENT="1",  # a killed Snakemake leaves no trainer behind
+    {parent.WATCH: str(os.getpid())},  # a killed Snakemake leaves no job behind
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
     # A training on a CPU frees its activations and allocates them again in every step: with pages of 4 KB that is up to
@@ -39,12 +41,13 @@ os.environ.update(
 
 def sidbench(*words):
     """A `sidbench` command. It replaces the shell, so that signals and the end of Snakemake reach it."""
-    fixed = shlex.join(["python", "-m", "benchmarks", "--results", RESULTS])
-    return " ".join(["exec", fixed.replace("{", "{{").replace("}", "}}"), *words, "> {log} 2>&1"])
+    fixed = f"python -m benchmarks --results={quoted(RESULTS)}"
+    return " ".join(["exec", fixed, *words, "> {log:q} 2>&1"])
 
 
 def quoted(word):
-    """A word of a command, safe from the shell and from Snakemake's placeholders."""
+    """A word of a command, safe from the shell and from Snakemake's placeholders; no file's name is an option."""
+    word = f"./{word}" if word.startswith("-") else word
     return shlex.quote(word).replace("{", "{{").replace("}", "}}")
 
 

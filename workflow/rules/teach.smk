@@ -21,7 +21,7 @@ rule teacher:
         digest=digest("teacher"),
         state=state("teacher"),
     shell:
-        sidbench("prepare", quoted(SUITE), "teacher/{wildcards.digest}")
+        sidbench("prepare", quoted(SUITE), "teacher/{wildcards.digest:q}")
 
 
 rule published:
@@ -43,7 +43,7 @@ rule published:
     params:
         digest=digest("teacher"),
     shell:
-        sidbench("prepare", quoted(SUITE), "teacher/{wildcards.digest}")
+        sidbench("prepare", quoted(SUITE), "teacher/{wildcards.digest:q}")
 
 
 rule extractor:
@@ -63,7 +63,7 @@ rule extractor:
     params:
         digest=digest("extractor"),
     shell:
-        sidbench("prepare", quoted(SUITE), "extractor/{wildcards.digest}")
+        sidbench("prepare", quoted(SUITE), "extractor/{wildcards.digest:q}")
 
 
 rule prompts:
@@ -84,7 +84,7 @@ rule prompts:
     params:
         digest=digest("prompts"),
     shell:
-        sidbench("prepare", quoted(SUITE), "prompts/{wildcards.digest}", "--gpus {resources.gpu}")
+        sidbench("prepare", quoted(SUITE), "prompts/{wildcards.digest:q}", "--gpus {resources.gpu}")
 
 
 rule latents:
@@ -105,7 +105,7 @@ rule latents:
     params:
         digest=digest("latents"),
     shell:
-        sidbench("prepare", quoted(SUITE), "latents/{wildcards.digest}", "--gpus {resources.gpu}")
+        sidbench("prepare", quoted(SUITE), "latents/{wildcards.digest:q}", "--gpus {resources.gpu}")
 
 
 rule pairs:
@@ -126,4 +126,4 @@ rule pairs:
     params:
         digest=digest("pairs"),
     shell:
-        sidbench("prepare", quoted(SUITE), "pairs/{wildcards.digest}", "--gpus {resources.gpu}")
+        sidbench("prepare", quoted(SUITE), "pairs/{wildcards.digest:q}", "--gpus {resources.gpu}")

@@ -23,7 +23,12 @@ rule run:
         digest=digest("run"),
         state=state("run"),
     shell:
-        sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}", "--gpus {resources.gpu}")
+        sidbench(
+            "run",
+            quoted(SUITE),
+            "{wildcards.task:q}/{wildcards.entry:q}/{wildcards.seed:q}",
+            "--gpus {resources.gpu} --digest {params.digest}",
+        )
 
 
 # The same over several nodes: SLURM assigns each its GPUs, and `sidbench run` starts a torchrun on each (srun).
@@ -62,4 +67,9 @@ rule control:
     params:
         digest=digest("run"),
     shell:
-        sidbench("run", quoted(SUITE), "{wildcards.task}/{wildcards.entry}/{wildcards.seed}", "--gpus {resources.gpu}")
+        sidbench(
+            "run",
+            quoted(SUITE),
+            "{wildcards.task:q}/{wildcards.entry:q}/{wildcards.seed:q}",
+            "--gpus {resources.gpu} --digest {params.digest}",
+        )

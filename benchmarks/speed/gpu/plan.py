@@ -19,7 +19,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.machine.launch import DEATH_SIGNAL
+from sid.loop.parent import PR_SET_PDEATHSIG
 
 SPARING = "precision=bf16 channels_last=true checkpointing=true split_backward=true first_moment=false"
 PLAIN = "precision=bf16 channels_last=true first_moment=false"
@@ -190,7 +190,7 @@ def _started(name: str, words: tuple[str, ...], out: Path, environment: Mapping[
 
 def _die_with_parent() -> None:
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(DEATH_SIGNAL, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _end(processes: list[subprocess.Popen[bytes]]) -> None:

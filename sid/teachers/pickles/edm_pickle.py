@@ -22,7 +22,7 @@ from sid.discovery import UnknownName
 from sid.fault import Fault
 from sid.teachers.pickles.inert_pickle import Name, Shell, read
 from sid.teachers.pickles.published_policy import PublishedPolicy
-from sid.teachers.pickles.stored_tensors import MAGIC, StoredTensor, read_archive, read_legacy
+from sid.teachers.pickles.stored_tensors import MAGIC, ZIP_ERRORS, StoredTensor, read_archive, read_legacy
 
 # The published preconditioners, the family that loads each, and the order of their init arguments.
 FAMILIES = {
@@ -42,7 +42,11 @@ IDLE_SETTINGS = {"use_gan"}  # init arguments that change no weight and no answe
 POSITIONAL = ("img_resolution", "img_channels", "label_dim", "use_fp16")
 KEYS = ("ema", "G_ema", "G", "net")  # in this order, the network that is taken when none is named
 TENSOR_NAME = re.compile(r"[\w-]{1,200}", re.ASCII)
-MOST_MODULES, DEEPEST = 100_000, 64
+DEEPEST = 64  # modules in modules
+MOST_ENTRIES = 200_000  # modules, tensors and absent ones; EDM2's largest network has some thousand
+MOST_LETTERS = 2**24  # of all tensors' names
+MOST_SETTINGS = 10_000
+READ_AGAIN = 4  # times the file's size that its tensors may read of it
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def read_file(path: Path) -> tuple[Any, Any]:
         if MAGIC.to_bytes(10, "little") in stream[:32]:
             return read_legacy(stream, len(stream), PublishedPolicy()), stream
         return read(stream, PublishedPolicy()), stream
-    except zipfile.BadZipFile as error:
+    except ZIP_ERRORS as error:
         raise refusal(path, f"its archive is truncated or damaged: {error}") from error
     except Fault as fault:
         raise refusal(path, fault) from fault
@@ -120,8 +124,9 @@ def published(shell: Shell) -> PublishedPickle:
     if not isinstance(arguments, tuple | list) or not isinstance(keywords, dict) or len(arguments) > len(POSITIONAL):
         raise Fault(f"its {name} has no readable init arguments")
     settings = {**dict(zip(POSITIONAL, arguments, strict=False)), **keywords}
-    settings = {str(key): _plain(part) for key, part in settings.items() if not str(key).startswith("_")}
-    tensors = dict(_tensors(shell, "", 0, [0]))
+    left = [MOST_SETTINGS]
+    settings = {str(key): _plain(part, left) for key, part in settings.items() if not str(key).startswith("_")}
+    tensors = dict(_tensors(shell, "", 0, [0, 0]))
     if not tensors:
         raise Fault(f"its {name} holds no tensors")
     source = shell.arguments[0] if shell.of.module == "published" else ""
@@ -144,11 +149,16 @@ def _module_state(shell: Shell) -> dict[str, Any] | None:
 def _tensors(shell: Shell, prefix: str, depth: int, seen: list[int]) -> Iterator[tuple[str, StoredTensor]]:
     """Named tensors in the order of a state dict: parameters, persistent buffers, then the children.
 
-    `seen` counts the modules.
+    `seen` counts modules and entries, and the letters of their names: shared modules can be nested to a huge tree.
     """
-    seen[0] += 1
-    if depth > DEEPEST or seen[0] > MOST_MODULES:
-        raise Fault("its modules are nested deeper, or are more, than any network's")
+
+    def count(name: str) -> None:
+        seen[0] += 1
+        seen[1] += len(name)
+        if depth > DEEPEST or seen[0] > MOST_ENTRIES or seen[1] > MOST_LETTERS:
+            raise Fault("its modules are nested deeper, or are more, than any network's")
+
+    count(prefix)
     state = _module_state(shell)
     if state is None:
         raise Fault(f"its module '{prefix.rstrip('.')}' is none of torch's kind")
@@ -156,6 +166,7 @@ def _tensors(shell: Shell, prefix: str, depth: int, seen: list[int]) -> Iterator
     left_out = left_out if isinstance(left_out, set | list | tuple) else ()
     for kind in ("_parameters", "_buffers"):
         for name, tensor in state[kind].items():
+            count(prefix)
             if tensor is None or (kind == "_buffers" and name in left_out):
                 continue
             if not isinstance(name, str) or not TENSOR_NAME.fullmatch(name):
@@ -164,6 +175,7 @@ def _tensors(shell: Shell, prefix: str, depth: int, seen: list[int]) -> Iterator
                 raise Fault(f"its entry '{prefix}{name}' is no tensor")
             yield f"{prefix}{name}", tensor
     for name, child in state["_modules"].items():
+        count(prefix)
         if not isinstance(name, str) or not TENSOR_NAME.fullmatch(name):
             raise Fault(f"its module '{prefix.rstrip('.')}' names a part as no network does")
         if isinstance(child, Shell):
@@ -172,40 +184,53 @@ def _tensors(shell: Shell, prefix: str, depth: int, seen: list[int]) -> Iterator
             raise Fault(f"its module '{prefix}{name}' is no module")
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
-    """An init argument as JSON; of limited size, since a few shared lists can expand to a very large one."""
+def _plain(value: Any, left: list[int], depth: int = 0) -> Any:
+    """An init argument as JSON; `left` counts down, since a few shared lists can expand to a very large one."""
+    left[0] -= 1
+    if left[0] < 0:
+        raise Fault("it holds more init arguments than any network has")
     if value is None or isinstance(value, bool | int | Name) or (isinstance(value, str) and len(value) < 1000):
         return str(value) if isinstance(value, Name) else value
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if depth < 3 and isinstance(value, list | tuple | dict) and len(value) <= 64:
         if isinstance(value, dict):
-            return {str(key): _plain(part, depth + 1) for key, part in value.items()}
-        return [_plain(part, depth + 1) for part in value]
+            return {str(key)[:1000]: _plain(part, left, depth + 1) for key, part in value.items()}
+        return [_plain(part, left, depth + 1) for part in value]
     raise Fault(f"it holds an init argument of the kind {type(value).__name__} that is no setting")
 
 
-def import_file(path: Path, folder: Path, key: str | None = None) -> dict[str, Any]:
+def import_file(path: Path, folder: Path, key: str | None = None, own: bool = False) -> dict[str, Any]:
     """Writes network.safetensors and teacher.json into `folder`; returns the content of teacher.json.
 
     Names, dtypes and bits are the file's own.
+
+    Args:
+        path: The published file.
+        folder: Where the two files go.
+        key: The network's key in the file, where it holds several.
+        own: Whether the folder is the caller's and replaced whatever it holds; others only if imported from this file.
     """
     from safetensors.torch import save_file
 
     path, folder = Path(path), Path(folder)
     value, opened = read_file(path)
     digest = digest_of(path)
-    _refuse_foreign(folder, digest)
+    if not own:
+        _refuse_foreign(folder, digest)
     with opened:
         try:
             chosen = choose(networks(value), key)
             network = published(networks(value)[chosen])
             if sum(tensor.size for tensor in network.tensors.values()) > path.stat().st_size:
                 raise Fault("its tensors are declared larger than the file")
+            if sum(tensor.storage.size for tensor in network.tensors.values()) > READ_AGAIN * path.stat().st_size:
+                raise Fault("its tensors are small parts of the same large ones, which no network's are")
+            tensors = {name: tensor.load() for name, tensor in network.tensors.items()}
         except Fault as fault:
             raise refusal(path, fault) from fault
         with atomic.folder(folder) as beside:
-            save_file({name: tensor.load() for name, tensor in network.tensors.items()}, beside / "network.safetensors")
+            save_file(tensors, beside / "network.safetensors")
             record = {
                 "family": FAMILIES[network.class_name],
                 "class": network.class_name,

@@ -32,6 +32,11 @@ EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set, "EMPTY_TUPLE"
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
+MOST_STEPS = 3_000_000  # instructions of one pickle; a published network has some ten thousand
+COPIED = 4  # times its own size that a pickle may have its values copied by the policy's functions
+FREE_COPIES = 2**20  # copied values beside that
+
+
 @dataclass(frozen=True)
 class Name:
     """A global that the pickle names; never imported."""
@@ -75,7 +80,7 @@ class Policy:
 
 def read(stream: Stream, policy: Policy) -> Any:
     """The value of one pickle, after which the stream stands; a Fault for anything that the policy refuses."""
-    machine = _Machine(policy)
+    machine = _Machine(policy, COPIED * _left(stream) + FREE_COPIES)
     try:
         opcodes: Iterator[tuple[pickletools.OpcodeInfo, Any, Any]] = pickletools.genops(stream)  # type: ignore[arg-type]
         for opcode, argument, position in opcodes:
@@ -84,7 +89,7 @@ def read(stream: Stream, policy: Policy) -> Any:
             if opcode.name == "FRAME" and argument > _left(stream):
                 raise Fault(f"it is truncated: a frame declares {argument} bytes, {_left(stream)} are left")
             machine.step(opcode.name, argument, position)
-    except (ValueError, OverflowError, MemoryError, struct.error) as error:
+    except (ValueError, OverflowError, MemoryError, struct.error, RecursionError) as error:
         raise Fault(f"it is truncated or no pickle: {error}") from error
     except (IndexError, KeyError, TypeError, AttributeError) as error:
         raise Fault(f"it is no well-formed pickle ({type(error).__name__}: {error})") from error
@@ -99,8 +104,8 @@ def _left(stream: Stream) -> int:
 class _Machine:
     """The stack and the memo. Every value on them is inert."""
 
-    def __init__(self, policy: Policy):
-        self.policy = policy
+    def __init__(self, policy: Policy, copies: int):
+        self.policy, self.copies, self.steps = policy, copies, 0
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}  # a dict: an index of 2^32 costs one entry, not 2^32
 
@@ -121,7 +126,19 @@ class _Machine:
             values.append(value)
         return values[::-1]
 
+    def pay(self, *values: Any) -> None:
+        """Counts what a call may copy: a few shared values must not become gigabytes, or hours."""
+        for value in values:
+            self.copies -= 1 + (len(value) if isinstance(value, str | bytes | list | tuple | dict | set) else 0)
+            if isinstance(value, dict):
+                self.pay(*[part for part in value.values() if isinstance(part, str | bytes)])
+        if self.copies < 0:
+            raise Fault("it has its values copied more often than any published network needs")
+
     def step(self, opcode: str, argument: Any, position: int) -> None:
+        self.steps += 1
+        if self.steps > MOST_STEPS:
+            raise Fault(f"it has more than {MOST_STEPS:,} instructions, which no published network needs")
         push = self.stack.append
         if opcode in VALUES:
             push(bytes(argument) if isinstance(argument, bytearray) else argument)
@@ -159,6 +176,7 @@ class _Machine:
         arguments, function = self.pop(), self.pop()
         if not isinstance(function, Name) or not isinstance(arguments, tuple):
             raise Fault("it calls something that is not a named function")
+        self.pay(*arguments)
         self.stack.append(self.policy.call(function, arguments))
 
     def make(self, keywords: bool = False) -> None:
@@ -167,6 +185,7 @@ class _Machine:
         arguments, of = self.pop(), self.pop()
         if not isinstance(of, Name) or not isinstance(arguments, tuple):
             raise Fault("it makes an object of something that is not a named class")
+        self.pay(*arguments)
         self.stack.append(self.policy.make(of, arguments))
 
     def build(self, _: Any = None) -> None:

@@ -38,6 +38,9 @@ STORAGES = {
 }
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # the start of torch's files before version 1.6
 MOST_ELEMENTS = 2**40
+MOST_DIMENSIONS = 16
+# What the zip module raises for a damaged or forged archive.
+ZIP_ERRORS = (zipfile.BadZipFile, EOFError, OSError, RuntimeError, ValueError, OverflowError)
 
 
 @dataclass(eq=False, repr=False)
@@ -86,6 +89,9 @@ def rebuilt(arguments: tuple[Any, ...]) -> StoredTensor:
     if not (isinstance(shape, tuple) and isinstance(stride, tuple) and len(shape) == len(stride)):
         raise Fault("it rebuilds a tensor whose shape and stride differ in length")
     if not all(type(number) is int and 0 <= number < MOST_ELEMENTS for number in (offset, *shape, *stride)):
+        raise Fault("it rebuilds a tensor of an impossible shape")
+    # Without elements too: torch refuses to make a tensor whose other sizes multiply to more than it can count.
+    if len(shape) > MOST_DIMENSIONS or math.prod(max(length, 1) for length in shape) > MOST_ELEMENTS:
         raise Fault("it rebuilds a tensor of an impossible shape")
     elements = math.prod(shape)
     last = offset + sum((length - 1) * step for length, step in zip(shape, stride, strict=True))
@@ -204,7 +210,18 @@ class _Archive(_WithStorages):
         there = self.archive.getinfo(member).file_size
         if size > there:
             raise Fault(f"it declares a storage of {size} bytes where the archive holds {there}")
-        return Storage(dtype, itemsize, size, lambda: self.archive.read(member)[:size])
+        return Storage(dtype, itemsize, size, lambda: read_member(self.archive, member)[:size])
+
+
+def read_member(archive: zipfile.ZipFile, name: str) -> bytes:
+    """A member's bytes; a Fault where they are not what the archive's table says."""
+    try:
+        content = archive.read(name)
+    except ZIP_ERRORS as error:
+        raise Fault(f"its archive is damaged in '{name}': {error}") from error
+    if len(content) != archive.getinfo(name).file_size:
+        raise Fault(f"its archive is damaged in '{name}': it holds {len(content)} bytes")
+    return content
 
 
 def read_archive(path: Path, archive: zipfile.ZipFile, policy: Policy) -> Any:
@@ -224,6 +241,6 @@ def read_archive(path: Path, archive: zipfile.ZipFile, policy: Policy) -> Any:
     if len(pickles) != 1:
         raise Fault("its archive is not one that torch.save writes (no single data.pkl)")
     root = pickles[0].split("/")[0]
-    if f"{root}/byteorder" in names and archive.read(f"{root}/byteorder").strip() != b"little":
+    if f"{root}/byteorder" in names and read_member(archive, f"{root}/byteorder").strip() != b"little":
         raise Fault("it was written on a big-endian machine")
-    return read(io.BytesIO(archive.read(pickles[0])), _Archive(policy, archive, root))
+    return read(io.BytesIO(read_member(archive, pickles[0])), _Archive(policy, archive, root))

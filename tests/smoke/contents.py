@@ -1,0 +1,27 @@
+"""Prints what a change of each kind of a user's file makes again. Run on demand: python -m tests.smoke.contents"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from tests.suites import user_files
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        os.chdir(root)
+        os.environ.update(HF_HUB_CACHE=str(root / "hub"), SIDBENCH_DATA="", SIDBENCH_WEIGHTS="")
+        user_files.write(root)
+        user_files.hub(root)
+        print("| a file of | change | is made again |\n|---|---|---|")
+        for kind in user_files.KINDS:
+            for change in (*user_files.CHANGES, "move"):
+                remade = user_files.changed(root, kind, change)
+                print(f"| {kind} | {change} | {', '.join(sorted(remade)) or 'nothing'} |")
+
+
+if __name__ == "__main__":
+    main()
