@@ -9,9 +9,11 @@ VENV ?= .venv
 OWN_PYTHON := $(if $(filter environment command,$(firstword $(origin PYTHON))),$(PYTHON),python3)
 PYTHON := $(VENV)/bin/python
 
-FIND = for python in python3.11 python3.12 python3 python; do \
-	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 13))' 2>/dev/null \
+FIND = for python in python3.11 python3.12 python3.13 python3.14 python3 python; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null \
 	&& echo "$$python" && break; done
+NO_PYTHON = Python 3.11 to 3.14 is needed and was not found: install one (Debian, Ubuntu: apt install python3-venv; \
+	macOS: brew install python@3.13; anywhere: uv python install 3.13, then put its folder on PATH), and run this again
 sum = $(firstword $(shell { $(1); } | cksum))
 # What is installed is named by what asked for it: the lock; the project's own data and its place.
 LOCKED := $(VENV)/.locked-$(call sum,cat requirements.lock)
@@ -28,7 +30,7 @@ help:
 install: $(PLACED)
 
 $(LOCKED):
-	@base=$$($(FIND)); test -n "$$base" || { echo "Python 3.11 or 3.12 is needed and was not found" >&2; exit 2; }; \
+	@base=$$($(FIND)); test -n "$$base" || { echo "$(NO_PYTHON)" >&2; exit 2; }; \
 	echo "installing the locked requirements into $(VENV): about 4 minutes and 6 GB, once"; \
 	"$$base" -m venv "$(VENV)"
 	@$(PYTHON) -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
@@ -81,5 +83,5 @@ schemas: install
 
 # The versions that are locked stay where they still fit; `make lock ARGS=--upgrade` moves them.
 lock:
-	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra dev \
+	@uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate --extra all --extra dev \
 		--python-version 3.11 pyproject.toml --output-file requirements.lock $(ARGS)

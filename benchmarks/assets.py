@@ -1,8 +1,9 @@
 """Files that others published, feature weights and data sets: where they are looked for, and how they are checked.
 
-Nothing is downloaded. Weight files are looked for in the folders of $SIDBENCH_WEIGHTS and in the caches of other tools,
-and their sha256 is checked. Data files are looked for in the folders of $SIDBENCH_DATA and in ./data; the data sets
-check their content. `Missing` names the searched folders and the way to get the file.
+Nothing is downloaded here (`sidbench fetch` does that, when asked). Weight files are looked for in the folders of
+$SIDBENCH_WEIGHTS and in the caches of other tools, and their sha256 is checked. Data files are looked for in the
+folders of $SIDBENCH_DATA and in ./data; the data sets check their content. `Missing` names the searched folders and the
+way to get the file.
 """
 
 from __future__ import annotations
@@ -70,9 +71,10 @@ class Weight:
     @property
     def fetch_command(self) -> str:
         """The command with which a person downloads it."""
+        home = "" if weights_folders() else f'export {WEIGHTS_ENV}="$PWD/weights"; mkdir -p "${WEIGHTS_ENV}"; '
         if self.hub:
-            return f"hf download {self.hub} {self.files[0]} --local-dir ${WEIGHTS_ENV}/{self.name}"
-        return f"curl -L -o ${WEIGHTS_ENV}/{self.files[0]} {self.source}"
+            return f'{home}hf download {self.hub} {self.files[0]} --local-dir "${WEIGHTS_ENV}/{self.name}"'
+        return f'{home}curl -L -o "${WEIGHTS_ENV}/{self.files[0]}" {self.source}'
 
     @property
     def lack(self) -> str:

@@ -21,6 +21,23 @@ from sid.parallel.settings import first_process
 MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
 
 
+# What a user comes for, in the order of the help; a verb that is in no group is listed last.
+GROUPS = {
+    "make a suite": ("reproduce", "plan", "check", "doctor", "data", "weights", "fetch"),
+    "look at it": ("table", "report", "compare", "published", "list", "watch"),
+    "by hand": ("train", "sample", "score", "statistics", "audit", "export", "import", "new"),
+    "one job of a suite, and calibration": ("run", "prepare", "calibrate"),
+}
+# What a plain `pip install sidbench` leaves out: a package by its import name, and the extra that brings it.
+EXTRAS = {
+    **dict.fromkeys(("snakemake", "psutil", "matplotlib"), "workflow"),
+    **dict.fromkeys(("diffusers", "accelerate", "peft", "sentencepiece", "huggingface_hub"), "models"),
+    **dict.fromkeys(("open_clip", "torchvision", "transformers"), "clip"),
+    **dict.fromkeys(("cleanfid", "torch_fidelity", "torchmetrics", "pytorch_fid"), "peers"),
+    **dict.fromkeys(("sklearn", "pyarrow"), "data"),
+}
+
+
 def names() -> list[str]:
     """The names of the verbs."""
     return sorted(_files())
@@ -46,14 +63,20 @@ class Parser(argparse.ArgumentParser):
 
 def parser(verb_names: Sequence[str]) -> Parser:
     """The command line with these verbs; only their files are imported."""
-    top = Parser(prog="sidbench", description="Score distillation, reproduced: published beside reproduced.")
+    top = Parser(
+        prog="sidbench",
+        description="Score distillation, reproduced: published beside reproduced.",
+        usage="sidbench [--results DIR] VERB ...",
+        epilog=_grouped(verb_names),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("--version", action="version", version=f"sidbench {_version()}")
     top.add_argument("--results", default="results", metavar="DIR", help="folder of all results (default: %(default)s)")
-    sub = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser)
+    sub = top.add_subparsers(dest="verb", metavar="VERB", parser_class=Parser, prog="sidbench", help=argparse.SUPPRESS)
     for name in verb_names:
         module = load(name)
         verb = sub.add_parser(
             name,
-            help=module.HELP,
             description=module.HELP,
             epilog=f"example:\n  {module.EXAMPLE}",
             formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -63,6 +86,31 @@ def parser(verb_names: Sequence[str]) -> Parser:
             verb.add_argument("--results", default=argparse.SUPPRESS, metavar="DIR", help="folder of all results")
         verb.set_defaults(run=module.run)
     return top
+
+
+def _grouped(verb_names: Sequence[str]) -> str:
+    """One line a verb, by what a user wants to do."""
+    rest = [name for name in verb_names if not any(name in group for group in GROUPS.values())]
+    groups = {title: [name for name in group if name in verb_names] for title, group in GROUPS.items()} | {"more": rest}
+    blocks = [
+        "\n".join([f"{title}:", *(f"  {name:<11} {load(name).HELP}" for name in group)])
+        for title, group in groups.items()
+        if group
+    ]
+    return "\n\n".join([*blocks, "`sidbench VERB --help` shows the options and an example."])
+
+
+def _version() -> str:
+    """The installed distribution's; of a checkout that is not installed, pyproject.toml's."""
+    import re
+    from importlib.metadata import PackageNotFoundError, version
+    from pathlib import Path
+
+    try:
+        return version("sidbench")
+    except PackageNotFoundError:
+        project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
+        return re.findall(r'^version = "(.+)"', project, flags=re.MULTILINE)[0]
 
 
 def _verb(arguments: Sequence[str]) -> str | None:
@@ -98,6 +146,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Fault as fault:
         for sentence in fault.lines if first_process() else ():
             print(f"sidbench: {sentence}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in EXTRAS:
+            raise
+        install = f"pip install 'sidbench[{EXTRAS[package]}]' (or sidbench[all])"
+        print(f"sidbench: this needs the package {package}, which is not installed: {install}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("sidbench: interrupted; the same command goes on from here", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The accelerator that this process computes on, and its name."""
+"""This machine: the accelerator that a process computes on, its name, and the cores that it may use."""
 
 from __future__ import annotations
 
@@ -7,12 +7,35 @@ import platform
 from functools import lru_cache
 from pathlib import Path
 
+from sid.fault import Fault
+
 
 def default_device() -> str:
     """The GPU of this process's LOCAL_RANK, or the CPU if there is none."""
     import torch
 
     return f"cuda:{os.environ.get('LOCAL_RANK', 0)}" if torch.cuda.is_available() else "cpu"
+
+
+def chosen_device(name: str) -> str:
+    """The device of a --device option: `auto` is `default_device`; a Fault where torch does not have it here."""
+    import torch
+
+    if name == "auto":
+        return default_device()
+    try:
+        torch.zeros(1, device=name).item()
+    except Exception as error:  # torch raises many kinds, from an unknown word to a missing driver
+        raise Fault(f"there is no device '{name}' here: {str(error).splitlines()[0][:160]}") from None
+    return default_device() if name == "cuda" else name
+
+
+def cores() -> int:
+    """The cores that this process may use; all of them where the system keeps no such list (macOS)."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:
+        return os.cpu_count() or 1
 
 
 @lru_cache

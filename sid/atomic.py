@@ -9,7 +9,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from sid.fault import Fault
 
@@ -18,13 +18,20 @@ FULL = 2**20  # bytes: with fewer free a disk counts as full
 
 def write_bytes(path: Path, data: bytes) -> None:
     """Replaces `path` by `data` in one step: a reader sees the old file or the new one."""
+    with file(path) as handle:
+        handle.write(data)
+
+
+@contextlib.contextmanager
+def file(path: Path) -> Iterator[IO[bytes]]:
+    """An open file that replaces `path` when the body has ended well; for what is too large to be in memory."""
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with open(beside, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        with open(beside, "wb") as handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
@@ -49,9 +56,9 @@ def folder(path: Path) -> Iterator[Path]:
     beside.mkdir()
     try:
         yield beside
-        for file in beside.rglob("*"):
-            if file.is_file():
-                with open(file, "rb") as handle:
+        for path_inside in beside.rglob("*"):
+            if path_inside.is_file():
+                with open(path_inside, "rb") as handle:
                     os.fsync(handle.fileno())
         if path.exists():
             old = path.with_name(f".{path.name}.{os.getpid()}.old")

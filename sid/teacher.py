@@ -85,9 +85,9 @@ class Teacher(Component, ABC):
 
         generators.save(generator, folder, facts)
         lines = [
-            "from sid.export import load_pretrained",
+            "from sidbench import load_student  # pip install sidbench",
             "",
-            f"generator = load_pretrained({title!r})",
+            f"generator = load_student({title!r})",
             "images = generator([noise])  # unit noise [B, C, H, W]",
         ]
         return "\n".join(lines)

@@ -6,6 +6,7 @@ import errno
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -39,6 +40,52 @@ def test_no_argument_prints_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "usage: sidbench" in shown
     for verb in cli.names():
         assert verb in shown
+
+
+def test_verbs_are_grouped_by_what_a_user_wants(capsys: pytest.CaptureFixture[str]) -> None:
+    assert {name for group in cli.GROUPS.values() for name in group} == {*cli.names()}, "every verb, once"
+    assert sum(map(len, cli.GROUPS.values())) == len(cli.names())
+    with pytest.raises(SystemExit):
+        cli.main(["--help"])
+    shown = capsys.readouterr().out
+    assert [title for title in cli.GROUPS if f"\n{title}:\n" in shown] == [*cli.GROUPS] and "more:" not in shown
+
+
+def test_the_version_is_the_projects(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as exit:
+        cli.main(["--version"])
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+    assert exit.value.code == 0 and capsys.readouterr().out == f"sidbench {version}\n"
+
+
+@pytest.mark.parametrize(("package", "extra"), [("snakemake", "workflow"), ("sklearn.datasets", "data")])
+def test_a_missing_package_names_the_extra_that_brings_it(
+    package: str, extra: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def raises(arguments: object) -> int:
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    monkeypatch.setattr(cli, "run", raises)
+    sentence = reported(capsys, "list")
+    assert f"package {package.partition('.')[0]}, which is not installed: pip install 'sidbench[{extra}]'" in sentence
+
+
+def test_every_extra_of_a_missing_package_is_one_of_the_projects() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert {*cli.EXTRAS.values()} == project["optional-dependencies"].keys() - {"all", "dev"}
+
+
+def test_a_list_of_jobs_says_what_a_digest_is_and_calls_things_by_name(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["plan", "smoke", "--jobs"]) == 0
+    shown = capsys.readouterr().out
+    assert "teacher digits-cond, seed 0" in shown and "feature network digits-classifier, seed 0" in shown
+    assert shown.count("A digest names everything that decides a job's result") == 1
+
+
+def test_the_extents_of_verification_are_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
+    for kinds, count in (([], 1), (["methods"], 1), (["suites"], 0)):
+        assert cli.main(["list", *kinds]) == 0
+        assert capsys.readouterr().out.count("in the published files' layout") == count
 
 
 @pytest.mark.parametrize("verb", cli.names())

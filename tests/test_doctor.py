@@ -23,10 +23,18 @@ def states(results: doctor.Findings) -> list[str]:
     return [finding.state for finding in findings]
 
 
-def test_python(tmp_path: Path) -> None:
+def test_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert states(doctor.python()) == ["ok"]
-    assert states(doctor.python(running=(3, 9))) == ["broken"]
-    assert states(doctor.python(running=(3, 13))) == ["broken"]
+    for minor, state in ((9, "broken"), (11, "ok"), (14, "ok"), (15, "broken")):
+        assert states(doctor.python(running=(3, minor))) == [state]
+        # A wheel's metadata states the same, with the bounds the other way round.
+        monkeypatch.setattr(doctor, "metadata", lambda name: {"Requires-Python": "<3.15,>=3.11"})
+        assert states(doctor.python(tmp_path / "pyproject.toml", (3, minor))) == [state]
+
+    def absent(name: str) -> None:
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(doctor, "metadata", absent)
     assert states(doctor.python(tmp_path / "pyproject.toml")) == ["advice"]
 
 

@@ -19,9 +19,9 @@ from benchmarks.suite import files, schema
 from benchmarks.suite.strict import numbers
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("sid", "baselines", "benchmarks")
+PACKAGES = ("sid", "baselines", "benchmarks", "sidbench")
 LINES = 450
-FOLDERS = "sid|baselines|benchmarks|workflow|tests|docs|profiles|results/reference"
+FOLDERS = "sid|sidbench|baselines|benchmarks|workflow|tests|docs|profiles|results/reference"
 MADE_BY_EXAMPLES = {"baselines/my_method.py"}  # which `sidbench new` writes
 CONTRACTS = {"Options"}  # class names that many files may define: a method's settings
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -40,8 +40,12 @@ def test_the_lock_satisfies_the_project() -> None:
     pinned: dict[str, set[str]] = {}
     for name, version in PINNED.findall(LOCK):
         pinned.setdefault(canonicalize_name(name), set()).add(version)
-    asked = [Requirement(text) for text in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["dev"]]
+    extras = PROJECT["optional-dependencies"]
+    texts = [text for extra in extras.values() for text in extra if not text.startswith("sidbench[")]
+    asked = [Requirement(text) for text in PROJECT["dependencies"] + texts]
     assert len(asked) > 20
+    (everything,) = (Requirement(text) for text in extras["all"])
+    assert everything.extras == extras.keys() - {"all", "dev"}, "sidbench[all] is every extra but the developers' tools"
     for requirement in asked:
         versions = pinned.get(canonicalize_name(requirement.name))
         assert versions, f"{requirement.name} is not locked: run `make lock`"

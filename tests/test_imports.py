@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = {"sid": 0, "baselines": 1, "benchmarks": 2}
+PACKAGES = {"sid": 0, "baselines": 1, "benchmarks": 2, "sidbench": 3}
 # A room imports from lower floors and from itself.
 FLOORS = [
     {"assets", "hardware", "images"},

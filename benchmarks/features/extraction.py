@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -21,6 +20,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.features.store import Store
+from benchmarks.hardware import cores
 from benchmarks.images import reading
 from benchmarks.images.geometry import AS_IS, Geometry
 from benchmarks.images.reading import Array, Folder, Images, Subset, Tar, Zip, decode
@@ -229,7 +229,7 @@ def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iter
         pixels, mode = decode(images.content(index), images.names[index])
         return geometry(pixels), mode, (pixels.shape[2], pixels.shape[1])
 
-    threads = workers or len(os.sched_getaffinity(0))
+    threads = workers or cores()
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque[Future] = deque()
         for index in range(len(images)):

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,31 +21,51 @@ ZIP_TIME = (1980, 1, 1, 0, 0, 0)  # of every file in a zip: equal images give eq
 
 
 def write(out: Path, images: np.ndarray, facts: Mapping[str, Any]) -> None:
-    """Writes images to NAME.npz, to NAME.zip of PNG files, or to a folder of PNG files.
+    """As `write_portions`, for images that are in memory."""
+    write_portions(out, [images], len(images), facts)
+
+
+def write_portions(out: Path, portions: Iterable[np.ndarray], count: int, facts: Mapping[str, Any]) -> None:
+    """Writes images to NAME.npz, to NAME.zip of PNG files, or to a folder of PNG files; one portion is in memory.
 
     Args:
         out: the path; its suffix decides the form.
-        images: uint8 [N, C, H, W].
+        portions: uint8 [N, C, H, W] each.
+        count: of all images.
         facts: written into images.json beside PNG files; `first` is the sample index of the first image.
     """
+    refuse_form(out)
     if out.suffix == ".npz":
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, images=images)
-        atomic.write_bytes(out, buffer.getvalue())
+        with atomic.file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            _write_array(archive, portions, count)
     elif out.suffix == ".zip":
-        buffer = io.BytesIO()
-        with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
-            for name, content in _files(images, facts):
+        with atomic.file(out) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED) as archive:
+            for name, content in _files(portions, facts):
                 archive.writestr(zipfile.ZipInfo(name, ZIP_TIME), content)
-        atomic.write_bytes(out, buffer.getvalue())
-    elif out.suffix:
-        raise Fault(f"{out}: images go into NAME.zip, NAME.npz or a folder, not into a '{out.suffix}' file")
-    elif out.is_dir() and any(out.iterdir()) and not (out / DESCRIPTION).exists():
-        raise Fault(f"{out} holds files that are no samples of ours; choose another folder")
     else:
         with atomic.folder(out) as temporary:
-            for name, content in _files(images, facts):
+            for name, content in _files(portions, facts):
                 (temporary / name).write_bytes(content)
+
+
+def refuse_form(out: Path) -> None:
+    """A Fault where images can't be written to this path."""
+    if out.suffix not in ("", ".npz", ".zip"):
+        raise Fault(f"{out}: images go into NAME.zip, NAME.npz or a folder, not into a '{out.suffix}' file")
+    if not out.suffix and out.is_dir() and any(out.iterdir()) and not (out / DESCRIPTION).exists():
+        raise Fault(f"{out} holds files that are no samples of ours; choose another folder")
+
+
+def _write_array(archive: zipfile.ZipFile, portions: Iterable[np.ndarray], count: int) -> None:
+    """The array `images` of an npz, portion by portion."""
+    entry = zipfile.ZipInfo("images.npy", ZIP_TIME)
+    entry.compress_type = zipfile.ZIP_DEFLATED
+    with archive.open(entry, "w", force_zip64=True) as file:
+        for number, images in enumerate(portions):
+            if not number:
+                header = {"descr": images.dtype.str, "fortran_order": False, "shape": (count, *images.shape[1:])}
+                np.lib.format.write_array_header_1_0(file, header)
+            file.write(np.ascontiguousarray(images).tobytes())
 
 
 def through_jpeg(images: np.ndarray, quality: int = 75) -> np.ndarray:
@@ -63,11 +84,12 @@ def _picture(image: np.ndarray) -> Image.Image:
     return Image.fromarray(image[0] if len(image) == 1 else image.transpose(1, 2, 0))
 
 
-def _files(images: np.ndarray, facts: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
+def _files(portions: Iterable[np.ndarray], facts: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
     """PNG files named by sample index, and images.json."""
-    first = int(facts.get("first", 0))
-    for number, image in enumerate(images):
+    first = number = int(facts.get("first", 0))
+    for image in itertools.chain.from_iterable(portions):
         buffer = io.BytesIO()
         _picture(image).save(buffer, "png")
-        yield f"{first + number:08d}.png", buffer.getvalue()
-    yield DESCRIPTION, (json.dumps({**facts, "count": len(images)}, indent=1, sort_keys=True) + "\n").encode()
+        yield f"{number:08d}.png", buffer.getvalue()
+        number += 1
+    yield DESCRIPTION, (json.dumps({**facts, "count": number - first}, indent=1, sort_keys=True) + "\n").encode()

@@ -13,14 +13,15 @@ from typing import Any
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
-DEFAULTS = {"suite": "mini", "results": "results"}
+DEFAULTS = {"suite": "mini", "results": "results", "rows": "", "gpus": ""}
+NEEDED = ("suite", "results")
 # Snakemake takes braces for patterns and a leading dash for an option, and blanks end a word in some of its logs.
 PLAIN = re.compile(r"(?![-.]/|-)[\w./+@=,-]+")
 ALIASES = Path(".snakemake") / "sidbench"
 
 
 def texts(config: Mapping[str, Any], words: Sequence[str]) -> dict[str, str]:
-    """`suite` and `results` as the user wrote them: Snakemake itself reads 2025_11_27 as the number 20251127.
+    """The words as the user wrote them: Snakemake itself reads 2025_11_27 as the number 20251127.
 
     Args:
         config: As Snakemake understood it, with the keys of configuration files.
@@ -30,18 +31,20 @@ def texts(config: Mapping[str, Any], words: Sequence[str]) -> dict[str, str]:
     wrong = [sentence for fault in unknown for sentence in fault.sentences]
     own = any(word.startswith(("--config=", "-C")) or word == "--config" for word in sys.argv)
     written = dict(word.split("=", 1) for word in words if own and "=" in word)
-    found = {}
+    texts_of = {}
     for key, default in DEFAULTS.items():
         text = written.get(key, config.get(key, default))
-        if not isinstance(text, str):
+        if key == "gpus" and not (isinstance(text, int) or text.isdigit() or text == ""):
+            wrong.append(f"--config gpus: {text!r} is no whole number")
+        elif key != "gpus" and not isinstance(text, str):
             wrong.append(f"--config {key}: {text!r} is no text: put it in quotes")
-        elif not text:
+        elif key in NEEDED and not text:
             wrong.append(f"--config {key}: is empty")
         else:
-            found[key] = text
+            texts_of[key] = str(text)
     if wrong:
         raise Fault(wrong)
-    return found
+    return texts_of
 
 
 def nameable(results: str) -> str:

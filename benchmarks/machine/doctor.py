@@ -12,11 +12,12 @@ import sys
 import tomllib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, metadata, version
 from pathlib import Path
 from typing import Literal
 
 from benchmarks.assets import DATA_ENV, DATA_FOLDER, WEIGHTS_ENV, data_roots, find, weights_folders
+from benchmarks.hardware import cores
 from benchmarks.machine import needs
 from benchmarks.suite import files as suite_files
 from benchmarks.suite.load import load_suite
@@ -49,12 +50,10 @@ Findings = Iterator[Finding]
 
 def python(project: Path = ROOT / "pyproject.toml", running: tuple[int, int] = sys.version_info[:2]) -> Findings:
     """The running Python against the one that the project requires."""
-    if not project.is_file():
-        yield Finding(
-            "advice", f"no {project.name} beside the code", "run from a checkout, which holds the suites and rules"
-        )
+    required = _required(project)
+    if required is None:
+        yield Finding("advice", f"no {project.name} beside the code", "run from a checkout, or install a wheel of it")
         return
-    required = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["requires-python"]
     low, high = (tuple(map(int, part)) for part in re.findall(r"(\d+)\.(\d+)", required))
     shown = ".".join(map(str, running))
     if low <= running < high:
@@ -65,11 +64,23 @@ def python(project: Path = ROOT / "pyproject.toml", running: tuple[int, int] = s
         )
 
 
+def _required(project: Path) -> str | None:
+    """The Pythons that the checkout's project file states, else the installed wheel, the lower bound first."""
+    if project.is_file():
+        return str(tomllib.loads(project.read_text(encoding="utf-8"))["project"]["requires-python"])
+    try:
+        return ",".join(sorted(metadata("sidbench")["Requires-Python"].split(","), reverse=True))
+    except PackageNotFoundError:
+        return None
+
+
 def packages(lock: Path = ROOT / "requirements.lock", installed: Callable[[str], str] = version) -> Findings:
     """Installed versions against the lock. A package that the lock lists for some platforms only may be absent."""
     if not lock.is_file():
         yield Finding(
-            "advice", f"no {lock.name} beside the code", "versions can't be compared; every record lists its own"
+            "advice",
+            f"no {lock.name} beside the code",
+            "installed from a wheel: versions can't be compared; every record lists its own",
         )
         return
     pins: dict[str, list[str]] = {}  # one package may be pinned once for each range of Python
@@ -118,9 +129,8 @@ def devices(driver: Path = DRIVER) -> Findings:
         why = "this torch was built without CUDA" if torch.version.cuda is None else "torch can't use it"
         yield Finding("broken", f"there is an NVIDIA driver, but {why}", "install torch for that driver's CUDA")
     else:
-        cores = len(os.sched_getaffinity(0))
         yield Finding(
-            "advice", f"no GPU, {cores} cores", "the miniature suites run here; the papers' suites need a GPU"
+            "advice", f"no GPU, {cores()} cores", "the miniature suites run here; the papers' suites need a GPU"
         )
 
 

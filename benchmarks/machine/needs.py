@@ -48,12 +48,16 @@ PAIRS_SOURCE = (
 
 def obstacles(suite: Suite) -> list[str]:
     """Every sentence against running the suite: its data, its models, and the printed numbers of the tables."""
-    sentences = data_faults(suite) + missing_models(suite)
+    return data_faults(suite) + missing_models(suite) + unreadable_numbers()
+
+
+def unreadable_numbers() -> list[str]:
+    """A sentence for every fault in the files of printed numbers, which every table reads."""
     try:
         published()
     except Fault as fault:
-        sentences += fault.sentences
-    return sentences
+        return fault.sentences
+    return []
 
 
 def unavailable(suite: Suite) -> list[str]:
@@ -253,14 +257,15 @@ def data_named(name: str) -> list[DataNeed]:
 
 def data_faults(suite: Suite) -> list[str]:
     """A sentence for every missing file and for every damaged one among the suite's data."""
-    sentences = []
-    for need in data_of_suite(suite):
-        if need.kind == "data set" and not need.absent and not isinstance(need.dataset(), FileDataset):
-            continue  # it is made here
-        folders = assets.data_folders(need.owner, need.given)
-        sentences += [assets.Missing.data(need.name, file, folders).sentences[0] for file in need.missing]
-        sentences += need.verify()
-    return list(dict.fromkeys(sentences))
+    return list(dict.fromkeys(sentence for need in data_of_suite(suite) for sentence in faults_of(need)))
+
+
+def faults_of(need: DataNeed) -> list[str]:
+    """A sentence for every missing file and for every damaged one of a data set or list of prompts."""
+    if need.kind == "data set" and not need.absent and not isinstance(need.dataset(), FileDataset):
+        return []  # it is made here
+    folders = assets.data_folders(need.owner, need.given)
+    return [*(assets.Missing.data(need.name, file, folders).sentences[0] for file in need.missing), *need.verify()]
 
 
 def references(suite: Suite) -> list[PreparedReference]:

@@ -6,7 +6,7 @@ It runs with this Python on this checkout, and a lock that a killed call has lef
 from __future__ import annotations
 
 import contextlib
-import fcntl
+import importlib.util
 import os
 import re
 import subprocess
@@ -14,12 +14,13 @@ import sys
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 
 from benchmarks.machine import ending
 from sid.fault import Fault
+from sid.loop.lock import take
 
 if TYPE_CHECKING:
     from benchmarks.suite.job import Job
@@ -50,6 +51,12 @@ CORES = re.compile(r"Provided cores: (\d+)")
 GOALS = ("all", "everything", "total")  # lines of the statistics that are no work
 
 
+def require() -> None:
+    """Raises what importing Snakemake would raise: it runs in a process of its own, and its absence is said before."""
+    if importlib.util.find_spec("snakemake") is None:
+        raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
+
+
 def writable(folder: Path) -> None:
     """A Fault if the folder can't be written; it is made if it is missing."""
     try:
@@ -60,11 +67,28 @@ def writable(folder: Path) -> None:
         raise Fault(f"cannot write into the folder '{folder}': {error.strerror}") from None
 
 
-def command(suite: str, results: str, flags: Sequence[str] = (), again: Sequence[str] = ()) -> list[str]:
-    """The call of Snakemake for a suite. Files of `again` are made anew, whatever it knows of how they were made."""
+def command(
+    suite: str,
+    results: str,
+    flags: Sequence[str] = (),
+    settings: Mapping[str, Any] | None = None,
+    again: Sequence[str] = (),
+) -> list[str]:
+    """The call of Snakemake for a suite.
+
+    Args:
+        suite: Its name or file.
+        results: The folder of all results.
+        flags: Snakemake's own.
+        settings: `rows` to be made, as "task/entry", and `gpus` that one job may have; None or absent: no limit.
+        again: Files that are made anew, whatever Snakemake knows of how they were made.
+    """
+    settings = settings or {}
+    limits = [f"rows={','.join(settings['rows'])}"] if settings.get("rows") else []
+    limits += [f"gpus={settings['gpus']}"] if settings.get("gpus") else []
     # --config takes every word up to the next option: it stands first, so that it takes no target among the flags.
     forced = ["--forcerun", *again] if again else []
-    fixed = ["--config", f"suite={suite}", f"results={results}", *forced, "--snakefile", str(SNAKEFILE)]
+    fixed = ["--config", f"suite={suite}", f"results={results}", *limits, *forced, "--snakefile", str(SNAKEFILE)]
     return [sys.executable, "-m", "snakemake", *fixed, *flags]
 
 
@@ -89,11 +113,10 @@ def _lock(lock: IO[str]) -> None:
     announced = False
     until = time.monotonic() + 1.0  # a killed holder frees it in a moment
     while True:
-        try:
-            return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            lock.seek(0)
-            holder, _, state = lock.read().strip().partition(" ")
+        if take(lock):
+            return
+        lock.seek(0)
+        holder, _, state = lock.read().strip().partition(" ")
         if state != LEAVING and time.monotonic() > until:
             raise Fault(f"`sidbench reproduce` is at work in this folder already (process {holder or 'unknown'})")
         if state == LEAVING and not announced:

@@ -20,6 +20,7 @@ import numpy as np
 from benchmarks.data.open import open_dataset
 from benchmarks.data.prompts import prompt_list
 from benchmarks.features.extraction import Extracted, extract, extract_in_parts
+from benchmarks.hardware import chosen_device
 from benchmarks.images import archives
 from benchmarks.images.geometry import Geometry
 from benchmarks.images.reading import Array, Images, open_images
@@ -319,16 +320,6 @@ def open_extractor(name: str, settings: ScoreSettings, seed: int = 0) -> Extract
     return extractor.open(weights, settings.device)
 
 
-def check_device(name: str) -> None:
-    """Refuses a device that torch does not have here; tried with one number."""
-    import torch
-
-    try:
-        torch.zeros(1, device=name).item()
-    except Exception as error:  # torch raises many kinds, from an unknown word to a missing driver
-        raise Fault(f"there is no device '{name}' here: {str(error).splitlines()[0][:160]}") from None
-
-
 def _needs(requests: Mapping[str, Request]) -> dict[Geometry, dict[str, list[str]]]:
     """geometry -> network -> image outputs, each once."""
     needs: dict[Geometry, dict[str, list[str]]] = {}
@@ -386,7 +377,7 @@ def score(
         settings: how images are read and networks opened.
     """
     settings = settings or ScoreSettings()
-    check_device(settings.device)
+    chosen_device(settings.device)  # a wrong one is refused before anything is opened
     if captions is not None and len(captions) != len(images):
         raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
     scorer = Scorer(requests, settings, reference, captions is not None)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from benchmarks.hardware import device_name
+from benchmarks.hardware import cores, device_name
 
 PACKAGES = ("torch", "numpy", "scipy", "clean-fid", "torch-fidelity", "torchmetrics")
 PATH_OPTIONS = ("--record", "--shared", "--other")
@@ -24,7 +24,7 @@ def facts(threads: int) -> dict[str, Any]:
     """Device, date, versions, threads and how busy the machine is before anything is measured."""
     return {
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
-        "device": f"{device_name()}, {len(os.sched_getaffinity(0))} cores",
+        "device": f"{device_name()}, {cores()} cores",
         "threads": threads,
         "load_before": os.getloadavg(),
         "versions": {name: installed(name) for name in PACKAGES} | _cuda(),

@@ -279,8 +279,15 @@ def memory_of(group: list[str], count: int) -> dict[str, Any]:
 
 
 def peak_bytes() -> int:
-    """Of this program: getrusage would also count its parent's, from before the exec."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    """Of this program. On Linux from /proc: getrusage would also count its parent's, from before the exec."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        import torch
+
+        from sid.loop.memory import peak_memory
+
+        return peak_memory(torch.device("cpu"))
     return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) * 1024
 
 

@@ -18,6 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from benchmarks.hardware import cores
 from benchmarks.speed.machine import Clock, facts, medians
 from benchmarks.suite.plan import Plan, load_plan
 from sid import atomic
@@ -98,7 +99,7 @@ def _touch_outputs(plan: Plan) -> None:
 
 def share(suite: str) -> dict[str, Any]:
     """Seconds of idle cores and of start-up, as a share of all cores' wall time."""
-    cores = len(os.sched_getaffinity(0))
+    count = cores()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         wall = reproduce(folder, suite)["wall"]
@@ -109,10 +110,10 @@ def share(suite: str) -> dict[str, Any]:
     }
     plan = load_plan(suite)
     training = len(plan.of("teacher")) + sum("method" in job.params for job in plan.of("run"))
-    idle = wall * cores - sum(jobs)
+    idle = wall * count - sum(jobs)
     lost = idle + starts["training"] * training + starts["other"] * (len(jobs) - training)
-    numbers = {"cores": cores, "wall": wall, "jobs": len(jobs), "trainings": training, "idle": idle, "start": starts}
-    return {"suite": suite, **numbers, "share": lost / (wall * cores)}
+    numbers = {"cores": count, "wall": wall, "jobs": len(jobs), "trainings": training, "idle": idle, "start": starts}
+    return {"suite": suite, **numbers, "share": lost / (wall * count)}
 
 
 def _spans(metadata: Path) -> list[float]:

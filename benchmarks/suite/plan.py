@@ -5,7 +5,7 @@ What the digest of a run is made of stands in `Plan._run`, that of a shared arte
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -56,9 +56,15 @@ TRANSFORMER = 28.0  # one pass of the miniature's text-to-image network
 
 
 class Plan:
-    """All jobs of a suite. Outputs lie below `results`."""
+    """All jobs of a suite, or of some of its rows. Outputs lie below `results`.
 
-    def __init__(self, suite: Suite, results: str = "results"):
+    Args:
+        suite: What is planned.
+        results: The folder of all results.
+        rows: The rows to be made, as "task/entry", with those that they begin from; None: all. Tables show all rows.
+    """
+
+    def __init__(self, suite: Suite, results: str = "results", rows: Collection[str] | None = None):
         if not results or any(letter < " " for letter in results):
             raise Fault(f"the folder of the results can't be called {results!r}: it needs a name without line breaks")
         self.suite = suite
@@ -67,6 +73,8 @@ class Plan:
         self._jobs: dict[tuple[Kind, str], Job] = {}
         for task in suite.tasks:
             for name, entry in suite.entries_of(task).items():
+                if rows is not None and f"{task}/{name}" not in rows:
+                    continue
                 for seed in self._seeds(task, entry):
                     self._run(task, name, entry, seed)
         self._table()
@@ -351,9 +359,9 @@ class Plan:
         self._add(report)
 
 
-def load_plan(suite: str, results: str = "results") -> Plan:
-    """The plan of a suite, by its name or file."""
-    return Plan(load_suite(suite), results)
+def load_plan(suite: str, results: str = "results", rows: Collection[str] | None = None) -> Plan:
+    """The plan of a suite, by its name or file; `rows` as of `Plan`."""
+    return Plan(load_suite(suite), results, rows)
 
 
 def teacher_cost(images: int, price: float = 1.0) -> float:

@@ -6,16 +6,9 @@ import argparse
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from sid.fault import Fault
-
-if TYPE_CHECKING:
-    from benchmarks.audit.run import Subject
 
 HELP = "audit metric implementations: value, deviation and its causes, one factor at a time"
 EXAMPLE = "sidbench audit samples/ --reference val/ --output results/audit"
-SYNTHETIC = 48  # images a set
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,13 +36,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.audit.run import BASELINES, audit
+    from benchmarks.audit.subject import subject_of
     from benchmarks.audit.write import text, write
     from sid.discovery import UnknownName
 
     if args.baseline not in BASELINES:
         raise UnknownName("baseline", args.baseline, BASELINES)
     with tempfile.TemporaryDirectory() as folder:
-        tables = audit(_subject(args, Path(folder)), args.baseline, _progress)
+        subject = subject_of(
+            args.images,
+            args.reference,
+            Path(folder),
+            samples=args.samples,
+            weights=args.weights,
+            random_weights=args.random_weights,
+            seed=args.seed,
+        )
+        tables = audit(subject, args.baseline, _progress)
     print(text(tables))
     for path in write(tables, args.output or Path(args.results) / "audit"):
         print(path)
@@ -59,79 +62,3 @@ def run(args: argparse.Namespace) -> int:
 def _progress(what: str) -> None:
     """On stderr, so that the tables can be piped."""
     print(f"audit: {what} ...", file=sys.stderr, flush=True)
-
-
-def _subject(args: argparse.Namespace, folder: Path) -> Subject:
-    """Folders for the peers, and a network; the label names the images and weights."""
-    from benchmarks.audit import synthetic
-    from benchmarks.audit.run import Subject
-
-    sources = []
-    if args.images is None:
-        if args.reference:
-            raise Fault("audit: a reference without images; name both or neither")
-        images = synthetic.write(folder / "images", SYNTHETIC, args.seed, blur=0.15)
-        reference = synthetic.write(folder / "reference", SYNTHETIC, args.seed + 1, blur=0.0)
-        sources.append("synthetic images")
-    else:
-        images, reference = _folders(args.images, args.reference, folder, args.samples)
-        sources.append(str(args.images) + (f", the first {args.samples} images" if args.samples is not None else ""))
-    state, weights = _state(args)
-    return Subject(images, reference, state, ", ".join([*sources, weights]), sources[0])
-
-
-def _state(args: argparse.Namespace) -> tuple[dict, str]:
-    """The network's tensors and their name for the label."""
-    from benchmarks.assets import find, tensors
-    from benchmarks.features.inception import WEIGHT
-    from benchmarks.features.networks.inception import random_state
-    from benchmarks.suite import components
-
-    path = None if args.random_weights is not None else find(WEIGHT, args.weights)
-    if path is not None:
-        opened = components.extractors()["inception-tf"].open(path)  # refuses another network's file
-        return tensors(path), f"weights {opened.identity[:12]}"
-    seed = args.random_weights or 0
-    reason = "" if args.random_weights is not None else " since no weights were found"
-    return random_state(seed), f"random weights, seed {seed}{reason}"
-
-
-def _folders(images: Path, reference: Path | None, folder: Path, samples: int | None) -> tuple[Path, Path]:
-    """Two folders that the peers can read: folders as they are, archives as lossless copies, one set as two halves."""
-    from benchmarks.images.reading import Folder, Subset, open_images, refuse_undecodable
-
-    if samples is not None and samples < 4:
-        raise Fault(f"--samples must be at least 4 (got {samples})")
-    sets = [open_images(path) for path in (images, reference) if path is not None]
-    for images_of in sets:
-        if images_of.passed_over:
-            print(f"{images_of.source}: {images_of.passed_over}", file=sys.stderr)
-    if samples is not None:
-        sets = [images_of.first(samples) for images_of in sets]
-    refuse_undecodable(*sets)  # all of them, before the audit takes minutes
-    first = sets[0]
-    if reference is None:
-        if len(first) < 4:
-            raise Fault(f"{images} holds {len(first)} images: two halves need at least 4")
-        half = len(first) // 2
-        halves = Subset(first, range(half)), Subset(first, range(half, len(first)))
-        return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
-    second = sets[1]
-    # Every peer must see the same images: a folder is passed on only if each of them finds in it what we find.
-    compared = images if isinstance(first, Folder) and first.common else _copied(first, folder / "images")
-    against = reference if isinstance(second, Folder) and second.common else _copied(second, folder / "reference")
-    return compared, against
-
-
-def _copied(images: object, folder: Path) -> Path:
-    """Writes the decoded pixels as PNG files, named in the images' order."""
-    from PIL import Image
-
-    from benchmarks.images.reading import Images, decode
-
-    assert isinstance(images, Images)
-    folder.mkdir()
-    for index, name in enumerate(images.names):
-        pixels, _ = decode(images.read(index), name)
-        Image.fromarray(pixels.transpose(1, 2, 0).copy()).save(folder / f"{index:06d}.png")
-    return folder

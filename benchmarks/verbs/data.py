@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="compute features and statistics of a suite's references; the same command resumes",
     )
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
     parser.add_argument(
         "--random-weights", type=int, metavar="SEED", help="networks with random weights; every file says so"
@@ -92,6 +92,7 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
     from benchmarks.data.open import open_dataset
     from benchmarks.features.extraction import extract_in_parts
     from benchmarks.features.store import Store
+    from benchmarks.hardware import chosen_device
     from benchmarks.images.geometry import Geometry
     from benchmarks.machine import needs
     from benchmarks.metrics.statistics import ensure_statistics
@@ -99,7 +100,7 @@ def _prepare(suite: Suite, args: argparse.Namespace) -> int:
     from benchmarks.suite.components import metrics
 
     shared, skipped = Path(args.results) / "_shared", 0
-    settings = ScoreSettings(device=args.device, random_weights=args.random_weights)
+    settings = ScoreSettings(device=chosen_device(args.device), random_weights=args.random_weights)
     for reference in needs.references(suite):
         column, title = reference.column, f"{reference.data}, {reference.split}: {reference.column.features}"
         try:

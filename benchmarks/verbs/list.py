@@ -31,13 +31,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     if args.kind is not None and args.kind not in KINDS:
         raise UnknownName("kind", args.kind, KINDS)
+    explained = False
     for kind in KINDS if args.kind is None else (args.kind,):
         if kind in COMPONENTS:
             rows = _components(COMPONENTS[kind]())
         else:
             rows = _released() if kind == "released" else _files(kind)
         print(_table(kind, rows))
-    print(_legend())
+        explained |= "verified" in rows[0]
+    if explained:
+        print(_legend())
     return 0
 
 

@@ -17,6 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine.runnable import explained
     from benchmarks.report import audit, page
     from benchmarks.report.claims import ClaimSection
     from benchmarks.tables import filled
@@ -29,7 +30,7 @@ def run(args: argparse.Namespace) -> int:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:
         layout = suite.layout
-        rows = suite.rows()
+        rows = explained(suite.suite, suite.rows())
         extras = page.Extras(
             printed=[row for task in layout.tasks for row in lines(task.name)],
             audits=audit.read(suite.home),

@@ -11,7 +11,7 @@ EXAMPLE = "sidbench sample results/mini/runs/digits-cond/sid-1.2/0 --count 64 --
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a generator's or a teacher's folder")
-    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="NAME.zip, NAME.npz or a folder")
+    parser.add_argument("--out", required=True, type=Path, metavar="FILE", help="a new NAME.zip, NAME.npz or folder")
     parser.add_argument("--count", type=int, default=64, help="images (default: %(default)s)")
     parser.add_argument("--first", type=int, default=0, help="the first sample index (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
@@ -19,6 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="one a line, for models that read text")
     parser.add_argument("--kappa", type=float, default=1.0, help="guidance of a teacher (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=1000, help="images at a time; changes no image")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -26,29 +27,25 @@ def run(args: argparse.Namespace) -> int:
 
     if args.count < 1 or args.batch < 1 or (args.steps is not None and args.steps < 1):
         raise Fault("--count, --batch and --steps must be at least 1")
+    if args.out.exists():
+        raise Fault(f"{args.out} exists already: nothing is overwritten; remove it, or give another name")
+
+    from tqdm import tqdm
 
     from benchmarks.images import writing
-    from benchmarks.run import artefacts, embeddings
-    from sid import sampling
-    from sid.prompts import PromptCache, PromptConditions
+    from benchmarks.run import by_hand
 
-    distilled = (args.folder / "generator.json").exists()
-    origin = artefacts.Origin.of(args.folder, "generator.json" if distilled else "teacher.json")
-    prompts = embeddings.embed_file(origin, args.prompts, args.folder)
-    if distilled:
-        generator, data = artefacts.open_generator(args.folder, prompts)
-        if args.steps is not None and args.steps > generator.chain.steps:
-            raise Fault(f"--steps {args.steps}: this generator's chain has {generator.chain.steps}")
-        if args.kappa != 1:
-            raise Fault("--kappa guides a teacher; a distilled generator has its guidance in its weights")
-        sampler = sampling.from_generator(generator, args.steps)
-    else:
-        teacher, data = artefacts.open_teacher(args.folder, prompts)
-        sampler = sampling.from_teacher(teacher, args.steps or 18, args.kappa)
-    conditions = data.conditions if prompts is None else PromptConditions(PromptCache(prompts), "index")
+    writing.refuse_form(args.out)
+    samples = by_hand.samples_of(args.folder, args.steps, args.kappa, args.prompts, args.device)
     indices = range(args.first, args.first + args.count)
-    decode = artefacts.decoder_of(origin)
-    images = sampling.generate(sampler, conditions, data.sample_shape, indices, args.seed, args.batch, decode=decode)
-    writing.write(args.out, images, {"seed": args.seed, "first": args.first, "from": str(args.folder)})
-    print(f"{args.out}: {len(images)} images")
+    facts = {"seed": args.seed, "first": args.first, "from": str(args.folder)}
+    with tqdm(total=args.count, desc="sampling", unit="image", disable=None) as bar:
+
+        def portions():
+            for images in samples.portions(indices, args.seed, args.batch):
+                yield images
+                bar.update(len(images))
+
+        writing.write_portions(args.out, portions(), args.count, facts)
+    print(f"{args.out}: {args.count} images")
     return 0

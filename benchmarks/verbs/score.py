@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--filter", metavar="NAME", help="of that resize (default: lanczos)")
     add("--weights", nargs="+", metavar="EXTRACTOR=FILE", help="weight files; folders of extractors trained in a suite")
     add("--random-weights", type=int, metavar="SEED", help="networks with random weights; every line says so")
-    add("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    add("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
     add("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
     add("--workers", type=int, default=0, metavar="N", help="decoding threads (default: the cores)")
     add("--no-store", action="store_true", help="neither read nor write cached features")
@@ -164,6 +164,7 @@ def _check_known(what: str, names: Iterable[str], known: Mapping[str, Any]) -> N
 
 def _settings(args: argparse.Namespace) -> ScoreSettings:
     from benchmarks.features.store import Store
+    from benchmarks.hardware import chosen_device
     from benchmarks.scoring.score import ScoreSettings
     from benchmarks.suite import components
 
@@ -177,7 +178,7 @@ def _settings(args: argparse.Namespace) -> ScoreSettings:
     return ScoreSettings(
         batch=args.batch,
         workers=args.workers,
-        device=args.device,
+        device=chosen_device(args.device),
         random_weights=args.random_weights,
         weights={name: Path(file) for name, file in weights.items()},
         family=args.reference_family,

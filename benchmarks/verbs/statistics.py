@@ -27,24 +27,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--random-weights", type=int, metavar="SEED", help="a network with random weights; the file says so"
     )
-    parser.add_argument("--device", default="cpu", metavar="NAME", help="cpu or cuda (default: cpu)")
+    parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
     parser.add_argument("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
 
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.features.extraction import extract
+    from benchmarks.hardware import chosen_device
     from benchmarks.images.geometry import Geometry
     from benchmarks.images.reading import open_images
     from benchmarks.metrics.frechet import moments
     from benchmarks.metrics.statistics import statistics_header, write_statistics
     from benchmarks.scoring.requests import split
-    from benchmarks.scoring.score import ScoreSettings, check_device, open_extractor
+    from benchmarks.scoring.score import ScoreSettings, open_extractor
     from benchmarks.suite import components
     from sid.discovery import UnknownName
 
     if args.output.suffix != ".safetensors":
         raise Fault(f"statistics are written as .safetensors (got {args.output})")
-    check_device(args.device)
+    device = chosen_device(args.device)
     images = open_images(args.images)
     name, output = split(args.features)
     outputs = components.extractors()[name].outputs
@@ -53,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
     if output not in outputs:
         raise UnknownName(f"output of {name}", output, outputs)
     weights = {name: args.weights} if args.weights else {}
-    settings = ScoreSettings(device=args.device, random_weights=args.random_weights, weights=weights)
+    settings = ScoreSettings(device=device, random_weights=args.random_weights, weights=weights)
     extractor = open_extractor(name, settings)
     geometry = Geometry(args.crop, args.side, args.filter)
     extracted = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)

@@ -34,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine.runnable import explained
     from benchmarks.tables import answers_typeset, committed, typeset
     from benchmarks.tables.gather import gather
     from sid import atomic
@@ -48,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
             dirty = any(run.record.get("dirty") for row in rows for run in row.runs)
             print(f"{file}{': made with uncommitted changes; commit them first and run again' if dirty else ''}")
             continue
-        rows, title = suite.rows(), suite.suite.title or suite.suite.name
+        rows, title = explained(suite.suite, suite.rows()), suite.suite.title or suite.suite.name
         folder = args.out or suite.home / "tables"
         if args.paper:
             _write_papers(suite, rows, folder / "papers")

@@ -6,23 +6,30 @@ import argparse
 from pathlib import Path
 
 HELP = "distil a teacher with one method, without a suite; the same command resumes it"
-EXAMPLE = "sidbench train sid --teacher results/_shared/teacher/DIGEST --images 100000 --set alpha=1.0 --out my-run"
+EXAMPLE = "sidbench train sid --teacher digits-cond --images 100000 --set alpha=1.0 --out my-run"
+TEACHER = (
+    "the name of a teacher that a suite has trained, a folder that sidbench made, a diffusers pipeline (folder or "
+    "owner/name), or a published .pkl"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("method", metavar="METHOD", help="a method of `sidbench list methods`")
-    parser.add_argument("--teacher", required=True, type=Path, metavar="FOLDER", help="a teacher's folder")
-    parser.add_argument("--out", required=True, type=Path, metavar="FOLDER", help="where the generator goes")
-    parser.add_argument("--images", type=int, default=100_000, help="budget in images (default: %(default)s)")
-    parser.add_argument("--batch", type=int, default=256, help="global batch (default: %(default)s)")
-    parser.add_argument("--micro-batch", type=int, help="images a process and round (default: the whole share)")
-    parser.add_argument("--ema-halflife", type=float, default=20_000.0, help="in images (default: %(default)s)")
-    parser.add_argument("--prompts", type=Path, metavar="FILE", help="one a line, for teachers that read text")
-    parser.add_argument("--pairs", type=Path, metavar="FOLDER", help="teacher pairs, for methods that need them")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--save-seconds", type=float, default=10.0, help="between two states (default: %(default)s)")
-    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the method")
-    parser.add_argument(
+    add = parser.add_argument
+    add("method", metavar="METHOD", help="a method of `sidbench list methods`")
+    add("--teacher", required=True, metavar="TEACHER", help=TEACHER)
+    add("--out", required=True, type=Path, metavar="FOLDER", help="where the generator goes")
+    add("--images", type=int, default=100_000, help="budget in images; a larger one goes on (default: %(default)s)")
+    add("--batch", type=int, default=256, help="global batch (default: %(default)s)")
+    add("--micro-batch", type=int, help="images a process and round (default: the whole share)")
+    add("--ema-halflife", type=float, default=20_000.0, help="in images (default: %(default)s)")
+    add("--prompts", type=Path, metavar="FILE", help="one a line, for teachers that read text")
+    add("--pairs", type=Path, metavar="FOLDER", help="teacher pairs, for methods that need them")
+    add("--data", metavar="NAME", help="data set of a published teacher, for methods that need real images")
+    add("--seed", type=int, default=0)
+    add("--save-seconds", type=float, default=10.0, help="between two states (default: %(default)s)")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="an option of the method")
+    add("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
+    add(
         "--engine",
         action="append",
         default=[],
@@ -33,44 +40,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.suite import components
-    from benchmarks.suite.strict import parse_engine, parse_options
+    from benchmarks.suite.strict import parse_engine
     from sid.discovery import pick
-    from sid.fault import Fault
 
-    method = pick("method", dict(components.methods()), args.method)
-    if args.images < args.batch or args.batch < 1:
-        raise Fault(f"--images {args.images} must be at least one --batch of {args.batch}")
+    pick("method", dict(components.methods()), args.method)
     engine = parse_engine(args.engine)
 
     from benchmarks.machine.launch import leaving_cleanly
-    from benchmarks.run import artefacts, embeddings
-    from sid import generator
-    from sid.loop.settings import LoopSettings
-    from sid.loop.trainer import Execution, Training, train
+    from benchmarks.run import by_hand, teachers
 
-    origin = artefacts.Origin.of(args.teacher)
-    prompts = embeddings.embed_file(origin, args.prompts, args.out)
-    teacher, data = artefacts.open_teacher(args.teacher, prompts)
-    options = parse_options(method, origin.label, args.set)
-    faults = method.faults(options, artefacts.teacher_facts(args.teacher)) + method.missing(options)
-    needs = method.needs_of(options)
-    if "pairs" in needs and args.pairs is None:
-        faults.append(f"{method.name} needs the teacher's pairs: give their folder with --pairs")
-    if faults:
-        raise Fault(faults)
-    identity = f"sha256 {artefacts.teacher_sha256(args.teacher)}"
-    artefacts.refuse_other_teacher(args.out / "state", args.teacher, identity)
-    if "real" in needs:
-        data.real = artefacts.real_images(origin, prompts)
-    if "pairs" in needs:
-        data.pairs = artefacts.teacher_pairs(args.pairs, prompts)
-    images = -(-args.images // args.batch) * args.batch
-    settings = LoopSettings(
-        args.seed, images, args.batch, args.micro_batch, args.ema_halflife, save_seconds=args.save_seconds
+    settings = by_hand.settings_of(
+        args.images,
+        args.batch,
+        seed=args.seed,
+        micro_batch=args.micro_batch,
+        ema_halflife=args.ema_halflife,
+        save_seconds=args.save_seconds,
+    )
+    teacher = teachers.folder_of(args.teacher, args.out, args.results, args.seed, args.data)
+    wanted = by_hand.Distillation(
+        args.method, teacher, args.out, settings, args.set, args.prompts, args.pairs, engine, args.device
     )
     with leaving_cleanly():
-        training = Training(method, options, teacher, data, settings, identity=identity)
-        trained = train(training, Execution(args.out / "state", engine=engine))
-    generator.save(trained.generator, args.out, {"method": method.name, "digest": "", **origin.facts})
+        trained = by_hand.distil(wanted)
     print(f"{args.out}: {trained.images} images in {trained.seconds:.0f} s")
     return 0

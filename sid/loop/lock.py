@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import signal
 import socket
 import time
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
+from typing import IO
 
 from sid import atomic
-from sid.fault import Fault
+from sid.fault import Fault, report
 from sid.loop import parent
 
+NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}  # of a file system that keeps none
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -25,6 +29,32 @@ class TrainingStopped(Exception):
     def __init__(self, reason: str, code: int):
         super().__init__(reason)
         self.code = code
+
+
+def take(file: IO[str], patience: float = 0.0) -> bool:
+    """Locks an open file until it is closed; False where another process has it for longer than `patience` seconds.
+
+    A file system without locks (some network folders) gives none: that is reported once, and the work goes on.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.2)
+        except OSError as error:
+            if error.errno not in NO_LOCKS:
+                raise
+            _report_no_locks(Path(file.name).parent)
+            return True
+
+
+@lru_cache
+def _report_no_locks(folder: Path) -> None:
+    report(f"the file system of {folder} has no locks: start no second run there")
 
 
 @contextlib.contextmanager
@@ -37,16 +67,9 @@ def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = open(path, "a+")  # noqa: SIM115 - closed below
     with file:
-        deadline = time.monotonic() + patience
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    file.seek(0)
-                    raise Fault(f"{path.parent} is in use by {file.read().strip() or 'another process'}") from None
-                time.sleep(0.2)
+        if not take(file, patience):
+            file.seek(0)
+            raise Fault(f"{path.parent} is in use by {file.read().strip() or 'another process'}")
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
         file.flush()

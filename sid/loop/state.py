@@ -33,6 +33,7 @@ from sid.parallel.engine import Engine
 from sid.parallel.sharding import local
 
 STATES = 2  # that stay on the disk
+BUDGET = "recipe.images"  # the recipe's field of the images to train for
 AT_ONCE = 2**26  # bytes of this process's share up to which a state is written without a thread
 
 
@@ -49,6 +50,36 @@ class Counters:
     peak_memory: int = 0
 
 
+@dataclass(frozen=True)
+class FieldChange:
+    """A field of two recipes that differs; its name is the path of its keys."""
+
+    name: str
+    before: Any
+    now: Any
+
+    def grows(self, name: str) -> bool:
+        """Whether it is the field of that name, and only larger now."""
+        return self.name == name and isinstance(self.before, int) and self.now > self.before
+
+    def __str__(self) -> str:
+        return f"{self.name} was {_shown(self.before)} and is {_shown(self.now)}"
+
+
+def _changes(before: Any, now: Any, name: str = "") -> Iterator[FieldChange]:
+    """Every field that differs, at any depth."""
+    if isinstance(before, dict) and isinstance(now, dict):
+        for key in sorted({*before, *now}):
+            yield from _changes(before.get(key), now.get(key), f"{name}.{key}" if name else key)
+    elif before != now:
+        yield FieldChange(name, before, now)
+
+
+def _shown(value: Any) -> str:
+    text = "absent" if value is None else json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 class TrainState:
     """The networks, optimisers and counters of a run, saved to and restored from a folder.
 
@@ -58,6 +89,8 @@ class TrainState:
         nets: The networks to save.
         optimisers: In the players' order.
         engine: The processes that save together.
+        extendable: Nothing in the recipe depends on the share of the budget that is spent, so that a state of a smaller
+            budget is also one of a larger.
     """
 
     def __init__(
@@ -67,8 +100,10 @@ class TrainState:
         nets: nn.ModuleDict,
         optimisers: Sequence[Adam],
         engine: Engine,
+        extendable: bool = False,
     ):
         self.folder, self.recipe, self.nets, self.engine = folder, recipe, nets, engine
+        self.extendable = extendable
         self.optimisers = list(optimisers)
         self.counters = Counters()
         self._writer: threading.Thread | None = None
@@ -85,21 +120,20 @@ class TrainState:
                 atomic.write_json(path, recipe)
             return
         try:
-            old = json.loads(path.read_text())
+            before = json.loads(path.read_text())
         except (OSError, ValueError, RecursionError):
-            old = None
-        if not isinstance(old, dict):
+            before = None
+        if not isinstance(before, dict):
             raise Fault(
                 f"{path} is damaged: nothing says what the state beside it was trained for; remove {self.folder}"
             )
-        if old != recipe:
-            changed = [
-                f"{name}: {_brief(old.get(name))} before, {_brief(recipe.get(name))} now"
-                for name in sorted({*old, *recipe})
-                if old.get(name) != recipe.get(name)
-            ]
+        changed = list(_changes(before, recipe))
+        if self.extendable and len(changed) == 1 and changed[0].grows(BUDGET):
+            with atomic.writable(self.folder):
+                atomic.write_json(path, recipe)
+        elif changed:
             raise Fault(
-                f"the state in {self.folder} belongs to another recipe (changed: {'; '.join(changed)}); "
+                f"the state in {self.folder} belongs to another recipe (changed: {', '.join(map(str, changed))}); "
                 "choose another folder or remove that one"
             )
 
@@ -253,12 +287,6 @@ def _readable(path: Path) -> Iterator[None]:
             f"{path} holds other tensors than the run's ({type(next(iter(failures), error)).__name__}); "
             "remove that folder, and the training goes on from the state before it"
         ) from error
-
-
-def _brief(value: Any) -> str:
-    """A setting in a sentence."""
-    text = json.dumps(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
 
 
 def _counters(path: Path) -> Counters:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import resource
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -22,6 +21,7 @@ from sid.generator import Generator
 from sid.loop import ema, update
 from sid.loop.lock import TrainingStopped, Watch, locked, watched
 from sid.loop.log import Log, Meter
+from sid.loop.memory import peak_memory
 from sid.loop.settings import LOOP_VERSION, Data, LoopSettings
 from sid.loop.state import TrainState
 from sid.method import Batch, Ema, Method, Player, Progress, deciding
@@ -85,6 +85,7 @@ class Execution:
         quiet: Shows no progress.
         everywhere: Ranks above 0 return the result too, instead of leaving by `TrainingStopped` with status 0.
         leaves: Networks whose last weights the result holds, for a second stage.
+        device: As torch names it; auto: the GPU of this process where there is one.
     """
 
     folder: Path
@@ -93,6 +94,7 @@ class Execution:
     quiet: bool = False
     everywhere: bool = False
     leaves: Sequence[str] = ()
+    device: str = "auto"
 
 
 def train(training: Training, execution: Execution) -> Trained:
@@ -101,7 +103,7 @@ def train(training: Training, execution: Execution) -> Trained:
     Started by torchrun, every process calls this. Rank 0 writes the files and messages and returns the result; the
     others leave by `TrainingStopped`, unless `execution.everywhere` is set.
     """
-    engine = Engine.here(execution.engine)
+    engine = Engine.here(execution.engine, execution.device)
     engine.share(training.settings.batch)  # refused before anything is made
     folder = execution.folder
     with contextlib.ExitStack() as stack, watched() as watch:
@@ -159,7 +161,8 @@ class _Run:
             **({"engine": decisive} if (decisive := engine.settings.decisive()) else {}),
         }
         optimisers = [state.optimiser for state in self.players]
-        self.state = TrainState(folder, recipe, stored(self.nets), optimisers, engine)
+        extendable = not settings.stop_players and all(player.optimiser.decay_from >= 1 for player in players)
+        self.state = TrainState(folder, recipe, stored(self.nets), optimisers, engine, extendable)
         self._count_passes()
 
     def _features(self, teacher: Denoiser) -> Tensor:
@@ -311,11 +314,7 @@ class _Run:
 
     def result(self) -> Trained:
         counters = self.state.counters
-        if self.engine.device.type == "cuda":
-            peak = torch.cuda.max_memory_allocated(self.engine.device)
-        else:
-            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-        counters.peak_memory = max(counters.peak_memory, peak)
+        counters.peak_memory = max(counters.peak_memory, peak_memory(self.engine.device))
         networks = {name: stages.state_of(self._whole(name)) for name in self.leaves}
         return Trained(
             cast(Generator, self._whole("ema").eval()),

@@ -137,7 +137,7 @@ def test_mistakes_are_sentences(tmp_path, capsys):
 
 def test_only_the_first_images_are_taken_where_that_is_asked(tmp_path):
     from benchmarks.audit import synthetic
-    from benchmarks.verbs.audit import _folders
+    from benchmarks.audit.subject import _folders
 
     images, reference = (synthetic.write(tmp_path / name, 6, seed, blur=0.0) for seed, name in enumerate("ab"))
     made = tmp_path / "made"
@@ -151,9 +151,9 @@ def test_only_the_first_images_are_taken_where_that_is_asked(tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_audit_explains_every_implementation(tmp_path, monkeypatch, capsys):
-    from benchmarks.verbs import audit as verb
+    from benchmarks.audit import subject
 
-    monkeypatch.setattr(verb, "SYNTHETIC", 6)
+    monkeypatch.setattr(subject, "SYNTHETIC", 6)
     assert main(["--results", str(tmp_path), "audit", "--random-weights", "3"]) == 0
     printed = capsys.readouterr().out
     assert "unexplained" not in printed

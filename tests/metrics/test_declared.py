@@ -86,7 +86,8 @@ def files():
 
 
 @pytest.mark.parametrize("weight", files())
-def test_a_weight_file_has_a_licence_a_source_and_a_pin(weight):
+def test_a_weight_file_has_a_licence_a_source_and_a_pin(weight, monkeypatch):
+    monkeypatch.setenv("SIDBENCH_WEIGHTS", "weights")
     assert re.fullmatch(r"[\w.+-]+", weight.name) and weight.purpose and weight.files
     assert weight.licence and weight.source.startswith("https://")
     assert re.fullmatch(r"[0-9a-f]{8}([0-9a-f]{56})?", weight.sha256) or weight.pinned == "pinned on first use"

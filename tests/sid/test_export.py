@@ -211,7 +211,7 @@ def test_a_pixel_student_round_trips_as_safetensors(tmp_path: Path) -> None:
     again = load_pretrained(folder)
     z = torch.randn(2, *toy.SHAPE)
     condition = toy.data().conditions.draw
-    assert again.chain == generator.chain and "load_pretrained('student')" in snippet_of(folder)
+    assert again.chain == generator.chain and "load_student('student')" in snippet_of(folder)
     from sid.draws import Draws
 
     labels = condition(Draws(0, 0, range(2)))

@@ -2,8 +2,8 @@
 
 After a change that moves digests on purpose, `python -m tests.suites.shipped_digests` writes the list anew; its diff
 says what will be made again, and belongs in the same commit as the bumped version. A line holds the digests of a row's
-seeds, in their order, or those of all teachers, extractors, pairs or prompts of the suite. Tables and pages are left out:
-they take seconds, and follow every printed number and claim.
+seeds, in their order, or those of all teachers, extractors, pairs or prompts of the suite. Tables and pages, which
+take seconds and follow every printed number and claim, are left out.
 """
 
 from __future__ import annotations

@@ -20,7 +20,9 @@ ending.obey()
 try:
     WORDS = config_words.texts(config, workflow.config_settings.config_args or ())
     SUITE, RESULTS = WORDS["suite"], config_words.nameable(WORDS["results"])
-    PLAN = load_plan(SUITE, RESULTS)
+    ROWS = WORDS["rows"].split(",") if WORDS["rows"] else None  # task/entry; None: all
+    MOST_GPUS = int(WORDS["gpus"]) if WORDS["gpus"] else None  # for one job; None: as planned
+    PLAN = load_plan(SUITE, RESULTS, ROWS)
 except Fault as fault:
     raise WorkflowError(*fault.sentences)
 
@@ -84,8 +86,20 @@ def minutes(kind):
     return given(kind, lambda resources: resources["runtime"])
 
 
+def granted(planned):
+    """The GPUs of a job: as planned, at most `gpus=N`; one that trains nothing takes those that this machine has."""
+    limits = [planned.resources.get("gpu", 0)]
+    if MOST_GPUS is not None:
+        limits.append(MOST_GPUS)
+    if workflow.resource_settings.nodes is None and lease.gpus() and "method" not in planned.params:
+        limits.append(len(lease.gpus()))
+    return min(limits)
+
+
 def gpus(kind):
-    return given(kind, lambda resources: resources.get("gpu", 0))
+    counts = {planned.id: granted(planned) for planned in PLAN.of(kind)}
+    values = set(counts.values())
+    return values.pop() if len(values) == 1 else lambda wildcards: counts[job(kind, wildcards).id]
 
 
 def nodes(kind):

@@ -18,7 +18,7 @@ from sid.releases import numbers
 
 ROOT = Path(__file__).parents[3]
 LOCK = ROOT / "requirements.lock"
-PYTHONS = ((3, 11), (3, 12))
+PYTHONS = ((3, 11), (3, 12), (3, 13), (3, 14))
 SIZE_LIMIT = 15 * 2**20  # bytes of all wheels
 TARGET = "3.12"  # the Python whose wheels are collected
 PLATFORMS = ("manylinux_2_17_x86_64", "manylinux2014_x86_64", "manylinux_2_28_x86_64")

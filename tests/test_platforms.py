@@ -1,0 +1,126 @@
+"""What only Linux has is taken away, one by one: each has a fallback (macOS, network folders)."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import resource
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from benchmarks import hardware
+from benchmarks.machine import doctor, lease, snakemake
+from benchmarks.speed import metrics
+from sid.fault import Fault
+from sid.loop import lock, memory
+
+ROOT = Path(__file__).parents[1]
+# Calls that only Linux has, or that count otherwise elsewhere, and the files that give them a fallback.
+GUARDED = {
+    r"sched_getaffinity": {"benchmarks/hardware.py"},
+    r"ru_maxrss": {"sid/loop/memory.py"},
+    r"\bprctl\(": {"benchmarks/machine/launch.py", "benchmarks/speed/gpu/plan.py"},
+    r"\"/proc": {"benchmarks/hardware.py", "benchmarks/machine/doctor.py", "benchmarks/speed/metrics.py"},
+    r"\bflock\(": {"sid/loop/lock.py", "benchmarks/machine/lease.py"},
+}
+
+
+@pytest.mark.parametrize("call", GUARDED)
+def test_a_call_that_only_linux_has_stands_where_its_fallback_is(call: str) -> None:
+    files = [path for room in ("sid", "sidbench", "baselines", "benchmarks") for path in (ROOT / room).rglob("*.py")]
+    found = {str(path.relative_to(ROOT)) for path in files if re.search(call, path.read_text(encoding="utf-8"))}
+    assert found and found <= GUARDED[call]
+
+
+def test_cores_are_counted_without_a_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 1 <= hardware.cores() <= (os.cpu_count() or 1)
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert hardware.cores() == os.cpu_count()
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 0)
+    assert any("cores" in finding.what for finding in doctor.devices(Path("nowhere")))
+
+
+def test_memory_is_counted_in_each_systems_unit(monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    class Usage:
+        ru_maxrss = 3000
+
+    monkeypatch.setattr(resource, "getrusage", lambda who: Usage)
+    for platform, most in (("linux", 3000 * 1024), ("darwin", 3000)):
+        monkeypatch.setattr(sys, "platform", platform)
+        assert memory.peak_memory(torch.device("cpu")) == most
+
+
+def test_without_proc_a_processor_has_a_name_and_a_program_a_peak(monkeypatch: pytest.MonkeyPatch) -> None:
+    read = Path.read_text
+
+    def without_proc(path: Path, *words: object, **more: object) -> str:
+        if str(path).startswith("/proc"):
+            raise FileNotFoundError(errno.ENOENT, "No such file or directory", str(path))
+        return read(path, *words, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Path, "read_text", without_proc)
+    hardware.device_name.cache_clear()
+    assert hardware.device_name()
+    hardware.device_name.cache_clear()
+    assert metrics.peak_bytes() > 2**20
+
+
+def test_a_file_system_without_locks_is_reported_and_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    def none(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(2):
+        with lock.locked(tmp_path / "state" / "run-0.lock", patience=0.0):
+            pass
+    (tmp_path / ".snakemake").mkdir()
+    with snakemake.alone():
+        pass
+    assert capsys.readouterr().err.count("has no locks: start no second run there") == 2  # once a folder
+
+    def broken(file: object, operation: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(fcntl, "flock", broken)
+    with pytest.raises(OSError, match="Input/output"), lock.locked(tmp_path / "run-0.lock"):
+        pass
+
+
+def test_a_lock_is_still_refused_where_there_are_locks(tmp_path: Path) -> None:
+    with lock.locked(tmp_path / "run-0.lock"), open(tmp_path / "run-0.lock") as again:
+        assert not lock.take(again)
+        with pytest.raises(Fault, match="is in use by process"), lock.locked(tmp_path / "run-0.lock", patience=0.0):
+            pass
+
+
+def test_a_machine_without_device_files_has_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(lease.VISIBLE, raising=False)
+    monkeypatch.setattr(lease, "DEVICES", tmp_path / "dev")
+    assert lease.gpus() == []
+
+
+def test_the_makefile_says_how_to_get_a_python(tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("sh", "make", "cksum", "cat", "pwd", "test", "echo", "bash"):
+        if (found := shutil.which(name)) is not None:
+            (tools / name).symlink_to(found)
+    old = tools / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n")
+    old.chmod(0o755)
+    words = ["make", "--no-print-directory", "install", f"VENV={tmp_path / 'venv'}"]
+    done = subprocess.run(words, cwd=ROOT, env={"PATH": str(tools)}, capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and not (tmp_path / "venv").exists()
+    for remedy in ("Python 3.11 to 3.14 is needed", "apt install", "brew install", "uv python install"):
+        assert remedy in done.stderr
