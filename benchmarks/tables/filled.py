@@ -100,7 +100,7 @@ def _filled(table: PrintedTable, cells: Mapping[Cell, Row], lacking: Mapping[str
     for group, rows in table.groups:
         shown = []
         for row in rows:
-            texts = row.texts | {GROUP: group.name}
+            texts = {**row.texts, GROUP: group.name}
             shown.append(
                 tuple(
                     texts[name] if column.metric is None else _cell(row, name, cells, lacking, best)

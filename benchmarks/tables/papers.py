@@ -85,8 +85,8 @@ def _unknown_cells(table: PrintedTable) -> Iterator[str]:
     metrics: dict[str, set[str]] = {}
     entries: dict[str, set[str]] = {}
     for suite in map(load_suite, files.names("suite")):
-        for name, task in suite.tasks.items():
-            metrics.setdefault(name, set()).update(suite.protocols[task.protocol].metrics)
+        for name, section in suite.tasks.items():
+            metrics.setdefault(name, set()).update(suite.protocols[section.protocol].metrics)
             entries.setdefault(name, set()).update(suite.entries_of(name))
     filled = [cell for row in table.rows for printed in row.cells.values() for cell in printed.cells]
     for task, entry, metric in filled:

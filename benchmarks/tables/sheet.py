@@ -158,7 +158,7 @@ class PrintedTable:
     def tasks(self) -> set[str]:
         """The tasks of its cells, open ones included."""
         filled = {cell[0] for row in self.rows for printed in row.cells.values() for cell in printed.cells}
-        return filled | {number.task for number in self.numbers} | ({self.sheet.task} - {None})
+        return filled | {number.task for number in self.numbers} | ({self.sheet.task} if self.sheet.task else set())
 
     @property
     def open_cells(self) -> Iterator[tuple[str, str, str]]:
