@@ -100,7 +100,7 @@ def test_the_verb(tiny_release, tmp_path: Path, monkeypatch, capsys: pytest.Capt
     assert main([*call, *words]) == 0
     shown = capsys.readouterr().out
     assert "on cpu it is another" in shown and shown.count("the same picture") == 3 and "all pictures agree" in shown
-    (code / "prompts.txt").write_text("\n".join(reversed(PROMPTS)))
+    (code / "prompts.txt").write_text("\n".join((PROMPTS[1], PROMPTS[0], PROMPTS[2])))
     assert main([*call, *words]) == 1 and "ANOTHER PICTURE" in capsys.readouterr().out
 
 

@@ -247,10 +247,11 @@ def _change(before: float | None, after: float | None, ratio: bool) -> float | N
 def _at_equal(first: Run, second: Run, contrast: Contrast) -> tuple[float | None, float | None]:
     """Both values, that of the longer run from its curve where the shorter one ends."""
     ends = first.value(contrast.metric), second.value(contrast.metric)
-    images = [run.record.get("images") or 0 for run in (first, second)]
+    images = [float(run.record.get("images") or 0) for run in (first, second)]
     if contrast.at == "end" or not all(images):  # a control is not trained
         return ends
-    spent = images if contrast.at == "images" else [run.record.get("network_passes") or 0 for run in (first, second)]
+    key = "images" if contrast.at == "images" else "network_passes"
+    spent = [float(run.record.get(key) or 0) for run in (first, second)]
     if not all(spent):
         return None, None
     shortest = min(spent)
