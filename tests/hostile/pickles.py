@@ -172,7 +172,8 @@ def corpus() -> Iterator[tuple[str, str, bytes]]:
     table = whole.rindex(b"PK\x01\x02")
     for place, name in ((20, "compressed"), (24, "size"), (42, "offset")):
         at = table + place
-        yield f"a lying {name} in the table", "a.pt", whole[:at] + struct.pack("<I", 2**31 - 1) + whole[at + 4 :]
+        file = "either.pt" if name == "compressed" else "a.pt"  # stored members end by their own size and checksum
+        yield f"a lying {name} in the table", file, whole[:at] + struct.pack("<I", 2**31 - 1) + whole[at + 4 :]
     forged = Raw(b"X\x2a\x00\x00\x00a\nsidbench: everything verified\x1b[2J" + b"x" * 6)
     yield "a forged line in a name", "a.pkl", pickled({"ema": one_weight(forged)})
     yield "a name of a megabyte", "a.pkl", pickled({"ema": Call(Global("a" * 1_000_000, "b"), ())})

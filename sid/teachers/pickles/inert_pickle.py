@@ -32,7 +32,8 @@ EMPTY = {"EMPTY_LIST": list, "EMPTY_DICT": dict, "EMPTY_SET": set, "EMPTY_TUPLE"
 TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
-MOST_STEPS = 3_000_000  # instructions of one pickle; a published network has some ten thousand
+MOST_STEPS = 1_000_000  # instructions of one pickle, a network's being some ten thousand; and, for long lists of texts,
+BYTES_A_STEP = 8  # one more for so many bytes
 COPIED = 4  # times its own size that a pickle may have its values copied by the policy's functions
 FREE_COPIES = 2**20  # copied values beside that
 
@@ -80,7 +81,7 @@ class Policy:
 
 def read(stream: Stream, policy: Policy) -> Any:
     """The value of one pickle, after which the stream stands; a Fault for anything that the policy refuses."""
-    machine = _Machine(policy, COPIED * _left(stream) + FREE_COPIES)
+    machine = _Machine(policy, COPIED * _left(stream) + FREE_COPIES, MOST_STEPS + _left(stream) // BYTES_A_STEP)
     try:
         opcodes: Iterator[tuple[pickletools.OpcodeInfo, Any, Any]] = pickletools.genops(stream)  # type: ignore[arg-type]
         for opcode, argument, position in opcodes:
@@ -104,8 +105,8 @@ def _left(stream: Stream) -> int:
 class _Machine:
     """The stack and the memo. Every value on them is inert."""
 
-    def __init__(self, policy: Policy, copies: int):
-        self.policy, self.copies, self.steps = policy, copies, 0
+    def __init__(self, policy: Policy, copies: int, steps: int):
+        self.policy, self.copies, self.steps = policy, copies, steps
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}  # a dict: an index of 2^32 costs one entry, not 2^32
 
@@ -136,9 +137,9 @@ class _Machine:
             raise Fault("it has its values copied more often than any published network needs")
 
     def step(self, opcode: str, argument: Any, position: int) -> None:
-        self.steps += 1
-        if self.steps > MOST_STEPS:
-            raise Fault(f"it has more than {MOST_STEPS:,} instructions, which no published network needs")
+        self.steps -= 1
+        if self.steps < 0:
+            raise Fault("it has more instructions than any published file of its size")
         push = self.stack.append
         if opcode in VALUES:
             push(bytes(argument) if isinstance(argument, bytearray) else argument)
