@@ -9,7 +9,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from benchmarks.images.archives import complete_members
-from benchmarks.images.reading import Folder, Images, image_name, natural, open_checked
+from benchmarks.images.folders import bystander_of, named_as_image
+from benchmarks.images.reading import Folder, Images, natural, open_checked
 from sid.fault import Fault
 
 CAPTIONS_FILE = "captions.json"
@@ -102,7 +103,7 @@ class WebdatasetImages(Images):
                     if member.offset_data + member.size > size:
                         raise tarfile.ReadError(f"{member.name} breaks off")
                     key = str(PurePosixPath(member.name).with_suffix(""))
-                    if image_name(member.name):
+                    if named_as_image(member.name) and not bystander_of(member.name):
                         name = f"{path.name}/{member.name}"
                         images[key], self.places[name] = name, (path, member.offset_data, member.size)
                     elif member.name.endswith(TEXT_SUFFIXES):

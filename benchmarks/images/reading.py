@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import io
-import os
 import re
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,17 +23,25 @@ import numpy as np
 
 from benchmarks.images import archives
 from benchmarks.images.archives import ARCHIVE_ERRORS, refuse_outside_names, refuse_truncated
+from benchmarks.images.folders import EXTENSIONS, bystander_of, image_files, named_as_image, printable
 from sid.fault import Fault
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")
 MEMORY_LIMIT = 4 * 2**30  # bytes of images in a compressed tar, which is kept in memory: it has no random access
 SHOWN_FAULTS = 20  # are listed; the others are counted
 PNG_MAGIC, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of the first chunk, the header, that holds the bit depth
 TIFF_BITS = 258  # the tag BitsPerSample
+EXIF_ORIENTATION, UPRIGHT = 274, 1  # the tag Orientation, and its value for an image that is stored upright
+# What a file may state beyond its pixels -> whether an image does. All protocols' readers ignore it, and so do we.
+STATED: Mapping[str, Callable[[Image], bool]] = {
+    "EXIF orientation": lambda image: image.getexif().get(EXIF_ORIENTATION, UPRIGHT) not in (0, UPRIGHT),
+    "further frames": lambda image: bool(getattr(image, "is_animated", False)),
+    "transparent colour": lambda image: "transparency" in image.info,
+    "ICC profile": lambda image: bool(image.info.get("icc_profile")),
+}
 
 
 class Images(ABC):
@@ -42,6 +51,7 @@ class Images(ABC):
 
     def __init__(self, source: str):
         self.source = source
+        self.passed_over = Counter[str]()  # what was found beside the images and not read
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,7 +65,7 @@ class Images(ABC):
         try:
             return self.read(index)
         except Exception as error:
-            raise Fault(f"{self.names[index]} can't be read from {self.source}: {error}") from error
+            raise Fault(f"{printable(self.names[index])} can't be read from {self.source}: {error}") from error
 
     @cached_property
     def hashes(self) -> list[bytes]:
@@ -72,10 +82,26 @@ class Images(ABC):
         """The sha256 of all contents in order: equal images have equal digests in every container."""
         return hashlib.sha256(b"".join(self.hashes)).hexdigest()
 
+    def _is_image(self, member: str) -> bool:
+        """Whether a member of an archive is an image by its name; counts those in other programs' folders."""
+        if not named_as_image(member):
+            return False
+        if bystander := bystander_of(member):
+            self.passed_over[f"images in {bystander}"] += 1
+        return not bystander
+
     @property
     def duplicates(self) -> int:
         """How many images repeat an earlier one byte for byte."""
         return len(self.hashes) - len(set(self.hashes))
+
+    def remarks(self) -> list[str]:
+        """What was passed over, and repeated images: padding of a sampler (a few), or a collapsed generator (many)."""
+        remarks = [f"{count:,} {what} passed over" for what, count in sorted(self.passed_over.items())]
+        if count := self.duplicates:
+            share = f"{count:,} of {len(self):,} ({count / len(self):.2g})"
+            remarks.append(f"{share} repeat another one byte for byte")
+        return remarks
 
     def first(self, count: int) -> Images:
         """The first `count` images; refused if there are fewer."""
@@ -89,7 +115,7 @@ class Subset(Images):
 
     def __init__(self, whole: Images, indices: range | list[int]):
         super().__init__(whole.source)
-        self.whole, self.indices = whole, list(indices)
+        self.whole, self.indices, self.passed_over = whole, list(indices), whole.passed_over
         self.names = [whole.names[index] for index in self.indices]
 
     def read(self, index: int) -> bytes | np.ndarray:
@@ -97,13 +123,13 @@ class Subset(Images):
 
 
 class Folder(Images):
-    """All image files under a folder; extensions in any case."""
+    """All image files under a folder and the folders that it links to; extensions in any case."""
 
     def __init__(self, path: Path):
         super().__init__(str(path))
         self.path = path
-        named = [file for file in path.rglob("*") if file.suffix.lower() in EXTENSIONS]
-        if broken := natural([str(file) for file in named if file.is_symlink() and not file.exists()]):
+        named, self.passed_over = image_files(path)
+        if broken := natural([printable(str(file)) for file in named if file.is_symlink() and not file.exists()]):
             more = f" and {len(broken) - 3:,} more" if len(broken) > 3 else ""
             raise Fault(f"{', '.join(broken[:3])}{more}: a link to a file that is not there")
         self.names = natural([file.relative_to(path).as_posix() for file in named if file.is_file()])
@@ -119,7 +145,7 @@ class Zip(Images):
         super().__init__(str(path))
         self.archive = zipfile.ZipFile(path)
         members = (member.filename for member in self.archive.infolist() if not member.is_dir())
-        self.names = natural([name for name in members if image_name(name)])
+        self.names = natural([name for name in members if self._is_image(name)])
 
     def read(self, index: int) -> bytes:
         return self.archive.read(self.names[index])
@@ -137,7 +163,7 @@ class Tar(Images):
         total = 0
         with tarfile.open(path) as archive:
             for member in archives.complete_members(archive):
-                if not member.isfile() or not image_name(member.name):
+                if not member.isfile() or not self._is_image(member.name):
                     continue
                 self.places[member.name] = (member.offset_data, member.size)
                 if compressed:
@@ -223,12 +249,28 @@ def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
     return pixels
 
 
+@dataclass(frozen=True)
+class Decoded:
+    """An image as every protocol reads it: Pillow's first frame as RGB, as it is stored."""
+
+    pixels: np.ndarray  # uint8 [3, H, W]
+    mode: str  # of the file: RGB, L, P, ...
+    unused: tuple[str, ...] = ()  # what the file states and no protocol uses: see `STATED`
+
+
 def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """uint8 pixels [3, H, W] and the mode of the file (RGB, L, P, ...); refuses more than 8 bits per channel."""
+    decoded = decode_whole(content, name)
+    return decoded.pixels, decoded.mode
+
+
+def decode_whole(content: bytes | np.ndarray, name: str) -> Decoded:
+    """As `decode`, with what the file states beyond its pixels."""
     if isinstance(content, np.ndarray):
-        return np.broadcast_to(content, (3, *content.shape[1:])), "L" if len(content) == 1 else "RGB"
+        return Decoded(np.broadcast_to(content, (3, *content.shape[1:])), "L" if len(content) == 1 else "RGB")
     from PIL import Image, UnidentifiedImageError
 
+    name = printable(name)
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
@@ -237,6 +279,7 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
                 kind = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
                 raise Fault(f"{name} has {kind} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
             pixels = np.asarray(image if mode == "RGB" else image.convert("RGB"))
+            unused = tuple(what for what, states in STATED.items() if states(image))
     except Fault:
         raise
     except UnidentifiedImageError as error:
@@ -244,17 +287,15 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
         reason = (str(error).splitlines() or [""])[0][:120]
         raise Fault(f"{name} can't be decoded: {type(error).__name__}: {reason}") from error
-    return pixels.transpose(2, 0, 1), mode
-
-
-def image_name(name: str) -> bool:
-    """Whether it names an image, by its extension; not the resource forks that macOS adds to archives."""
-    return os.path.splitext(name)[1].lower() in EXTENSIONS and not name.startswith("__MACOSX/")
+    return Decoded(pixels.transpose(2, 0, 1), mode, unused)
 
 
 def natural(names: list[str]) -> list[str]:
     """Sorted with img2 before img10; captions are paired in this order."""
-    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    # Only decimal digits are numbers: int() refuses others, such as the superscript two.
+    return sorted(
+        names, key=lambda name: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    )
 
 
 def _is_plain_tar(path: Path) -> bool:

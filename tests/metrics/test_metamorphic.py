@@ -109,6 +109,15 @@ def test_the_line_in_one_over_n_recovers_limit_and_constant():
     assert abs(limit) < 0.02 * closed_form_bias(300, 60)
 
 
+def test_the_subsets_of_dgm_eval_begin_at_a_tenth():
+    features = np.random.default_rng(0).standard_normal((600, 100))
+    metric = metrics()["fid-infinity"]
+    compute = lambda **options: metric.compute({"a.b": features}, {"a.b": features[::-1]}, **options).details  # noqa: E731
+    assert compute(points=15)["sizes"][0] == 101, "the default keeps the covariance at full rank"
+    theirs = compute(**metric.variants["dgm-eval"])["sizes"]
+    assert theirs == np.linspace(min(5000, max(600 // 10, 2)), 600, 15).astype("int32").tolist()
+
+
 def test_fid_infinity_takes_the_bias_away():
     """Images of the reference's own distribution: the truth is 0, and FD_N is 84/N above it."""
     truth = frechet.Moments(np.zeros(16), np.eye(16), frechet.UNKNOWN_COUNT)
