@@ -33,9 +33,10 @@ def mixed(count, seed=0, smallest=150):
     return crops
 
 
-def write(folder, images, kind="png", name="img{:03d}", **options):
-    """Files of the images in a new folder."""
+def write(folder, images, kind="png", name="img{:03d}", names=(), **options):
+    """Files of the images in a new folder, by a pattern or by names."""
     folder.mkdir(parents=True)
-    for index, image in enumerate(images):
-        image.save(folder / f"{name.format(index)}.{kind}", **options)
+    names = names or [name.format(index) for index in range(len(images))]
+    for stem, image in zip(names, images, strict=True):
+        image.save(folder / f"{stem}.{kind}", **options)
     return folder

@@ -249,6 +249,10 @@ def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
     return pixels
 
 
+class TooDeep(Fault):
+    """An image of more than 8 bits a channel, which other readers clip without a word."""
+
+
 @dataclass(frozen=True)
 class Decoded:
     """An image as every protocol reads it: Pillow's first frame as RGB, as it is stored."""
@@ -277,7 +281,7 @@ def decode_whole(content: bytes | np.ndarray, name: str) -> Decoded:
             deep = bits_per_channel(image, content)
             if mode.startswith(("I", "F")) or deep > 8:
                 kind = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
-                raise Fault(f"{name} has {kind} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
+                raise TooDeep(f"{name} has {kind} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
             pixels = np.asarray(image if mode == "RGB" else image.convert("RGB"))
             unused = tuple(what for what, states in STATED.items() if states(image))
     except Fault:
@@ -320,13 +324,12 @@ def bits_per_channel(image: Image, content: bytes) -> int:
     return 8
 
 
-def refuse_undecodable(*sets: Images) -> None:
-    """Reads and decodes every image of the sets; one Fault lists all that can't be."""
+def refuse_undecodable(*sets: Images, deep: bool = True) -> None:
+    """Reads and decodes every image of the sets; one Fault lists all that can't be, `deep` ones among them."""
     faults: list[str] = []
     for images in sets:
-        faults += shorten_faults(
-            [sentence for index in range(len(images)) for sentence in _decoding_faults(images, index)], images.source
-        )
+        listed = [sentence for index in range(len(images)) for sentence in _decoding_faults(images, index, deep)]
+        faults += shorten_faults(listed, images.source)
     if faults:
         raise Fault(faults)
 
@@ -337,9 +340,11 @@ def shorten_faults(faults: Sequence[str], source: str) -> list[str]:
     return [*faults[:SHOWN_FAULTS], *more]
 
 
-def _decoding_faults(images: Images, index: int) -> list[str]:
+def _decoding_faults(images: Images, index: int, deep: bool) -> list[str]:
     try:
         decode(images.content(index), images.names[index])
+    except TooDeep as fault:
+        return fault.sentences if deep else []
     except Fault as fault:
         return fault.sentences
     return []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING
 from sid.fault import Fault
 
 if TYPE_CHECKING:
-    from benchmarks.audit.run import Subject
+    from benchmarks.audit.pipelines import Subject
 
 HELP = "audit metric implementations: value, deviation and its causes, one factor at a time"
 EXAMPLE = "sidbench audit samples/ --reference val/ --output results/audit"
@@ -39,32 +40,58 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, metavar="N", help="the first N images of each set (default: all, decoded in memory)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of synthetic images (default: 0)")
+    parser.add_argument(
+        "--tap", type=int, default=2048, choices=(64, 192, 768, 2048), help="dimension of the features (default: 2048)"
+    )
+    parser.add_argument(
+        "--all-factors", action="store_true", help="each change of the pixels too, alone and in pairs: many more passes"
+    )
+    parser.add_argument("--value", metavar="NUMBER", help="what somebody reports for these images, to be explained")
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.audit.run import BASELINES, audit
+    from benchmarks.audit.pipelines import BASELINES
+    from benchmarks.audit.run import audit
     from benchmarks.audit.write import text, write
     from sid.discovery import UnknownName
 
     if args.baseline not in BASELINES:
         raise UnknownName("baseline", args.baseline, BASELINES)
+    reported, within = _reported(args.value)
     with tempfile.TemporaryDirectory() as folder:
-        tables = audit(_subject(args, Path(folder)), args.baseline, _progress)
+        subject = _subject(args, Path(folder))
+        tables = audit(subject, args.baseline, _progress, args.all_factors, reported, within)
     print(text(tables))
     for path in write(tables, args.output or Path(args.results) / "audit"):
         print(path)
     return 1 if any(row.verdict == "unexplained" for table in tables for row in table.rows) else 0
 
 
-def _progress(what: str) -> None:
+def _reported(words: str | None) -> tuple[float | None, float]:
+    """A number as somebody printed it, and half a unit of its last digit."""
+    if words is None:
+        return None, 0.0
+    try:
+        value = float(words)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Fault(f"--value must be a number (got '{words}')")
+    mantissa, _, exponent = words.lower().partition("e")
+    digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    return value, 0.5 * 10.0**-digits
+
+
+def _progress(what: str, left: float | None) -> None:
     """On stderr, so that the tables can be piped."""
-    print(f"audit: {what} ...", file=sys.stderr, flush=True)
+    remaining = f" (about {left:.0f} s left)" if left is not None else ""
+    print(f"audit: {what} ...{remaining}", file=sys.stderr, flush=True)
 
 
 def _subject(args: argparse.Namespace, folder: Path) -> Subject:
     """Folders for the peers, and a network; the label names the images and weights."""
     from benchmarks.audit import synthetic
-    from benchmarks.audit.run import Subject
+    from benchmarks.audit.pipelines import Subject
 
     sources = []
     if args.images is None:
@@ -77,7 +104,7 @@ def _subject(args: argparse.Namespace, folder: Path) -> Subject:
         images, reference = _folders(args.images, args.reference, folder, args.samples)
         sources.append(str(args.images) + (f", the first {args.samples} images" if args.samples is not None else ""))
     state, weights = _state(args)
-    return Subject(images, reference, state, ", ".join([*sources, weights]), sources[0])
+    return Subject(images, reference, state, ", ".join([*sources, weights]), sources[0], args.tap)
 
 
 def _state(args: argparse.Namespace) -> tuple[dict, str]:
@@ -105,7 +132,11 @@ def _folders(images: Path, reference: Path | None, folder: Path, samples: int | 
     sets = [open_images(path) for path in (images, reference) if path is not None]
     if samples is not None:
         sets = [images_of.first(samples) for images_of in sets]
-    refuse_undecodable(*sets)  # all of them, before the audit takes minutes
+    as_it_is = [path is not None and path.is_dir() and samples is None for path in (images, reference)]
+    if reference is None:
+        as_it_is = [False]  # its halves are copied
+    for one_set, whole in zip(sets, as_it_is, strict=True):  # before the audit takes minutes
+        refuse_undecodable(one_set, deep=not whole)  # other readers clip deep pixels: in a folder of theirs they stay
     first = sets[0]
     if reference is None:
         if len(first) < 4:
@@ -114,8 +145,8 @@ def _folders(images: Path, reference: Path | None, folder: Path, samples: int | 
         halves = Subset(first, range(half)), Subset(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
     second = sets[1]
-    compared = images if images.is_dir() and samples is None else _copied(first, folder / "images")
-    against = reference if reference.is_dir() and samples is None else _copied(second, folder / "reference")
+    compared = images if as_it_is[0] else _copied(first, folder / "images")
+    against = reference if as_it_is[1] else _copied(second, folder / "reference")
     return compared, against
 
 
