@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.audit.peer_recipe import ALTERNATIVES, BATCHES, DROPPED, PIXEL_FACTORS, PeerRecipe
-from benchmarks.audit.pixels import ImageSet, prepared
+from benchmarks.audit.pixels import PixelSet, prepared
 from benchmarks.metrics import frechet
 from sid.fault import Fault
 
@@ -23,13 +23,13 @@ class Bench:
     # function computes another one here. The tables of arithmetic compare them.
     factors: tuple[str, ...] = tuple(factor for factor in ALTERNATIVES if factor != "root")
 
-    def __init__(self, network: Any, images: ImageSet, reference: ImageSet, tap: str = "pool3"):
+    def __init__(self, network: Any, images: PixelSet, reference: PixelSet, tap: str = "pool3"):
         self.network, self.sets, self.tap = network, (images, reference), tap
         self._rows: dict[tuple, np.ndarray] = {}  # (pixel factors, image) -> its features
         self._values: dict[PeerRecipe, float] = {}
         self._moments: dict[tuple, frechet.Moments] = {}
 
-    def reading(self, images: ImageSet, reference: ImageSet) -> Bench:
+    def reading(self, images: PixelSet, reference: PixelSet) -> Bench:
         """The same pipeline on what another reader took from the folders; images that both read are shared."""
         other = Bench(self.network, images, reference, self.tap)
         other._rows = self._rows
@@ -118,7 +118,7 @@ class FeatureBench(Bench):
     factors = ("ddof", "precision", "root", "eps", "samples")
 
     def __init__(self, images: np.ndarray, reference: np.ndarray):
-        super().__init__(None, ImageSet((), ()), ImageSet((), ()))
+        super().__init__(None, PixelSet((), ()), PixelSet((), ()))
         self.given_features = (images, reference)
 
     def names(self, index: int) -> tuple[str, ...]:

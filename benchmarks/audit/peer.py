@@ -16,7 +16,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.audit.peer_recipe import PeerRecipe
-from benchmarks.audit.pixels import ImageSet
+from benchmarks.audit.pixels import PixelSet
 from sid.discovery import Component, discover
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class GivenNetwork:
 class PeerNetwork:
     """A peer from files to features: its own reader where it has one, then its own resize and network."""
 
-    read: Callable[[Path], ImageSet] | None  # None: it takes arrays, and a user reads the files for it
+    read: Callable[[Path], PixelSet] | None  # None: it takes arrays, and a user reads the files for it
     run: Callable[[Tensor], Tensor]  # uint8 [N, 3, H, W] of one size -> features [N, tap]
     recipe: PeerRecipe = OURS
     note: str = ""  # for its row: what is not the peer's own code
@@ -135,7 +135,7 @@ def sqrtm_as_before() -> Iterator[None]:
         yield
 
 
-def read_files(folder: Path, files: Sequence[Any], pixels_of: Callable[[int], np.ndarray]) -> ImageSet:
+def read_files(folder: Path, files: Sequence[Any], pixels_of: Callable[[int], np.ndarray]) -> PixelSet:
     """A peer's list of files and its decoded pixels as a set; files are named below the folder.
 
     Args:
@@ -145,7 +145,7 @@ def read_files(folder: Path, files: Sequence[Any], pixels_of: Callable[[int], np
     """
     root = folder.resolve()
     names = tuple(os.path.relpath(Path(file).resolve(), root) for file in files)
-    return ImageSet(names, tuple(np.ascontiguousarray(pixels_of(index)) for index in range(len(files))))
+    return PixelSet(names, tuple(np.ascontiguousarray(pixels_of(index)) for index in range(len(files))))
 
 
 def image_batches(folder: Path, size: int = 16) -> Iterator[Tensor]:

@@ -22,7 +22,7 @@ from benchmarks.audit.bench import Bench, in_span
 from benchmarks.audit.described import described
 from benchmarks.audit.peer import GivenNetwork, PeerNetwork, guarded, peers
 from benchmarks.audit.peer_recipe import PeerRecipe
-from benchmarks.audit.pixels import ImageSet
+from benchmarks.audit.pixels import PixelSet
 from benchmarks.audit.tables import AuditTable, calls, unavailable
 from sid.fault import Fault
 
@@ -69,7 +69,7 @@ class Pace:
         self.passed += images
 
 
-def read_ours(folder: Path) -> tuple[ImageSet, list[str]]:
+def read_ours(folder: Path) -> tuple[PixelSet, list[str]]:
     """The images that our reader takes from a folder, and the sentences on those it refuses."""
     from benchmarks.images.reading import decode, open_images
 
@@ -83,7 +83,7 @@ def read_ours(folder: Path) -> tuple[ImageSet, list[str]]:
             refused += fault.sentences
     if len(pixels) < 2:
         raise Fault([f"{folder}: a distance needs at least 2 images, {len(pixels)} can be read", *refused])
-    return ImageSet(tuple(pixels), tuple(pixels.values())), refused
+    return PixelSet(tuple(pixels), tuple(pixels.values())), refused
 
 
 def pipelines(
@@ -160,7 +160,7 @@ def _lines(way: PeerNetwork, name: str, subject: Subject, bench: Bench, start: P
     return [printed, attribute(f"{name}, our reader", ours_value, way.recipe, bench, start, subject.label)]
 
 
-def _value(way: PeerNetwork, name: str, sets: Sequence[ImageSet], rows: dict[str, np.ndarray]) -> float:
+def _value(way: PeerNetwork, name: str, sets: Sequence[PixelSet], rows: dict[str, np.ndarray]) -> float:
     """A peer's distance by its own function on its own features; `rows` keeps those of images it saw before."""
     first, second = (peer_features(way, images, rows) for images in sets)
     if len(first) + len(second) < first.shape[1]:
@@ -169,7 +169,7 @@ def _value(way: PeerNetwork, name: str, sets: Sequence[ImageSet], rows: dict[str
     return float(own.run(first, second))
 
 
-def peer_features(way: PeerNetwork, images: ImageSet, rows: dict[str, np.ndarray]) -> np.ndarray:
+def peer_features(way: PeerNetwork, images: PixelSet, rows: dict[str, np.ndarray]) -> np.ndarray:
     """A peer's features of a set; those that `rows` lacks, by image, are made in batches of one size and stay in it."""
     import torch
 

@@ -20,7 +20,7 @@ CUBIC = "clean without antialias"
 
 
 @dataclass(frozen=True)
-class ImageSet:
+class PixelSet:
     """Images as a reader took them from a folder: uint8 [3, H, W], in its order."""
 
     names: tuple[str, ...]  # below the folder
@@ -37,7 +37,7 @@ class ImageSet:
             for image in self.pixels
         )
 
-    def unlike(self, other: ImageSet) -> str:
+    def unlike(self, other: PixelSet) -> str:
         """How another reader's images of the same folder differ; empty if they are the same set."""
         theirs = dict(zip(other.names, other.keys, strict=True))
         passed_over = [name for name in self.names if name not in theirs]

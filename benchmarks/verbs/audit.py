@@ -135,8 +135,8 @@ def _folders(images: Path, reference: Path | None, folder: Path, samples: int | 
     as_it_is = [path is not None and path.is_dir() and samples is None for path in (images, reference)]
     if reference is None:
         as_it_is = [False]  # its halves are copied
-    for one_set, whole in zip(sets, as_it_is, strict=True):  # before the audit takes minutes
-        refuse_undecodable(one_set, deep=not whole)  # other readers clip deep pixels: in a folder of theirs they stay
+    # Before the audit takes minutes. Other readers clip deep pixels: in folders that they read themselves they stay.
+    refuse_undecodable(*sets, deep=not all(as_it_is))
     first = sets[0]
     if reference is None:
         if len(first) < 4:

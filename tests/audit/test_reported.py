@@ -32,6 +32,11 @@ def folders(tmp_path_factory):
     ]
 
 
+def smaller(count, seed):
+    """Crops of 90 to 380 pixels: kernels without antialiasing are other ones where an image shrinks."""
+    return [image.resize((image.width * 3 // 5, image.height * 3 // 5)) for image in mixed(count, seed)]
+
+
 @pytest.fixture(scope="module")
 def bench(folders, network):
     return Bench(network, *(read_ours(folder)[0] for folder in folders), TAP)
@@ -173,4 +178,4 @@ def test_a_value_of_few_digits_is_matched_within_them_and_what_it_can_not_tell_i
     assert explanation(value, PeerRecipe(), bench, within=abs(value)).startswith("it is the value of the recipe itself")
     other = abs(value - bench.value(PeerRecipe()))
     words = explanation(value, PeerRecipe(), bench, within=0.9 * other)
-    assert "do not tell them apart" in words
+    assert "not told apart" in words

@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, PeerNetwork, read_files
 from benchmarks.audit.peer_recipe import PeerRecipe
-from benchmarks.audit.pixels import ImageSet
+from benchmarks.audit.pixels import PixelSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -84,7 +84,7 @@ class CleanFid(Peer):
         return {mode: PeerNetwork(_read, with_mode(mode), recipe, own[mode]) for mode, recipe in MODES.items()}
 
 
-def _read(folder: Path) -> ImageSet:
+def _read(folder: Path) -> PixelSet:
     """The files that its own function lists, as its own data set decodes them."""
     from cleanfid import fid
     from cleanfid.utils import ResizeDataset

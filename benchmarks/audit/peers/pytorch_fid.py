@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, PeerNetwork, read_files
 from benchmarks.audit.peer_recipe import PeerRecipe
-from benchmarks.audit.pixels import ImageSet
+from benchmarks.audit.pixels import PixelSet
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -45,7 +45,7 @@ class PytorchFid(Peer):
         return {"InceptionV3": PeerNetwork(_read, run, RECIPE)}
 
 
-def _read(folder: Path) -> ImageSet:
+def _read(folder: Path) -> PixelSet:
     """The files that its own function lists, as its own data set decodes them."""
     from pytorch_fid import fid_score
 

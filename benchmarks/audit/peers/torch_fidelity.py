@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, PeerNetwork, read_files
 from benchmarks.audit.peer_recipe import PeerRecipe
-from benchmarks.audit.pixels import ImageSet
+from benchmarks.audit.pixels import PixelSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -80,7 +80,7 @@ class TorchFidelity(Peer):
         return {"FeatureExtractorInceptionV3": PeerNetwork(_read, lambda pixels: model(pixels)[0], RECIPE)}
 
 
-def _read(folder: Path) -> ImageSet:
+def _read(folder: Path) -> PixelSet:
     """The files that it finds with its defaults, as its own data set decodes them."""
     from torch_fidelity.datasets import ImagesPathDataset
     from torch_fidelity.defaults import DEFAULTS
