@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import combinations
+from math import inf
 
 from benchmarks.audit.bench import Bench
 from benchmarks.audit.peer_recipe import ALTERNATIVES, PIXEL_FACTORS, PeerRecipe
@@ -12,7 +13,7 @@ from benchmarks.audit.peer_recipe import ALTERNATIVES, PIXEL_FACTORS, PeerRecipe
 TOLERANCE = 1e-4  # of the value: the agreement of float32 networks and of square roots of singular products
 NEGLIGIBLE = 1e-7  # of the value: smaller contributions are not reported
 NAMED_WITHIN = 2e-6  # of the value: how exactly our pipeline repeats a value; a cause must meet it to be named
-CROWD, NEIGHBOURS = 50, 2  # a cause is not named where more others lie within so many times that: one hits by chance
+CROWD, NEIGHBOURS = 50, 2  # a pair is not named where more others lie within so many times that: one hits by chance
 FILES = "files read"
 
 
@@ -85,11 +86,11 @@ def explanation(value: float, recipe: PeerRecipe, bench: Bench, within: float = 
     within = max(within, NAMED_WITHIN * scale(value, start))
     if abs(value - start) <= within:
         return "it is the value of the recipe itself"
-    for changes in (_singles(bench, recipe), _pairs(bench, recipe, within, all_pairs)):
+    for changes, neighbours in ((_singles(bench, recipe), inf), (_pairs(bench, recipe, within, all_pairs), NEIGHBOURS)):
         apart = {cause: abs(outcome - value) for cause, outcome in _outcomes(bench, changes)}
         fitting = [cause for cause in apart if apart[cause] <= within]
         near = sum(distance <= CROWD * within for distance in apart.values())
-        if len(fitting) == 1 and near <= 1 + NEIGHBOURS:
+        if len(fitting) == 1 and near <= 1 + neighbours:
             return f"it behaves as if {fitting[0]} (deviation {value - start:+.4g}, met within {within:.1g})"
         if fitting:
             listed = " or ".join(fitting[:4])

@@ -59,6 +59,12 @@ class Vgg16(NetworkExtractor):
             torch.manual_seed(seed)
             return self.with_network(_until_fc2(vgg16()), f"random-{seed}", device)
 
+    def network_without_weights(self) -> Any:
+        """The layers alone, which the estimate of its cost counts."""
+        from torchvision.models import vgg16
+
+        return _until_fc2(vgg16(init_weights=False))
+
     def prepare(self, images: Tensor) -> Tensor:
         from benchmarks.features.networks.resize import tensorflow
 

@@ -30,7 +30,7 @@ HEADER = "| metric | peer | version | on photographs | on features |\n| --- | --
 def from_files(folders: list[Path]) -> dict[tuple[str, str], float]:
     """(metric, peer with its way) -> relative residue of whole pipelines, from the files to the distance."""
     table, _ = pipelines(Subject(*folders, random_state(0), "photographs", "photographs", TAP), "inception-tf")
-    peer_rows = [row for row in table.rows if not row.implementation.startswith("sidbench")]
+    peer_rows = [row for row in table.rows if row.residue is not None and row.implementation.split()[0] in peers()]
     return {("FID", row.implementation): abs(row.residue) / scale(row.value) for row in peer_rows}
 
 
