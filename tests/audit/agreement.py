@@ -52,7 +52,7 @@ def on_photographs_features(folders: list[Path]) -> dict[tuple[str, str], float]
     for folder in folders:
         rows = [network(_batch(pixels)) for pixels in read_ours(folder)[0].pixels]
         sides.append({key: np.concatenate([row[key] for row in rows]) for key in ("192", "logits_unbiased")})
-    features = [side["192"] for side in sides]
+    features = [side["192"].astype(np.float64) for side in sides]  # in float32 a cubic kernel loses four digits
     given = [{"a.b": part} for part in features]
     found: dict[tuple[str, str], float] = {}
     for name, peer in peers().items():
@@ -104,8 +104,8 @@ def lines(root: Path) -> list[str]:
             value for (of, call), value in features.items() if of == metric and call.startswith(f"{name} ")
         ]
         rows.append(_line(metric, _call(implementation), apart, arithmetic_of))
-    rows += [_line(metric, call, apart, features[metric, call]) for (metric, call), apart in photographs.items()]
-    return rows
+    others = sorted(photographs.items())
+    return rows + [_line(metric, call, apart, features[metric, call]) for (metric, call), apart in others]
 
 
 def _line(metric: str, call: str, photographs: float, features: float) -> str:
