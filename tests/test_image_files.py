@@ -145,7 +145,7 @@ def test_what_is_passed_over_is_counted_and_said(tmp_path: Path, capsys: pytest.
     with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
         archive.writestr("a.png", PNG)
         archive.writestr("__MACOSX/a.png", b"")
-    assert open_images(tmp_path / "a.zip").passed_over.endswith("1 passed over (resource forks of macOS: 1)")
+    assert open_images(tmp_path / "a.zip").passed_over.endswith("1 passed over (in __MACOSX: 1)")
     words = ["score", str(tmp_path / "a"), "--reference", str(tmp_path / "b"), "--metrics", "fid"]
     assert main([*words, "--random-weights", "0", "--no-store"]) == 0
     assert f"! images: {said}" in capsys.readouterr().out

@@ -4,8 +4,8 @@ import pytest
 
 from benchmarks.scoring.protocol import columns, read
 
-LANCZOS_256, LANCZOS_512 = ("centre", 256, "lanczos"), ("centre", 512, "lanczos")
-AS_IS = ("none", 0, "lanczos")
+LANCZOS_256, LANCZOS_512 = (("centre", side, "lanczos", "half-even") for side in (256, 512))  # of torchvision
+AS_IS = ("none", 0, "lanczos", "floor")
 COCO = "edabd2a556026cbf5d36a5fffa35ad43d7ba71b72f6d640b727c1edefb7f1945"
 
 
@@ -17,7 +17,7 @@ def frozen(name):
         label: (
             column.features,
             (column.reference.data, column.reference.split) if column.reference else None,
-            (column.geometry.crop, column.geometry.side, column.geometry.filter),
+            tuple(column.geometry.model_dump().values()),
             column.options,
         )
         for label, column in protocol.metrics.items()

@@ -24,7 +24,7 @@ def clean_fid_models(state: State, tap: int = 2048) -> dict[str, Callable[[Tenso
     with patch.object(torch.jit, "load", lambda path: twin):
         clean, tensorflow = (InceptionV3W("", download=False, resize_inside=inside).eval() for inside in (False, True))
     with _given(inception_pytorch, state):
-        pytorch = inception_pytorch.InceptionV3(output_blocks=[BLOCKS[tap]], resize_input=False).eval()
+        pytorch = _fast(inception_pytorch.InceptionV3(output_blocks=[BLOCKS[tap]], resize_input=False))
 
     def legacy_pytorch(pixels: Tensor) -> Tensor:
         return pytorch(pixels / 255)[0].mean((2, 3))
@@ -41,14 +41,21 @@ def pytorch_fid_model(state: State, tap: int = 2048) -> Any:
     from pytorch_fid import inception
 
     with _given(inception, state):
-        return inception.InceptionV3([BLOCKS[tap]]).eval()
+        return _fast(inception.InceptionV3([BLOCKS[tap]]))
 
 
 def fidelity_model(weights: str, taps: list[str]) -> Any:
     """torch-fidelity's extractor. `weights` must be a file of ours: it is loaded without weights_only."""
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-    return FeatureExtractorInceptionV3("given", taps, feature_extractor_weights_path=weights)
+    return _fast(FeatureExtractorInceptionV3("given", taps, feature_extractor_weights_path=weights))
+
+
+def _fast(network: Any) -> Any:
+    """The same network with its weights in the order in memory that CPUs convolve fastest."""
+    import torch
+
+    return network.eval().to(memory_format=torch.channels_last)
 
 
 @contextlib.contextmanager
@@ -65,7 +72,7 @@ def _nvidia_twin(state: State, tap: int) -> Any:
     from torch.nn import functional as F
 
     with _given(inception, state):
-        network = inception.InceptionV3([BLOCKS[tap]], resize_input=False, normalize_input=False).eval()
+        network = _fast(inception.InceptionV3([BLOCKS[tap]], resize_input=False, normalize_input=False))
 
     class Layers(torch.nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:

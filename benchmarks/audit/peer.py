@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +16,7 @@ from unittest.mock import patch
 import numpy as np
 
 from benchmarks.audit.peer_recipe import PeerRecipe
+from benchmarks.audit.pixels import PixelSet
 from sid.discovery import Component, discover
 
 if TYPE_CHECKING:
@@ -33,6 +35,16 @@ class GivenNetwork:
 
 
 @dataclass(frozen=True)
+class PeerNetwork:
+    """A peer from files to features: its own reader where it has one, then its own resize and network."""
+
+    read: Callable[[Path], PixelSet] | None  # None: it takes arrays, and a user reads the files for it
+    run: Callable[[Tensor], Tensor]  # uint8 [N, 3, H, W] of one size -> features [N, tap]
+    recipe: PeerRecipe = OURS
+    note: str = ""  # for its row: what is not the peer's own code
+
+
+@dataclass(frozen=True)
 class PeerCall:
     """A public function of a peer, with the recipe that its documentation or code states."""
 
@@ -40,7 +52,6 @@ class PeerCall:
     recipe: PeerRecipe = OURS
     compatible: Mapping[str, Any] | None = None  # options of our metric that make the peer's random draws
     twin: Callable[..., Any] | None = None  # or our arithmetic on the peer's random draws
-    note: str = ""  # for its row: what is not the peer's own code
 
 
 class Peer(Component):
@@ -75,8 +86,8 @@ class Peer(Component):
         """uint8 [N, 3, H, W] -> grey levels [N, 3, 299, 299]."""
         return {}
 
-    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
-        """folder of images -> features [N, tap]."""
+    def networks(self, given: GivenNetwork) -> dict[str, PeerNetwork]:
+        """From files to features, by way of use."""
         return {}
 
 
@@ -122,6 +133,19 @@ def sqrtm_as_before() -> Iterator[None]:
 
     with patch.object(scipy.linalg, "sqrtm", before):
         yield
+
+
+def read_files(folder: Path, files: Sequence[Any], pixels_of: Callable[[int], np.ndarray]) -> PixelSet:
+    """A peer's list of files and its decoded pixels as a set; files are named below the folder.
+
+    Args:
+        folder: that the peer was given.
+        files: paths, in the peer's order.
+        pixels_of: index -> uint8 [3, H, W].
+    """
+    root = folder.resolve()
+    names = tuple(os.path.relpath(Path(file).resolve(), root) for file in files)
+    return PixelSet(names, tuple(np.ascontiguousarray(pixels_of(index)) for index in range(len(files))))
 
 
 def image_batches(folder: Path, size: int = 16) -> Iterator[Tensor]:

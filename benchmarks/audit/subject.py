@@ -8,7 +8,7 @@ from PIL import Image
 
 from benchmarks.assets import find, tensors
 from benchmarks.audit import synthetic
-from benchmarks.audit.run import Subject
+from benchmarks.audit.pipelines import Subject
 from benchmarks.features.inception import WEIGHT
 from benchmarks.features.networks.inception import random_state
 from benchmarks.images.reading import Images, Subset, decode, open_images, refuse_undecodable
@@ -27,6 +27,7 @@ def subject_of(
     weights: Path | None = None,
     random_weights: int | None = None,
     seed: int = 0,
+    tap: int = 2048,
 ) -> Subject:
     """Folders for the peers, and a network; the label names the images and weights.
 
@@ -38,6 +39,7 @@ def subject_of(
         weights: The network's file; None: it is searched for.
         random_weights: The seed of random weights.
         seed: Of synthetic images.
+        tap: Dimension of the features.
     """
     sources = []
     if images is None:
@@ -50,7 +52,7 @@ def subject_of(
         compared, against = _folders(images, reference, folder, samples)
         sources.append(str(images) + (f", the first {samples} images" if samples is not None else ""))
     state, network = _state(weights, random_weights)
-    return Subject(compared, against, state, ", ".join([*sources, network]), sources[0])
+    return Subject(compared, against, state, ", ".join([*sources, network]), sources[0], tap)
 
 
 def _state(weights: Path | None, random_weights: int | None) -> tuple[dict, str]:
@@ -71,7 +73,11 @@ def _folders(images: Path, reference: Path | None, folder: Path, samples: int | 
     sets = [open_images(path) for path in (images, reference) if path is not None]
     if samples is not None:
         sets = [images_of.first(samples) for images_of in sets]
-    refuse_undecodable(*sets)  # all of them, before the audit takes minutes
+    as_it_is = [path is not None and path.is_dir() and samples is None for path in (images, reference)]
+    if reference is None:
+        as_it_is = [False]  # its halves are copied
+    # Before the audit takes minutes. Other readers clip deep pixels: in folders that they read themselves they stay.
+    refuse_undecodable(*sets, deep=not all(as_it_is))
     first = sets[0]
     if reference is None:
         if len(first) < 4:
@@ -80,8 +86,8 @@ def _folders(images: Path, reference: Path | None, folder: Path, samples: int | 
         halves = Subset(first, range(half)), Subset(first, range(half, len(first)))
         return _copied(halves[0], folder / "images"), _copied(halves[1], folder / "reference")
     second = sets[1]
-    compared = images if images.is_dir() and samples is None else _copied(first, folder / "images")
-    against = reference if reference.is_dir() and samples is None else _copied(second, folder / "reference")
+    compared = images if as_it_is[0] else _copied(first, folder / "images")
+    against = reference if as_it_is[1] else _copied(second, folder / "reference")
     return compared, against
 
 

@@ -7,7 +7,7 @@ import io
 from pathlib import Path
 
 from benchmarks.audit.attribute import AuditRow
-from benchmarks.audit.run import AuditTable
+from benchmarks.audit.tables import AuditTable
 from sid import atomic
 
 COLUMNS = ("implementation", "value", "deviation", "causes", "joint effect", "residue", "verdict", "note", "on")

@@ -82,6 +82,11 @@ def _batches_split(path: Path, split: str) -> tuple[np.ndarray, np.ndarray]:
             parts.append(_batch(contents[name]))
         except Fault as fault:
             raise Fault([f"{path}: {name}: {sentence}" for sentence in fault.sentences]) from None
+    counts = [len(labels) for _, labels in parts]
+    if odd := [f"{name} {count:,}" for name, count in zip(BATCHES[split], counts, strict=True) if count != max(counts)]:
+        raise Fault(
+            f"{path}: all batches of CIFAR-10 hold equally many images, here {max(counts):,}, but {', '.join(odd)}"
+        )
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     return images, labels
 

@@ -135,6 +135,10 @@ def extractors() -> dict[str, Any]:
             with torch.device("meta"):
                 network = extractor._network().eval()
             counts[name] = {"parameters": parameters(network), "flops": flops(partial(network, _meta(3, 224, 224)))}
+        elif name == "vgg16":
+            with torch.device("meta"):
+                network = extractor.network_without_weights().eval()
+            counts[name] = {"parameters": parameters(network), "flops": flops(partial(network, _meta(3, 224, 224)))}
         elif name == "image-reward":
             counts[name] = _reward(extractor)
     return counts

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import copy
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -74,6 +75,10 @@ class Extractor(Component, ABC):
     def trained(self, folder: Path, dataset: Dataset, device: str = "cpu") -> Extractor:
         """Only if `trained_here`: ready to extract, from the folder that `train` wrote."""
         raise TypeError(f"{self.name} is not trained here: its weights are published")
+
+    def notes(self, sizes: Counter) -> list[str]:
+        """What it does with images of some sizes, (width, height) -> how many, that a reader of the score must know."""
+        return []
 
     @property
     def family(self) -> str:

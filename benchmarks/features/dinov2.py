@@ -23,14 +23,17 @@ WEIGHT = Weight(
 
 
 class Dinov2(NetworkExtractor):
-    """Images are resized to 224 x 224 by antialiased bicubic in float, whatever their aspect: EDM2's default."""
+    """Images are resized to 224 x 224 by antialiased bicubic in float, whatever their aspect: EDM2's default.
+
+    EDM2 does not clip what the bicubic kernel overshoots.
+    """
 
     name = "dinov2"
-    version = 1
+    version = 2
     paper = "Oquab et al., DINOv2, arXiv 2304.07193"
     verified = "layout"
     outputs = ("cls",)
-    preprocess = "aa-bicubic-float-224/imagenet-mean-std"
+    preprocess = "aa-bicubic-float-unclipped-224/imagenet-mean-std"
     weights = (WEIGHT,)
     architecture: ClassVar[str] = (
         "vit_large_patch14_dinov2"  # timm's name; timm names the tensors as they were published
@@ -60,9 +63,9 @@ class Dinov2(NetworkExtractor):
         return timm.create_model(self.architecture, pretrained=False, img_size=SIDE, num_classes=0)
 
     def prepare(self, images: Tensor) -> Tensor:
-        from benchmarks.features.networks.resize import clean
+        from benchmarks.features.networks.resize import bicubic
 
-        return clean(three_channels(images.to(self.device)), SIDE)
+        return bicubic(three_channels(images.to(self.device)), SIDE)
 
     def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
         with full_precision():

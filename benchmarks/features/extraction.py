@@ -23,7 +23,8 @@ from benchmarks.features.store import Store
 from benchmarks.hardware import cores
 from benchmarks.images import reading
 from benchmarks.images.geometry import AS_IS, Geometry
-from benchmarks.images.reading import Array, Folder, Images, Subset, Tar, Zip, decode
+from benchmarks.images.reading import Array, Folder, Images, Subset, Tar, Zip, decode_whole
+from benchmarks.images.selection import printable
 from sid import atomic
 from sid.fault import Fault
 
@@ -43,6 +44,8 @@ class Extracted:
     digest: str
     modes: Counter = field(default_factory=Counter)  # images by mode: RGB, grey, palette, with alpha, ...
     sizes: Counter = field(default_factory=Counter)  # images by (width, height), before the crop and resize
+    unused: Counter = field(default_factory=Counter)  # images by what they state and no protocol uses
+    notes: list[str] = field(default_factory=list)  # what networks did with images of some sizes
     stored: list[str] = field(default_factory=list)  # outputs that were read from the store
 
     def warnings(self) -> list[str]:
@@ -54,9 +57,11 @@ class Extracted:
             warnings.append(f"the alpha channel of {alpha} images was dropped, not composited")
         if other:
             warnings.append(f"{other} images were converted to RGB from {', '.join(sorted(set(self.modes) - {'RGB'}))}")
+        for what, count in sorted(self.unused.items()):
+            warnings.append(f"{what} of {count} image{'s' if count > 1 else ''} not used, as in the protocols' readers")
         if len(self.sizes) > 1:
             warnings.append(f"images of {len(self.sizes)} sizes are mixed")
-        return warnings
+        return [*warnings, *self.notes]
 
 
 def extract(
@@ -96,13 +101,15 @@ def extract(
             missing[name] = lacking
     if not missing:
         if store:
-            _fill_modes_and_sizes(images, geometry, batch, workers, store, result)
+            _fill_counts(images, geometry, batch, workers, store, result)
+        result.notes = _notes(wanted, extractors, geometry, result.sizes)
         return result
     arrays = _pass(_batches(images, geometry, batch, workers, result), images, missing, extractors, captions, refused)
     _refuse_infinite(arrays, images.names)
     result.features |= arrays
+    result.notes = _notes(wanted, extractors, geometry, result.sizes)
     if store:
-        store.write_modes_and_sizes(digest, result.modes, result.sizes)
+        store.write_counts(digest, result.modes, result.sizes, result.unused)
         for name, outputs in missing.items():
             if not _storable(extractors[name]):
                 continue
@@ -143,17 +150,25 @@ def _pass(
     return arrays
 
 
-def _fill_modes_and_sizes(
-    images: Images, geometry: Geometry, batch: int, workers: int, store: Store, result: Extracted
-) -> None:
+def _notes(
+    wanted: Collection[str], extractors: Mapping[str, Extractor], geometry: Geometry, sizes: Counter
+) -> list[str]:
+    """What the networks note about the sizes that reach them."""
+    reaching: Counter = Counter()
+    for (width, height), count in sizes.items():
+        reaching[geometry.size_of(width, height)] += count
+    return [note for name in wanted for note in extractors[name].notes(reaching)]
+
+
+def _fill_counts(images: Images, geometry: Geometry, batch: int, workers: int, store: Store, result: Extracted) -> None:
     """From the store; if they are not there, the images are decoded again."""
-    stored = store.read_modes_and_sizes(result.digest)
+    stored = store.read_counts(result.digest)
     if stored is not None:
-        result.modes, result.sizes = stored
+        result.modes, result.sizes, result.unused = stored
         return
     for _ in _batches(images, geometry, batch, workers, result):
         pass
-    store.write_modes_and_sizes(result.digest, result.modes, result.sizes)
+    store.write_counts(result.digest, result.modes, result.sizes, result.unused)
 
 
 def _digest(images: Images) -> str:
@@ -206,12 +221,13 @@ def _batches(
     pixels: list[np.ndarray] = []
     for index, decoded in enumerate(_ahead(images, geometry, batch, workers)):
         try:
-            image, mode, size = decoded.result()
+            image, mode, size, unused = decoded.result()
         except Fault as fault:
             faults += fault.sentences
             continue
         result.modes[mode] += 1
         result.sizes[size] += 1
+        result.unused.update(unused)
         if faults:
             continue
         pixels.append(image)
@@ -225,9 +241,9 @@ def _batches(
 def _ahead(images: Images, geometry: Geometry, batch: int, workers: int) -> Iterator[Future]:
     """Futures of decoded images, at most two batches ahead of the reader."""
 
-    def decoded(index: int) -> tuple[np.ndarray, str, tuple[int, int]]:
-        pixels, mode = decode(images.content(index), images.names[index])
-        return geometry(pixels), mode, (pixels.shape[2], pixels.shape[1])
+    def decoded(index: int) -> tuple[np.ndarray, str, tuple[int, int], tuple[str, ...]]:
+        image = decode_whole(images.content(index), images.names[index])
+        return geometry(image.pixels), image.mode, (image.pixels.shape[2], image.pixels.shape[1]), image.unused
 
     threads = workers or cores()
     with ThreadPoolExecutor(threads) as pool:
@@ -246,7 +262,7 @@ def _refuse_infinite(arrays: Mapping[str, np.ndarray], names: Sequence[str]) -> 
         finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
         if not finite.all():
             bad = np.flatnonzero(~finite)
-            listed = ", ".join(names[index] for index in bad[:3]) + (" ..." if len(bad) > 3 else "")
+            listed = ", ".join(printable(names[index]) for index in bad[:3]) + (" ..." if len(bad) > 3 else "")
             raise Fault(f"{key} has NaN or infinity for {len(bad)} images: {listed}")
 
 
@@ -297,7 +313,7 @@ def _extract_parts(
     """The missing outputs into the store, through a store of parts beside it."""
     beside = Store(_parts_folder(store, images, missing, extractors, geometry))
     parts: dict[str, dict[str, list[np.ndarray]]] = {}
-    modes, sizes = Counter[str](), Counter[tuple[int, int]]()
+    modes, sizes, unused = Counter[str](), Counter[tuple[int, int]](), Counter[str]()
     for first in range(0, len(images), PART_SIZE):
         part = Subset(images, range(first, min(first + PART_SIZE, len(images))))
         readable = {name: outputs for name, outputs in missing.items() if name not in (refused or {})}
@@ -307,12 +323,13 @@ def _extract_parts(
             parts.setdefault(name, {}).setdefault(output, []).append(array)
         modes += extracted.modes
         sizes += extracted.sizes
+        unused += extracted.unused
         done(len(part))
     for name, arrays in parts.items():
         if name not in (refused or {}):
             whole = {output: np.concatenate(pieces) for output, pieces in arrays.items()}
             store.write(images.digest, geometry, extractors[name], whole)
-    store.write_modes_and_sizes(images.digest, modes, sizes)
+    store.write_counts(images.digest, modes, sizes, unused)
     shutil.rmtree(beside.folder)
 
 

@@ -6,6 +6,7 @@ Features after different resizes differ by whole FID points, so each is a family
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Collection
 from functools import lru_cache
 from pathlib import Path
@@ -128,15 +129,24 @@ class InceptionAntialias(InceptionExtractor):
 
 
 class InceptionPatch(InceptionExtractor):
-    """The centre crop. A smaller image is refused, not resized: that would be another score."""
+    """The centre crop; an image with a smaller side is resized whole by the clean resize, as DMD2's evaluator does."""
 
     name = "inception-patch"
-    version = 1
-    preprocess = "centre-crop-299/(v-128)/128"
+    version = 2
+    preprocess = "centre-crop-299-or-clean/(v-128)/128"
 
     def prepare(self, images: Tensor) -> Tensor:
         height, width = images.shape[2:]
         if min(height, width) < PATCH_SIDE:
-            raise Fault(f"inception-patch: an image of {width} x {height} has no patch of {PATCH_SIDE} x {PATCH_SIDE}")
+            from benchmarks.features.networks import resize
+
+            return resize.clean(three_channels(images.to(self.device)))
         top, left = round((height - PATCH_SIDE) / 2), round((width - PATCH_SIDE) / 2)
         return three_channels(images[:, :, top : top + PATCH_SIDE, left : left + PATCH_SIDE].to(self.device)).float()
+
+    def notes(self, sizes: Counter) -> list[str]:
+        small = sum(count for size, count in sizes.items() if min(size) < PATCH_SIDE)
+        if not small:
+            return []
+        whole = f"{small:,} of {sizes.total():,} images have a side under {PATCH_SIDE} pixels"
+        return [f"{self.name}: {whole}: resized whole, not cropped, as DMD2's evaluator does"]

@@ -6,7 +6,7 @@ A new one is a subclass of `ClipExtractor` as in `clip.py`; `HpsExtractor` prepa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.features.base import three_channels
 from benchmarks.features.clip import ClipExtractor, hub_weight
@@ -34,10 +34,16 @@ LAYER_NAMES = {
 
 
 class HpsExtractor(ClipExtractor):
-    """The whole image is resized to fit 224 pixels and padded with black; CLIP itself crops. Equal for squares."""
+    """The whole image is resized to fit 224 pixels and padded with black; CLIP itself crops.
+
+    The hpsv2 package makes floats of the image and resizes those, by torchvision's default for tensors: without
+    antialiasing until torchvision 0.16, which is what the paper (June 2023) could have, with it since 0.17. The two are
+    several grey levels rms apart where a photo is shrunk. Floats are neither rounded nor clipped.
+    """
 
     architecture = "ViT-H-14"
-    preprocess = "long-side-bicubic-uint8-pad-224/openai-mean-std"
+    preprocess = "long-side-bicubic-float-pad-224/openai-mean-std"
+    antialias: ClassVar[bool] = False
 
     def prepare(self, images: Tensor) -> Tensor:
         from torchvision.transforms.v2 import functional
@@ -45,7 +51,8 @@ class HpsExtractor(ClipExtractor):
         images = three_channels(images.to(self.device))
         scale = self.side / max(images.shape[2:])
         height, width = (round(length * scale) for length in images.shape[2:])
-        fitted = functional.resize(images, [height, width], functional.InterpolationMode.BICUBIC, antialias=True)
+        mode = functional.InterpolationMode.BICUBIC
+        fitted = functional.resize(images.float(), [height, width], mode, antialias=self.antialias)
         left, top = (self.side - width) // 2, (self.side - height) // 2
         frame = [left, top, self.side - width - left, self.side - height - top]
         return functional.pad(fitted, frame)
@@ -86,19 +93,37 @@ def _open_clip_name(name: str) -> str | None:
 
 
 class ClipVitH14Hps20(HpsExtractor):
-    """HPSv2's checkpoint v2.0."""
+    """HPSv2's checkpoint v2.0, after the resize of torchvision 0.16 and before."""
 
     name = "clip-vit-h-14-hps-2.0"
-    version = 1
+    version = 2
     weights = (hub_weight("hps-v2.0", "xswu/HPSv2", "HPS_v2_compressed.pt", licence="Apache-2.0", purpose="HPSv2"),)
 
 
+class ClipVitH14Hps20Antialias(ClipVitH14Hps20):
+    """HPSv2's checkpoint v2.0, after the resize of torchvision 0.17 and later."""
+
+    name = "clip-vit-h-14-hps-2.0-antialias"
+    version = 1
+    preprocess = "long-side-aa-bicubic-float-pad-224/openai-mean-std"
+    antialias = True
+
+
 class ClipVitH14Hps21(HpsExtractor):
-    """HPSv2's checkpoint v2.1."""
+    """HPSv2's checkpoint v2.1, after the resize of torchvision 0.16 and before."""
 
     name = "clip-vit-h-14-hps-2.1"
-    version = 1
+    version = 2
     weights = (hub_weight("hps-v2.1", "xswu/HPSv2", "HPS_v2.1_compressed.pt", licence="Apache-2.0", purpose="HPSv2"),)
+
+
+class ClipVitH14Hps21Antialias(ClipVitH14Hps21):
+    """HPSv2's checkpoint v2.1, after the resize of torchvision 0.17 and later."""
+
+    name = "clip-vit-h-14-hps-2.1-antialias"
+    version = 1
+    preprocess = "long-side-aa-bicubic-float-pad-224/openai-mean-std"
+    antialias = True
 
 
 class ClipVitH14Pick(ClipExtractor):

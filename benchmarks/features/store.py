@@ -54,8 +54,10 @@ class Store:
             data = save({"features": np.ascontiguousarray(array)}, {"sidbench": json.dumps(header, sort_keys=True)})
             atomic.write_bytes(self._path(digest, geometry, extractor, output), data)
 
-    def read_modes_and_sizes(self, digest: str) -> tuple[Counter, Counter] | None:
-        """How many images of a set have each colour mode and each size; their warnings hold without a new pass, too.
+    def read_counts(self, digest: str) -> tuple[Counter, Counter, Counter] | None:
+        """How many images of a set have each colour mode, each size, and state what no protocol uses.
+
+        Their warnings hold without a new pass, too.
 
         None if they are not stored; a damaged file counts as missing.
         """
@@ -63,12 +65,14 @@ class Store:
         try:
             counts = json.loads(path.read_bytes())
             modes = Counter({str(mode): int(count) for mode, count in counts["modes"].items()})
+            unused = Counter({str(what): int(count) for what, count in counts["unused"].items()})
             sizes = Counter({(int(width), int(height)): int(count) for width, height, count in counts["sizes"]})
         except (FileNotFoundError, ValueError, KeyError, TypeError, AttributeError):
             return None
-        return (modes, sizes) if modes and sizes else None
+        return (modes, sizes, unused) if modes and sizes else None
 
-    def write_modes_and_sizes(self, digest: str, modes: Counter, sizes: Counter) -> None:
+    def write_counts(self, digest: str, modes: Counter, sizes: Counter, unused: Counter) -> None:
         """In a file beside the features."""
-        counts = {"modes": modes, "sizes": sorted((width, height, count) for (width, height), count in sizes.items())}
+        listed = sorted((width, height, count) for (width, height), count in sizes.items())
+        counts = {"modes": modes, "sizes": listed, "unused": unused}
         atomic.write_json(self.folder / f"{digest[:16]}.json", counts)

@@ -12,7 +12,8 @@ import re
 import tarfile
 import zipfile
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ import numpy as np
 from benchmarks.images import archives
 from benchmarks.images.archives import ARCHIVE_ERRORS, refuse_outside_names, refuse_truncated
 from benchmarks.images.listing import files_under
-from benchmarks.images.selection import COMMON, EXTENSIONS, Chosen, ending_of, image_name, select, some
+from benchmarks.images.selection import EXTENSIONS, Chosen, ending_of, image_name, printable, select, some
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -33,6 +34,14 @@ MEMORY_LIMIT = 4 * 2**30  # bytes of images in a compressed tar, which is kept i
 SHOWN_FAULTS = 20  # are listed; the others are counted
 PNG_MAGIC, PNG_DEPTH = b"\x89PNG\r\n\x1a\n", 24  # the byte of the first chunk, the header, that holds the bit depth
 TIFF_BITS = 258  # the tag BitsPerSample
+EXIF_ORIENTATION, UPRIGHT = 274, 1  # the tag Orientation, and its value for an image that is stored upright
+# What a file may state beyond its pixels -> whether an image does. All protocols' readers ignore it, and so do we.
+STATED: Mapping[str, Callable[[Image], bool]] = {
+    "EXIF orientation": lambda image: image.getexif().get(EXIF_ORIENTATION, UPRIGHT) not in (0, UPRIGHT),
+    "further frames": lambda image: bool(getattr(image, "is_animated", False)),
+    "transparent colour": lambda image: "transparency" in image.info,
+    "ICC profile": lambda image: bool(image.info.get("icc_profile")),
+}
 
 
 class Images(ABC):
@@ -56,7 +65,7 @@ class Images(ABC):
         try:
             return self.read(index)
         except Exception as error:
-            raise Fault(f"{self.names[index]} can't be read from {self.source}: {error}") from error
+            raise Fault(f"{printable(self.names[index])} can't be read from {self.source}: {error}") from error
 
     @cached_property
     def hashes(self) -> list[bytes]:
@@ -77,6 +86,14 @@ class Images(ABC):
     def duplicates(self) -> int:
         """How many images repeat an earlier one byte for byte."""
         return len(self.hashes) - len(set(self.hashes))
+
+    def remarks(self) -> list[str]:
+        """What was passed over, and repeated images: padding of a sampler (a few), or a collapsed generator (many)."""
+        remarks = [self.passed_over] if self.passed_over else []
+        if count := self.duplicates:
+            share = f"{count:,} of {len(self):,} ({count / len(self):.2g})"
+            remarks.append(f"{share} repeat another one byte for byte")
+        return remarks
 
     def first(self, count: int) -> Images:
         """The first `count` images; refused if there are fewer."""
@@ -113,12 +130,6 @@ class Folder(Images):
         super().__init__(str(path), selection)
         self.path = path
         self.names = natural(selection.names)
-
-    @property
-    def common(self) -> bool:
-        """Whether every tool finds the same images in it: usual endings, and no linked folders."""
-        linked = any(folder.is_symlink() for folder in {(self.path / name).parent for name in self.names} - {self.path})
-        return not linked and all(ending_of(name) in COMMON for name in self.names)
 
     def read(self, index: int) -> bytes:
         return (self.path / self.names[index]).read_bytes()
@@ -241,20 +252,41 @@ def channels_first(pixels: np.ndarray, source: str) -> np.ndarray:
     return pixels
 
 
+class TooDeep(Fault):
+    """An image of more than 8 bits a channel, which other readers clip without a word."""
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """An image as every protocol reads it: Pillow's first frame as RGB, as it is stored."""
+
+    pixels: np.ndarray  # uint8 [3, H, W]
+    mode: str  # of the file: RGB, L, P, ...
+    unused: tuple[str, ...] = ()  # what the file states and no protocol uses: see `STATED`
+
+
 def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     """uint8 pixels [3, H, W] and the mode of the file (RGB, L, P, ...); refuses more than 8 bits per channel."""
+    decoded = decode_whole(content, name)
+    return decoded.pixels, decoded.mode
+
+
+def decode_whole(content: bytes | np.ndarray, name: str) -> Decoded:
+    """As `decode`, with what the file states beyond its pixels."""
     if isinstance(content, np.ndarray):
-        return np.broadcast_to(content, (3, *content.shape[1:])), "L" if len(content) == 1 else "RGB"
+        return Decoded(np.broadcast_to(content, (3, *content.shape[1:])), "L" if len(content) == 1 else "RGB")
     from PIL import Image, UnidentifiedImageError
 
+    name = printable(name)
     try:
         with Image.open(io.BytesIO(content)) as image:
             mode = image.mode
             deep = bits_per_channel(image, content)
             if mode.startswith(("I", "F")) or deep > 8:
                 kind = mode if mode.startswith(("I", "F")) else f"{deep}-bit {mode}"
-                raise Fault(f"{name} has {kind} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
+                raise TooDeep(f"{name} has {kind} pixels (more than 8 bits): scale it to 8 bits by a rule you can name")
             pixels = np.asarray(image if mode == "RGB" else image.convert("RGB"))
+            unused = tuple(what for what, states in STATED.items() if states(image))
     except Fault:
         raise
     except UnidentifiedImageError as error:
@@ -262,12 +294,15 @@ def decode(content: bytes | np.ndarray, name: str) -> tuple[np.ndarray, str]:
     except Exception as error:  # Pillow's readers raise many kinds for a damaged file
         reason = (str(error).splitlines() or [""])[0][:120]
         raise Fault(f"{name} can't be decoded: {type(error).__name__}: {reason}") from error
-    return pixels.transpose(2, 0, 1), mode
+    return Decoded(pixels.transpose(2, 0, 1), mode, unused)
 
 
 def natural(names: list[str]) -> list[str]:
     """Sorted with img2 before img10; captions are paired in this order."""
-    return sorted(names, key=lambda name: [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", name)])
+    # Only decimal digits are numbers: int() refuses others, such as the superscript two.
+    return sorted(
+        names, key=lambda name: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", name)]
+    )
 
 
 def _is_plain_tar(path: Path) -> bool:
@@ -297,13 +332,12 @@ def bits_per_channel(image: Image, content: bytes) -> int:
     return 8
 
 
-def refuse_undecodable(*sets: Images) -> None:
-    """Reads and decodes every image of the sets; one Fault lists all that can't be."""
+def refuse_undecodable(*sets: Images, deep: bool = True) -> None:
+    """Reads and decodes every image of the sets; one Fault lists all that can't be, `deep` ones among them."""
     faults: list[str] = []
     for images in sets:
-        faults += shorten_faults(
-            [sentence for index in range(len(images)) for sentence in _decoding_faults(images, index)], images.source
-        )
+        listed = [sentence for index in range(len(images)) for sentence in _decoding_faults(images, index, deep)]
+        faults += shorten_faults(listed, images.source)
     if faults:
         raise Fault(faults)
 
@@ -314,9 +348,11 @@ def shorten_faults(faults: Sequence[str], source: str) -> list[str]:
     return [*faults[:SHOWN_FAULTS], *more]
 
 
-def _decoding_faults(images: Images, index: int) -> list[str]:
+def _decoding_faults(images: Images, index: int, deep: bool) -> list[str]:
     try:
         decode(images.content(index), images.names[index])
+    except TooDeep as fault:
+        return fault.sentences if deep else []
     except Fault as fault:
         return fault.sentences
     return []

@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 
 from sid.fault import Fault
 
-COMMON = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm")  # that every tool reads
 # fmt: off
 EXTENSIONS = (
-    *COMMON, ".jfif", ".jpe", ".apng", ".avif", ".avifs", ".dib", ".pbm", ".pnm", ".tga", ".qoi",
+    ".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm",
+    ".jfif", ".jpe", ".apng", ".avif", ".avifs", ".dib", ".pbm", ".pnm", ".tga", ".qoi",
     ".jp2", ".j2k", ".j2c", ".jpc", ".jpf", ".jpx",
 )
 # Images that are not read: several pictures in one, floats, other depths, or a program that draws them.
@@ -26,7 +26,8 @@ UNREAD = (
     ".im", ".msp", ".pcd", ".pxr", ".blp", ".dng", ".cr2", ".nef", ".arw", ".raf",
 )
 # fmt: on
-FORKS = "__MACOSX/"  # macOS adds resource forks to archives, under the images' own names
+# Folders of copies and resource forks that other programs leave among images, under the images' own names.
+BYSTANDERS = ("__MACOSX", ".ipynb_checkpoints")
 SHOWN = 3
 
 
@@ -56,8 +57,8 @@ def select(names: Iterable[str], source: str) -> Chosen:
     selection, seen, twice, unread = Chosen(), set[str](), [], []
     for name in names:
         ending = ending_of(name)
-        if name.startswith(FORKS):
-            selection.passed_over["resource forks of macOS"] += 1
+        if bystander := bystander_of(name):
+            selection.passed_over[f"in {bystander}"] += 1
         elif ending in UNREAD:
             unread.append(name)
         elif ending not in EXTENSIONS:
@@ -80,7 +81,7 @@ def select(names: Iterable[str], source: str) -> Chosen:
 def some(names: Sequence[str]) -> str:
     """The first names, and how many more."""
     more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
+    return f"{', '.join(map(printable, names[:SHOWN]))}{more}"
 
 
 def ending_of(name: str) -> str:
@@ -89,4 +90,14 @@ def ending_of(name: str) -> str:
 
 def image_name(name: str) -> bool:
     """Whether it names an image, by its ending."""
-    return ending_of(name) in EXTENSIONS and not name.startswith(FORKS)
+    return ending_of(name) in EXTENSIONS and not bystander_of(name)
+
+
+def bystander_of(name: str) -> str:
+    """The bystanders' folder that a path lies in; empty if there is none."""
+    return next((part for part in name.split("/")[:-1] if part in BYSTANDERS), "")
+
+
+def printable(name: str) -> str:
+    """A name for messages: control characters, which a terminal would obey, are escaped."""
+    return "".join(sign if sign.isprintable() else sign.encode("unicode_escape").decode() for sign in name)

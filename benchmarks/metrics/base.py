@@ -93,7 +93,10 @@ class Metric(Component, ABC):
     from_statistics: ClassVar[bool] = False  # whether mean and covariance of the reference are enough
     weights: ClassVar[tuple[Weight, ...]] = ()  # files it reads itself, not those of its extractors
     variants: ClassVar[Mapping[str, Mapping[str, Any]]] = {}  # published variants: name -> options
-    variant_extractors: ClassVar[Mapping[str, str]] = {}  # variant -> its extractor, if it is another one
+    variant_extractors: ClassVar[
+        Mapping[str, str]
+    ] = {}  # variant -> its extractor, or one output of it, if it is another one
+    by_code_points: ClassVar[frozenset[str]] = frozenset()  # variants whose peer draws from files sorted as text
 
     @classmethod
     def files(cls, options: Mapping[str, Any]) -> tuple[Weight, ...]:

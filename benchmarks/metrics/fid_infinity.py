@@ -33,7 +33,7 @@ class FidInfinity(Metric):
     direction = "lower"
     features = ("inception-tf.pool3",)
     from_statistics = True
-    variants: ClassVar = {"dgm-eval": {"points": 15}}
+    variants: ClassVar = {"dgm-eval": {"points": 15, "full_rank": False}}
 
     def compute(
         self,
@@ -42,11 +42,15 @@ class FidInfinity(Metric):
         points: int = 15,
         seed: int = 0,
         bootstraps: int = 1000,
+        full_rank: bool = True,
     ) -> Score:
-        """Fits a line in 1/N to random subsets of `points` sizes; the interval of 95 % holds for this reference."""
+        """Fits a line in 1/N to random subsets of `points` sizes; the interval of 95 % holds for this reference.
+
+        Without `full_rank` the subsets begin at N/10 whatever the dimension, where the line in 1/N need not hold.
+        """
         images = feature_matrix(single_entry(features, self.name))
         compared = as_moments(single_entry(reference, self.name), 1)
-        counts = sizes(len(images), images.shape[1], points)
+        counts = sizes(len(images), images.shape[1] if full_rank else 1, points)
         rng = np.random.default_rng(seed)
         distances = [
             frechet.distance(frechet.moments(images[rng.permutation(len(images))[:count]]), compared).value
@@ -77,7 +81,7 @@ class FidInfinity(Metric):
 
 
 def sizes(count: int, dimension: int, points: int) -> np.ndarray:
-    """`points` sizes from min(5000, N/10) to N, but above d, so that every covariance has full rank."""
+    """`points` sizes from min(5000, N/10) to N, but above d, so that a covariance of d dimensions has full rank."""
     smallest = max(min(5000, count // 10), dimension + 1)
     if points < 3 or smallest >= count:
         raise Fault(f"fid-infinity needs at least 3 sizes between {smallest} and {count} images; give more images")

@@ -27,6 +27,7 @@ class InceptionScore(Metric):
         "torch-fidelity": {"splits": 10, "shuffle": 2020, "ddof": 0},
         "torchmetrics": {"splits": 10, "shuffle": 2020, "ddof": 1},  # its own shuffle uses torch's global generator
     }
+    by_code_points = frozenset({"torch-fidelity"})
 
     def compute(
         self,

@@ -120,6 +120,7 @@ class Kid(Metric):
         "clean-fid": {"subsets": 100, "subset_size": 1000, "seed": 0, "reference_first": True, "shrink": True},
     }
     variant_extractors: ClassVar = {"clean-fid": "inception-clean"}
+    by_code_points = frozenset({"torch-fidelity", "clean-fid"})
 
     def compute(
         self,

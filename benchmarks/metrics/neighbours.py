@@ -33,7 +33,7 @@ class Prdc:
 _cached: dict[tuple, Prdc] = {}  # the last result: four metrics ask for the same one
 
 
-def prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Prdc:
+def prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool, half: bool = False) -> Prdc:
     """The four values of images against a reference, features [N, d] and [M, d].
 
     Args:
@@ -41,6 +41,7 @@ def prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Prd
         reference: features of the reference.
         k: which neighbour a ball reaches to.
         strict: whether a point on the rim is outside.
+        half: whether features, distances and radii are rounded to float16.
     """
     images, reference = feature_matrix(images), feature_matrix(reference, "reference")
     same_dimension(images.shape[1], reference.shape[1])
@@ -48,17 +49,20 @@ def prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Prd
         raise Fault(f"k must be at least 1 (got {k})")
     if k >= min(len(images), len(reference)):
         raise Fault(f"k = {k} neighbours need more than {k} images and reference images")
-    key = (_digest(images), _digest(reference), k, strict)
+    key = (_digest(images), _digest(reference), k, strict, half)
     if key not in _cached:
         _cached.clear()
-        _cached[key] = _prdc(images, reference, k, strict)
+        if half:
+            images, reference = (part.astype(np.float16).astype(np.float32) for part in (images, reference))
+        _cached[key] = _prdc(images, reference, k, strict, half)
     return _cached[key]
 
 
-def _prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Prdc:
+def _prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool, half: bool) -> Prdc:
     # A shift changes no distance, and around the middle the least digits cancel.
     middle = reference.mean(axis=0, dtype=np.float64)
-    image_radii, reference_radii = radii(images, k, middle), radii(reference, k, middle)
+    stored = _in_half if half else _as_it_is
+    image_radii, reference_radii = stored(radii(images, k, middle)), stored(radii(reference, k, middle))
     within_reference = np.zeros(len(images), dtype=np.int64)  # in how many reference balls each image lies
     nearest = np.full(len(reference), np.inf)  # squared distance of each reference image to the nearest image
     recalled = np.zeros(len(reference), dtype=bool)
@@ -67,7 +71,7 @@ def _prdc(images: np.ndarray, reference: np.ndarray, k: int, strict: bool) -> Pr
         rows = slice(first, first + ROWS)
         for second in range(0, len(reference), ROWS):
             columns = slice(second, second + ROWS)
-            squares = squared_distances(images[rows], reference[columns], middle)
+            squares = stored(squared_distances(images[rows], reference[columns], middle))
             within_reference[rows] += inside(squares, reference_radii[columns]).sum(axis=1)
             recalled[columns] |= inside(squares, image_radii[rows, None]).any(axis=0)
             nearest[columns] = np.minimum(nearest[columns], squares.min(axis=0))
@@ -112,22 +116,34 @@ def squared_distances(first: np.ndarray, second: np.ndarray, middle: np.ndarray)
     return squares
 
 
+def _in_half(squares: np.ndarray) -> np.ndarray:
+    """The distances in float16: their order decides, and equal ones are equal."""
+    return np.sqrt(squares).astype(np.float16)
+
+
+def _as_it_is(squares: np.ndarray) -> np.ndarray:
+    return squares
+
+
 def _digest(features: np.ndarray) -> str:
     return hashlib.blake2b(np.ascontiguousarray(features).data).hexdigest()
 
 
 class _KynkaanniemiMetric(Metric):
-    """`k` and `strict` as `prdc` explains them."""
+    """`k`, `strict` and `half` as `prdc` explains them."""
 
     paper = "Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991"
     verified = "layout"
     direction = "higher"
     features = ("inception-tf.pool3",)
     variants: ClassVar = {
-        "sid": {"k": 3, "strict": False},  # on Inception pool3, in float16 there
-        "torch-fidelity": {"k": 3, "strict": False},
+        "sid": {"k": 3, "strict": False},  # on Inception pool3, without the rounding of the next
+        "sid-float16": {"k": 3, "strict": False, "half": True},  # StyleGAN's metrics and SiD's; 1 to 3 % apart
+        "torch-fidelity": {"k": 3, "strict": False},  # on VGG16
+        "torch-fidelity-inception": {"k": 3, "strict": False},  # with feature_extractor="inception-v3-compat"
         "prdc": {"k": 5, "strict": True},
     }
+    variant_extractors: ClassVar = {"torch-fidelity": "vgg16.fc2_relu"}
 
     def compute(
         self,
@@ -135,8 +151,9 @@ class _KynkaanniemiMetric(Metric):
         reference: Mapping[str, np.ndarray] | None = None,
         k: int = 3,
         strict: bool = False,
+        half: bool = False,
     ) -> Score:
-        return _score(self, features, reference, k, strict)
+        return _score(self, features, reference, k, strict, half)
 
 
 class _NaeemMetric(Metric):
@@ -164,11 +181,13 @@ def _score(
     reference: Mapping[str, np.ndarray] | None,
     k: int,
     strict: bool,
+    half: bool = False,
 ) -> Score:
     """The field of `Prdc` that has the metric's name."""
     images, compared = single_entry(features, metric.name), single_entry(reference, metric.name)
-    value = getattr(prdc(images, compared, k, strict), metric.name)
-    return Score(value, {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)})
+    value = getattr(prdc(images, compared, k, strict, half), metric.name)
+    details = {"k": k, "strict": strict, "count": len(images), "reference_count": len(compared)}
+    return Score(value, {**details, "half": True} if half else details)
 
 
 class Precision(_KynkaanniemiMetric):

@@ -120,8 +120,15 @@ class Hpsv2(Metric):
     variants: ClassVar = {
         "score": {"scale": 1.0},  # the package's score(): v2.0, raw cosine
         "evaluate": {"scale": 100.0},  # its evaluate(): v2.1, times 100
+        # The same since torchvision 0.17, which antialiases floats; the two above are those of the paper's date.
+        "score-torchvision-0.17": {"scale": 1.0},
+        "evaluate-torchvision-0.17": {"scale": 100.0},
     }
-    variant_extractors: ClassVar = {"score": "clip-vit-h-14-hps-2.0"}
+    variant_extractors: ClassVar = {
+        "score": "clip-vit-h-14-hps-2.0",
+        "score-torchvision-0.17": "clip-vit-h-14-hps-2.0-antialias",
+        "evaluate-torchvision-0.17": "clip-vit-h-14-hps-2.1-antialias",
+    }
 
     def compute(
         self,

@@ -117,7 +117,7 @@ def run(job: Job, plan: Plan, command: str, quiet: bool = False) -> None:
 
 def _notes(params: Any, protocol: Protocol) -> list[str]:
     """How these images are made differently from those of the protocol's source."""
-    notes = []
+    notes = [f"{name}: {column.note}" for name, column in protocol.metrics.items() if column.note]
     if protocol.rules.seeding == "batch":
         notes.append(f"noise is drawn by sample index; the protocol's source draws it per batch of {protocol.batch}")
     own = params.get("released", {}).get("resolution")

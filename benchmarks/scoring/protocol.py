@@ -54,7 +54,7 @@ def request_column(column: Column) -> Request:
         metric,
         (column.features, *texts),
         column.options,
-        Geometry(column.geometry.crop, column.geometry.side, column.geometry.filter),
+        Geometry(**column.geometry.model_dump()),
         column.seed,
         column.only,
         column.reference,
@@ -90,6 +90,7 @@ def score_by(
     _check_sizes(protocol, requests, Counter([first.shape[:0:-1]]))  # before the pass: it may take hours
     result = score(images, requests, reference, captions, settings)
     result.warnings += _check_sizes(protocol, requests, result.sizes)
+    result.warnings += [f"{name}: {note}" for name in requests if (note := protocol.metrics[name].note)]
     if reference is not None:
         result.warnings += _reference_notes(protocol, reference, result)
     if protocol.selection.trials > 1:

@@ -7,7 +7,7 @@ A request is built from the command line (`request`, `request_variant`) or from 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.features.base import Extractor
@@ -36,6 +36,7 @@ class Request:
     seed: int = 0  # of an extractor that is trained here
     only: PromptSource | None = None  # score the images of these prompts alone
     reference: Reference | None = None  # the data set to compare with, unless a reference is given by hand
+    by_code_points: bool = False  # files in the order of their names as text, img10 before img2: seeded draws see it
 
     @property
     def extractors(self) -> list[str]:
@@ -101,7 +102,8 @@ def request_variant(
     metric = pick("metric", dict(components.metrics()), name)
     published = dict(metric.variants.get(variant, {}))
     options = {**published, **(options or {})}
-    return request(name, options, reads or metric.variant_extractors.get(variant, ""), geometry)
+    asked = request(name, options, reads or metric.variant_extractors.get(variant, ""), geometry)
+    return replace(asked, by_code_points=variant in metric.by_code_points)
 
 
 def split(reads: str) -> tuple[str, str]:

@@ -60,6 +60,7 @@ class FeatureSet:
 
     portions: dict[Place, list[np.ndarray]] = field(default_factory=dict)
     captions: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)  # of the files, each after the folders below the source
     count: int = 0
     sizes: Counter = field(default_factory=Counter)  # (width, height) of the images as they came
     warnings: list[str] = field(default_factory=list)
@@ -68,7 +69,11 @@ class FeatureSet:
         portions = self.portions[place]
         return portions[0] if len(portions) == 1 else np.concatenate(portions)
 
-    def add(self, passes: Mapping[Geometry, Extracted], captions: Sequence[str], count: int) -> None:
+    def by_code_points(self, rows: np.ndarray) -> np.ndarray:
+        """The rows in the order of the files' names as text, which other implementations read them in."""
+        return rows[sorted(range(len(rows)), key=self.names.__getitem__)]
+
+    def add(self, passes: Mapping[Geometry, Extracted], captions: Sequence[str], images: Images) -> None:
         """Another portion of images, as each geometry's pass over it extracted them."""
         for geometry, extracted in passes.items():
             for key, array in extracted.features.items():
@@ -76,7 +81,9 @@ class FeatureSet:
             self.warnings += [line for line in extracted.warnings() if line not in self.warnings]
         self.sizes += next((extracted.sizes for extracted in passes.values()), Counter())
         self.captions += captions
-        self.count += count
+        first, self.count = self.count, self.count + len(images)
+        in_memory = isinstance(images, Array)  # they have no files, and stay in their order
+        self.names += [f"{index:012d}" for index in range(first, self.count)] if in_memory else images.names
 
 
 class Scorer:
@@ -153,7 +160,7 @@ class Scorer:
             for geometry, needs in _needs(self.available).items()
         }
         self._drop_refused(self.available, refused)
-        features.add(passes, captions, len(opened))
+        features.add(passes, captions, opened)
         return features
 
     def score(self, images: np.ndarray | Images | FeatureSet, captions: Sequence[str] = ()) -> dict[str, Score]:
@@ -199,6 +206,8 @@ class Scorer:
         if label in self._subsets:
             rows = np.array([caption in self._subsets[label] for caption in features.captions])
             read = {key: array[rows] for key, array in read.items()}
+        if request.by_code_points and label not in self._subsets:
+            read = {key: features.by_code_points(array) for key, array in read.items()}
         return read
 
     def _texts(self, captions: Sequence[str]) -> Texts:
@@ -253,15 +262,18 @@ class Scorer:
             else:
                 passes[geometry] = extract_in_parts(images, needs, self._networks, geometry, settings.store, **how)
         self._drop_refused(group, how["refused"], "reference: ")
-        features.add(passes, (), len(images))
+        features.add(passes, (), images)
         for label, request in group.items():
             if label in self.unavailable:
                 continue
-            self._compared[label] = {
+            compared = {
                 f"{name}.{output}": features.of((request.geometry.identity, f"{request.network(name)}.{output}"))
                 for name, outputs in request.outputs.items()
                 for output in outputs
             }
+            if request.by_code_points:
+                compared = {key: features.by_code_points(array) for key, array in compared.items()}
+            self._compared[label] = compared
         features.portions.clear()
         self.references.append((images, features))
 
@@ -389,13 +401,13 @@ def score(
     result.scores = scorer.score(features)
     result.sizes, result.reference = features.sizes, scorer.statistics_count
     result.digests["images"] = images.digest
-    result.warnings += [f"images: {line}" for line in [*features.warnings, *_remarks(images)]]
+    result.warnings += [f"images: {line}" for line in [*features.warnings, *images.remarks()]]
     if captions is not None:
         result.digests["captions"] = hashlib.sha256("\n".join(captions).encode()).hexdigest()
     for compared, reference_features in scorer.references:
         where = "reference" if reference is not None else compared.source
         result.digests[where] = compared.digest
-        result.warnings += [f"{where}: {line}" for line in [*reference_features.warnings, *_remarks(compared)]]
+        result.warnings += [f"{where}: {line}" for line in [*reference_features.warnings, *compared.remarks()]]
         if set(reference_features.sizes) != set(features.sizes):
             sizes = f"images are {_sizes(features)}, the reference {_sizes(reference_features)}"
             result.warnings.append(f"{sizes}: the resize differs, and so does the score")
@@ -408,16 +420,6 @@ def _sizes(features: FeatureSet) -> str:
     width, height = features.sizes.most_common(1)[0][0]
     others = len(features.sizes) - 1
     return f"{width} x {height}" + (f" and {others} other size{'s' if others > 1 else ''}" if others else "")
-
-
-def _remarks(images: Images) -> list[str]:
-    """What was passed over beside the images, and repeated images.
-
-    Byte for byte: padding of a distributed sampler (a few), or a collapsed generator (many).
-    """
-    count = images.duplicates
-    repeated = f"{count:,} of {len(images):,} ({count / len(images):.2g}) repeat another one byte for byte"
-    return ([images.passed_over] if images.passed_over else []) + ([repeated] if count else [])
 
 
 def as_json(scores: Mapping[str, Score]) -> dict[str, Any]:

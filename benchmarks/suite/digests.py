@@ -81,12 +81,13 @@ def decisive(recipe: LoopSettings) -> dict[str, Any]:
 
 def scored(protocol: Protocol) -> dict[str, Any]:
     """The keys of a protocol that decide a score; the others decide how it is shown."""
-    shown = {"decimals", "tolerance"}
+    shown = {"decimals", "tolerance", "note"}
     columns = {name: column.model_dump(mode="json", exclude=shown) for name, column in protocol.metrics.items()}
     for name, column in protocol.metrics.items():
         for key, default in (("geometry", GeometrySection()), ("seed", 0), ("only", None)):
             if getattr(column, key) == default:
                 del columns[name][key]
+        _drop_later_keys(columns[name])
     # Rules at their defaults are absent, so that a new kind of rule changes no digest.
     rules = protocol.model_dump(mode="json", include={"rules", "prompts", "selection"}, exclude_defaults=True)
     return {"samples": protocol.samples, "seed": protocol.seed, "metrics": columns, **rules}
@@ -121,6 +122,22 @@ def tabled(suite: Suite) -> dict[str, Any]:
         if not task["entries"]:
             del task["entries"]
     return shown
+
+
+def tabled_protocol(protocol: Protocol) -> dict[str, Any]:
+    """The keys of a protocol that its tables depend on: `shard` and `keep_images` change no number."""
+    shown = protocol.model_dump(mode="json", exclude={"shard", "keep_images"})
+    for column in shown["metrics"].values():
+        _drop_later_keys(column)
+    return shown
+
+
+def _drop_later_keys(column: dict[str, Any]) -> None:
+    """Keys of a column that came after the first tables are absent at their defaults, so that older digests stay."""
+    if "geometry" in column and column["geometry"]["rounding"] == "floor":
+        del column["geometry"]["rounding"]
+    if column.get("note") == "":
+        del column["note"]
 
 
 def _shown(value: Any) -> Any:

@@ -26,6 +26,7 @@ from benchmarks.suite.digests import (
     scored,
     seeded,
     tabled,
+    tabled_protocol,
     taken_networks,
 )
 from benchmarks.suite.files import PACKAGE_DIR, sheets
@@ -333,10 +334,7 @@ class Plan:
         published = fingerprint(sheets())
         section = {
             "suite": tabled(suite),
-            "protocols": {
-                name: protocol.model_dump(mode="json", exclude={"shard", "keep_images"})  # they change no number
-                for name, protocol in suite.protocols.items()
-            },
+            "protocols": {name: tabled_protocol(protocol) for name, protocol in suite.protocols.items()},
             "reference": reference,
             "published": published,
             "claims": fingerprint(sorted((PACKAGE_DIR / "papers").glob("*/claims.yaml"))),

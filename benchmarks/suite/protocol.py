@@ -16,6 +16,9 @@ class GeometrySection(Strict):
     crop: Literal["none", "centre"] = Field("none", description="centre: to the short side")
     side: Whole = Field(0, description="pixels of the square it is resized to; 0: as it is")
     filter: Literal["lanczos", "bicubic", "bilinear", "box"] = "lanczos"
+    rounding: Literal["floor", "half-even"] = Field(
+        "floor", description="of the crop's margin, where it is no whole pixel; half-even: as torchvision's center_crop"
+    )
 
 
 class Rules(Strict):
@@ -82,6 +85,7 @@ class Column(Strict):
     )
     seed: Whole = Field(0, description="of an extractor that is trained here")
     only: PromptSource | None = Field(None, description="score the images of these prompts alone")
+    note: str = Field("", description="what a reader of the number must know; printed under the table")
 
     _numbers = field_validator("options")(numbers)
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 import tempfile
 from pathlib import Path
+
+from sid.fault import Fault
 
 HELP = "audit metric implementations: value, deviation and its causes, one factor at a time"
 EXAMPLE = "sidbench audit samples/ --reference val/ --output results/audit"
@@ -32,16 +35,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--samples", type=int, metavar="N", help="the first N images of each set (default: all, decoded in memory)"
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N", help="of synthetic images (default: 0)")
+    parser.add_argument(
+        "--tap", type=int, default=2048, choices=(64, 192, 768, 2048), help="dimension of the features (default: 2048)"
+    )
+    parser.add_argument(
+        "--all-factors", action="store_true", help="each change of the pixels too, alone and in pairs: many more passes"
+    )
+    parser.add_argument("--value", metavar="NUMBER", help="what somebody reports for these images, to be explained")
 
 
 def run(args: argparse.Namespace) -> int:
-    from benchmarks.audit.run import BASELINES, audit
+    from benchmarks.audit.pipelines import BASELINES
+    from benchmarks.audit.run import audit
     from benchmarks.audit.subject import subject_of
     from benchmarks.audit.write import text, write
     from sid.discovery import UnknownName
 
     if args.baseline not in BASELINES:
         raise UnknownName("baseline", args.baseline, BASELINES)
+    reported, within = _reported(args.value)
     with tempfile.TemporaryDirectory() as folder:
         subject = subject_of(
             args.images,
@@ -51,14 +63,31 @@ def run(args: argparse.Namespace) -> int:
             weights=args.weights,
             random_weights=args.random_weights,
             seed=args.seed,
+            tap=args.tap,
         )
-        tables = audit(subject, args.baseline, _progress)
+        tables = audit(subject, args.baseline, _progress, args.all_factors, reported, within)
     print(text(tables))
     for path in write(tables, args.output or Path(args.results) / "audit"):
         print(path)
     return 1 if any(row.verdict == "unexplained" for table in tables for row in table.rows) else 0
 
 
-def _progress(what: str) -> None:
+def _reported(words: str | None) -> tuple[float | None, float]:
+    """A number as somebody printed it, and half a unit of its last digit."""
+    if words is None:
+        return None, 0.0
+    try:
+        value = float(words)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise Fault(f"--value must be a number (got '{words}')")
+    mantissa, _, exponent = words.lower().partition("e")
+    digits = len(mantissa.partition(".")[2]) - int(exponent or 0)
+    return value, 0.5 * 10.0**-digits
+
+
+def _progress(what: str, left: float | None) -> None:
     """On stderr, so that the tables can be piped."""
-    print(f"audit: {what} ...", file=sys.stderr, flush=True)
+    remaining = f" (about {left:.0f} s left)" if left is not None else ""
+    print(f"audit: {what} ...{remaining}", file=sys.stderr, flush=True)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 HELP = "score a folder, zip, tar or npz of images: FID, KID, CLIP score and more, in one pass"
 EXAMPLE = "sidbench score samples/ --reference val.zip --metrics fid,kid,precision,recall"
-FIXED = ("variant", "extractor", "options", "samples", "crop", "side", "filter")  # by a protocol
+FIXED = ("variant", "extractor", "options", "samples", "crop", "rounding", "side", "filter")  # by a protocol
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--captions", type=Path, metavar="FILE", help="one line per image, in natural order of the names")
     add("--samples", type=int, metavar="N", help="the first N images; fewer are refused")
     add("--crop", choices=("none", "centre"), help="before any resize (default: none)")
+    add("--rounding", metavar="NAME", help="of the crop's margin: floor, or half-even as torchvision (default: floor)")
     add("--side", type=int, metavar="PIXELS", help="resize before the network's own (default: not)")
     add("--filter", metavar="NAME", help="of that resize (default: lanczos)")
     add("--weights", nargs="+", metavar="EXTRACTOR=FILE", help="weight files; folders of extractors trained in a suite")
@@ -129,7 +130,7 @@ def _geometry(args: argparse.Namespace) -> Any:
 
     if args.side is not None and args.side < 0:
         raise Fault(f"--side must be at least 0 (got {args.side})")
-    return Geometry(args.crop or "none", args.side or 0, args.filter or "lanczos")
+    return Geometry(args.crop or "none", args.side or 0, args.filter or "lanczos", args.rounding or "floor")
 
 
 def _value(metric: Metric, option: str, text: str) -> Any:

@@ -22,6 +22,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--side", type=int, default=0, metavar="PIXELS", help="resize before the network's own (0: not)"
     )
     parser.add_argument("--filter", default="lanczos", metavar="NAME", help="of that resize (default: lanczos)")
+    parser.add_argument(
+        "--rounding",
+        default="floor",
+        metavar="NAME",
+        help="of the crop's margin: floor, or half-even as torchvision (default: floor)",
+    )
     parser.add_argument("--ddof", type=int, choices=(0, 1), default=1, help="of the covariance (default: 1)")
     parser.add_argument("--weights", type=Path, metavar="FILE", help="of the extractor")
     parser.add_argument(
@@ -56,7 +62,7 @@ def run(args: argparse.Namespace) -> int:
     weights = {name: args.weights} if args.weights else {}
     settings = ScoreSettings(device=device, random_weights=args.random_weights, weights=weights)
     extractor = open_extractor(name, settings)
-    geometry = Geometry(args.crop, args.side, args.filter)
+    geometry = Geometry(args.crop, args.side, args.filter, args.rounding)
     extracted = extract(images, {name: [output]}, {name: extractor}, geometry, args.batch)
     for warning in [*([images.passed_over] if images.passed_over else []), *extracted.warnings()]:
         print(f"! {warning}")

@@ -68,6 +68,17 @@ def test_nothing_in_a_batch_runs_and_what_is_wrong_is_said(home: Path, content: 
     assert str(path) in str(fault.value)
 
 
+def test_a_batch_with_another_count_is_refused(home: Path) -> None:
+    pixels = np.zeros((4, 3, 32, 32), np.uint8)
+    batches = {
+        f"c/data_batch_{n}": made.batch(pixels[: 3 if n == 4 else 4], [1] * (3 if n == 4 else 4)) for n in range(1, 6)
+    }
+    path = made.tar(home / "cifar-10-python.tar.gz", batches, "w:gz")
+    with pytest.raises(Fault, match="hold equally many images, here 4, but data_batch_4 3") as fault:
+        datasets()["cifar10"].images("train")
+    assert str(path) in str(fault.value)
+
+
 def test_truncated_archives_are_told_in_a_sentence(home: Path) -> None:
     whole, _, _ = made.cifar(home / "whole.tar.gz", each=20)
     broken = home / "cifar-10-python.tar.gz"

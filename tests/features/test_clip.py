@@ -10,6 +10,7 @@ from benchmarks.suite.components import extractors
 from benchmarks.suite.components import metrics as all_metrics
 from sid.fault import Fault
 from tests.made_images import made
+from tests.photos import photos
 
 LONG = "a photograph of " + "a very long and winding road through the mountains " * 12
 
@@ -76,10 +77,38 @@ def test_hps_keeps_the_whole_image_in_a_black_frame(monkeypatch):
     hps = extractors()["clip-vit-h-14-hps-2.1"]
     wide = hps.prepare(torch.full((1, 3, 100, 200), 200, dtype=torch.uint8))[0]
     assert wide.shape == (3, 224, 224)
-    assert wide[:, 112, :].min() == 200 and wide[:, :56].max() == 0 and wide[:, -56:].max() == 0
-    square = torch.from_numpy(made(1, 96, 96))
-    plain = extractors()["clip-vit-h-14"].prepare(square)
-    assert torch.equal(hps.prepare(square), plain)
+    assert (wide[:, 112, :] - 200).abs().max() < 1e-3  # it is resized as floats
+    assert wide[:, :56].max() == 0 and wide[:, -56:].max() == 0
+
+
+@pytest.mark.parametrize("end", ["", "-antialias"])
+@pytest.mark.parametrize("version", ["2.0", "2.1"])
+def test_hps_resizes_floats_as_its_package_does(end, version):
+    """By hand: torchvision's ToTensor, resize to the long side of 224 in float, black padding; no rounding, no clip."""
+    from torchvision.transforms import InterpolationMode, functional
+
+    hps = extractors()[f"clip-vit-h-14-hps-{version}{end}"]
+    for image in photos():
+        pixels = functional.to_tensor(image)
+        scale = 224 / max(image.size)
+        size = [round(side * scale) for side in (image.height, image.width)]
+        theirs = functional.resize(pixels, size, InterpolationMode.BICUBIC, antialias=bool(end))
+        spare = [224 - side for side in size]
+        frame = [spare[1] // 2, spare[0] // 2, spare[1] - spare[1] // 2, spare[0] - spare[0] // 2]
+        theirs = functional.pad(theirs, frame, fill=0)
+        ours = hps.prepare(torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())[None])[0]
+        assert (ours - 255 * theirs).abs().max() < 1e-3
+        assert ours.min() < 0 or ours.max() > 255, "the kernel overshoots, and nothing clips it"
+
+
+def test_the_two_resizes_of_hps_are_grey_levels_apart():
+    """What the version of torchvision is worth on photographs."""
+    gaps = []
+    for image in photos():
+        pixels = torch.from_numpy(np.asarray(image).transpose(2, 0, 1).copy())[None]
+        first, second = (extractors()[f"clip-vit-h-14-hps-2.1{end}"].prepare(pixels) for end in ("", "-antialias"))
+        gaps.append(float((first - second).square().mean().sqrt()))
+    assert gaps == pytest.approx([14.15, 4.58, 8.13], abs=0.05), "as docs/metrics.md says"
 
 
 def test_a_transformers_clip_gives_the_same_embeddings_under_open_clips_names():

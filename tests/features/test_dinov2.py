@@ -9,6 +9,7 @@ from benchmarks.features import dinov2
 from benchmarks.suite.components import extractors
 from sid.fault import Fault
 from tests.made_images import made
+from tests.photos import photos
 
 SMALL = "vit_small_patch14_dinov2"
 
@@ -35,6 +36,16 @@ def test_the_published_layout_loads(small, tmp_path, monkeypatch):
     (tmp_path / "elsewhere").mkdir()
     with pytest.raises(Fault, match="no DINOv2"):
         extractors()["dinov2"].open(tmp_path / "none.pth")
+
+
+def test_what_the_kernel_overshoots_is_not_clipped():
+    """EDM2 hands torch's antialiased bicubic to the network as it is."""
+    (photo, *_) = photos()
+    pixels = torch.from_numpy(np.asarray(photo).transpose(2, 0, 1).copy())[None]
+    prepared = extractors()["dinov2"].prepare(pixels)
+    options = {"size": (224, 224), "mode": "bicubic", "antialias": True}
+    assert torch.equal(prepared, torch.nn.functional.interpolate(pixels.float(), **options))
+    assert prepared.min() < 0 or prepared.max() > 255
 
 
 def test_positions_stay_where_they_were():

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.audit.bench import pixels_to_features
 from benchmarks.audit.peer import GivenNetwork, peers
-from benchmarks.audit.peer_recipe import PeerRecipe, pixels_to_features
-from benchmarks.images.reading import decode, open_images
+from benchmarks.audit.peer_recipe import PeerRecipe
+from benchmarks.audit.pipelines import peer_features, read_ours
+from benchmarks.images.reading import decode
 from benchmarks.metrics import frechet
 from benchmarks.suite.components import extractors, metrics
 from tests.features.conftest import SEED
@@ -16,12 +18,11 @@ from tests.made_images import encoded, folder, made
 
 pytestmark = pytest.mark.slow
 
-TAP, COUNT = 64, 256  # 4 images per dimension
+TAP, COUNT = 64, 96  # more images than dimensions
 
 
 def pixels(path):
-    images = open_images(path)
-    return [decode(images.read(index), images.names[index])[0].copy() for index in range(len(images))]
+    return list(read_ours(path)[0].pixels)
 
 
 @pytest.fixture(scope="session")
@@ -66,7 +67,9 @@ def test_distances_at_a_tap_of_full_rank_from_files(name, state, state_file, man
     calls = peer.networks(GivenNetwork(state, state_file, TAP))
     assert calls
     for label, call in calls.items():
-        theirs = own.run(call.run(many_files).astype(np.float64), reference)
+        files = call.read(many_files) if call.read else read_ours(many_files)[0]
+        assert sorted(files.names) == sorted(path.name for path in many_files.iterdir())
+        theirs = own.run(peer_features(call, files, {}).astype(np.float64), reference)
         features = ours_by_family(call.recipe.resize, call.recipe.normalisation)
         ours = metrics()["frechet"].compute({"a.b": features}, {"a.b": reference}).value
         assert theirs == pytest.approx(ours, rel=1e-4), f"{name} {label}"
@@ -76,7 +79,7 @@ def test_at_2048_dimensions_the_arithmetic_on_a_peers_features_is_the_gram_form(
     """N < d: singular values of the product of the centred features, never a covariance."""
     ((_, call),) = peers()["torch-fidelity"].networks(GivenNetwork(state, state_file)).items()
     x, y = (
-        np.concatenate([call.run(image_files[kind, side]) for side in sides]).astype(np.float64)
+        np.concatenate([peer_features(call, call.read(image_files[kind, side]), {}) for side in sides]).astype(float)
         for kind, sides in (("png", (32, 256, 299)), ("jpg", (299, 512, 1024)))
     )
     assert len(x) == 10 and len(y) == 9 and x.shape[1] == 2048
@@ -90,11 +93,11 @@ def test_at_2048_dimensions_the_arithmetic_on_a_peers_features_is_the_gram_form(
 
 @pytest.fixture(scope="session")
 def distance_from_the_original():
-    """images -> FD at the 64-dimensional tap from the same 128 images unharmed."""
+    """images -> FD at the 64-dimensional tap from the same 72 images unharmed."""
     network = extractors()["inception-clean"].random(SEED)
     # As in photographs, the detail is in the brightness: JPEG halves the resolution of colour at every quality.
-    tint = np.random.default_rng(0).integers(-20, 20, (128, 3, 1, 1))
-    original = (made(128, 48, 48, seed=20, channels=1) + tint).clip(0, 255).astype(np.uint8)
+    tint = np.random.default_rng(0).integers(-20, 20, (72, 3, 1, 1))
+    original = (made(72, 48, 48, seed=20, channels=1) + tint).clip(0, 255).astype(np.uint8)
 
     def features(images):
         with torch.inference_mode():

@@ -55,12 +55,10 @@ def test_batches_do_not_change_features_and_grey_is_repeated():
         network(images.float())
 
 
-def test_a_patch_is_the_middle_as_it_is_and_small_images_are_refused():
+def test_a_patch_is_the_middle_as_it_is():
     patch = extractors()["inception-patch"]
     images = torch.from_numpy(made(1, 321, 400))
     assert torch.equal(patch.prepare(images), images[:, :, 11:310, 50:349].float())
-    with pytest.raises(Fault, match="200 x 320 has no patch"):
-        patch.prepare(torch.zeros(1, 3, 320, 200, dtype=torch.uint8))
 
 
 def test_another_network_is_refused(tmp_path, monkeypatch):

@@ -109,13 +109,22 @@ def test_the_line_in_one_over_n_recovers_limit_and_constant():
     assert abs(limit) < 0.02 * closed_form_bias(300, 60)
 
 
+def test_the_subsets_of_dgm_eval_begin_at_a_tenth():
+    features = np.random.default_rng(0).standard_normal((600, 100))
+    metric = metrics()["fid-infinity"]
+    compute = lambda **options: metric.compute({"a.b": features}, {"a.b": features[::-1]}, **options).details  # noqa: E731
+    assert compute(points=15)["sizes"][0] == 101, "the default keeps the covariance at full rank"
+    theirs = compute(**metric.variants["dgm-eval"])["sizes"]
+    assert theirs == np.linspace(min(5000, max(600 // 10, 2)), 600, 15).astype("int32").tolist()
+
+
 def test_fid_infinity_takes_the_bias_away():
     """Images of the reference's own distribution: the truth is 0, and FD_N is 84/N above it."""
     truth = frechet.Moments(np.zeros(16), np.eye(16), frechet.UNKNOWN_COUNT)
     metric = metrics()["fid-infinity"]
     draws = np.random.default_rng(3)
     sets = [draws.standard_normal((1000, 16)) for _ in range(20)]
-    scores = [metric.compute({"a.b": images}, {"a.b": truth}) for images in sets]
+    scores = [metric.compute({"a.b": images}, {"a.b": truth}, bootstraps=50) for images in sets]
     assert abs(np.mean([score.value for score in scores])) < 0.2 * np.mean([score.details["fd_n"] for score in scores])
     assert scores[0].value == metric.compute({"a.b": sets[0]}, {"a.b": truth}).value  # seeded
     assert "few" in scores[0].warnings[0]

@@ -56,3 +56,21 @@ def test_too_few_images_are_refused():
         four(np.eye(3), np.eye(3))
     with pytest.raises(Fault, match=r"k must be at least 1 \(got 0\)"):
         four(np.eye(5), np.eye(5), k=0)
+
+
+def test_half_rounds_features_and_distances_to_float16():
+    """By hand: float16 features, distances in double, rounded to float16; equal distances are inside."""
+    rng = np.random.default_rng(3)
+    images, reference = (rng.gamma(0.5, 0.8, (200, 64)) for _ in range(2))
+    first, second = (part.astype(np.float16).astype(np.float64) for part in (images, reference))
+    between = lambda a, b: np.sqrt(((a[:, None] - b) ** 2).sum(-1)).astype(np.float16)  # noqa: E731
+    radius = lambda a: np.sort(between(a, a), axis=1)[:, 3]  # noqa: E731
+    expected = {
+        "precision": (between(first, second) <= radius(second)).any(1).mean(),
+        "recall": (between(first, second) <= radius(first)[:, None]).any(0).mean(),
+    }
+    for name, value in expected.items():
+        score = metrics()[name].compute({"a.b": images}, {"a.b": reference}, **metrics()[name].variants["sid-float16"])
+        assert score.value == pytest.approx(value, abs=1e-9) and score.details["half"] is True
+    plain = metrics()["precision"].compute({"a.b": images}, {"a.b": reference})
+    assert "half" not in plain.details, "older records keep their words"

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.audit.attribute import AuditRow
-from benchmarks.audit.run import AuditTable
+from benchmarks.audit.tables import AuditTable
 from benchmarks.audit.write import write as write_audit
 from benchmarks.report import audit, page
 from benchmarks.report.claims import ClaimSection

@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, PeerNetwork, read_files
 from benchmarks.audit.peer_recipe import PeerRecipe
+from benchmarks.audit.pixels import PixelSet
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,16 +73,20 @@ class TorchFidelity(Peer):
 
         return {"interpolate_bilinear_2d_like_tensorflow1x": PeerCall(run, RECIPE)}
 
-    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
-        import numpy as np
-        import torch
-
+    def networks(self, given: GivenNetwork) -> dict[str, PeerNetwork]:
         from benchmarks.audit.networks import fidelity_model
 
         model: Any = fidelity_model(str(given.file), [str(given.tap)])
+        return {"FeatureExtractorInceptionV3": PeerNetwork(_read, lambda pixels: model(pixels)[0], RECIPE)}
 
-        def run(folder: Path) -> np.ndarray:
-            with torch.inference_mode():
-                return np.concatenate([model(batch)[0].numpy() for batch in image_batches(folder)])
 
-        return {"FeatureExtractorInceptionV3": PeerCall(run, RECIPE)}
+def _read(folder: Path) -> PixelSet:
+    """The files that it finds with its defaults, as its own data set decodes them."""
+    from torch_fidelity.datasets import ImagesPathDataset
+    from torch_fidelity.defaults import DEFAULTS
+    from torch_fidelity.utils import glob_samples_paths
+
+    find = (DEFAULTS[key] for key in ("samples_find_deep", "samples_find_ext", "samples_ext_lossy"))
+    listed = glob_samples_paths(str(folder), *find, verbose=False)
+    dataset = ImagesPathDataset(listed)
+    return read_files(folder, listed, lambda index: dataset[index].numpy())

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, image_batches
+from benchmarks.audit.peer import GivenNetwork, Peer, PeerCall, PeerNetwork
 from benchmarks.audit.peer_recipe import PeerRecipe
 from benchmarks.metrics import mmd
 from benchmarks.metrics.inception_score import one_split
@@ -83,25 +82,20 @@ class Torchmetrics(Peer):
 
         return {"InceptionScore": PeerCall(run, twin=twin)}
 
-    def networks(self, given: GivenNetwork) -> dict[str, PeerCall]:
-        import numpy as np
+    def networks(self, given: GivenNetwork) -> dict[str, PeerNetwork]:
+        """It documents tensors as its input, and has no reader of files."""
         import torch
         from torchmetrics.image.fid import NoTrainInceptionV3
 
         def with_antialias(antialias: bool) -> Any:
             model = NoTrainInceptionV3("given", [str(given.tap)], str(given.file), antialias=antialias)
-
-            def run(folder: Path) -> np.ndarray:
-                with torch.inference_mode():
-                    return np.concatenate([model(batch).numpy() for batch in image_batches(folder)])
-
-            return run
+            return model.to(memory_format=torch.channels_last)
 
         return {
-            "antialias=True": PeerCall(
-                with_antialias(True), PeerRecipe(resize="antialiased", precision="float32 result", root="eigvals")
+            "antialias=True": PeerNetwork(
+                None, with_antialias(True), PeerRecipe(resize="antialiased", precision="float32 result", root="eigvals")
             ),
-            "antialias=False": PeerCall(with_antialias(False), ARITHMETIC),
+            "antialias=False": PeerNetwork(None, with_antialias(False), ARITHMETIC),
         }
 
 

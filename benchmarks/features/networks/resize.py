@@ -1,4 +1,4 @@
-"""The four resizes to 299 x 299 by which the families of FID differ, for uint8 batches of one size on any device."""
+"""The resizes by which the families of FID differ, to 299 x 299, for uint8 batches of one size on any device."""
 
 from __future__ import annotations
 
@@ -29,11 +29,16 @@ def tensorflow(images: Tensor, side: int = SIDE) -> Tensor:
 
 
 def clean(images: Tensor, side: int = SIDE) -> Tensor:
-    """Antialiased bicubic in float, clipped, not rounded: clean-fid's resize by PIL, within 3e-3 grey levels."""
+    """Antialiased bicubic in float, clipped, not rounded: clean-fid's resize by PIL, within 5e-3 grey levels."""
+    return bicubic(images, side).clamp(0, 255)
+
+
+def bicubic(images: Tensor, side: int = SIDE) -> Tensor:
+    """Antialiased bicubic in float; where it overshoots, values below 0 and above 255 stay."""
     x = images.float()
     if x.shape[2:] == (side, side):
         return x
-    return F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False).clamp(0, 255)
+    return F.interpolate(x, (side, side), mode="bicubic", antialias=True, align_corners=False)
 
 
 def bilinear(images: Tensor, side: int = SIDE) -> Tensor:

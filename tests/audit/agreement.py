@@ -1,0 +1,128 @@
+"""Writes the table of docs/metrics.md: how far our metrics are from every installed peer, on photographs and features.
+
+`python -m tests.audit.agreement` takes some minutes. The photographs are crops of those that scikit-learn and
+matplotlib ship; networks have random weights, the same in every implementation. A row is the largest difference.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.audit.attribute import scale
+from benchmarks.audit.peer import Peer, guarded, peers
+from benchmarks.audit.pipelines import Subject, pipelines, read_ours
+from benchmarks.audit.run import arithmetic
+from benchmarks.features.networks.inception import random_state
+from benchmarks.suite.components import extractors, metrics
+from sid.atomic import write_text
+from tests.photos import mixed, write
+
+PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
+BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
+COUNT, TAP, SUBSET = 30, 192, 20
+HEADER = "| metric | peer | version | on photographs | on features |\n| --- | --- | --- | --- | --- |"
+
+
+def from_files(folders: list[Path]) -> dict[tuple[str, str], float]:
+    """(metric, peer with its way) -> relative residue of whole pipelines, from the files to the distance."""
+    table, _ = pipelines(Subject(*folders, random_state(0), "photographs", "photographs", TAP), "inception-tf")
+    peer_rows = [row for row in table.rows if row.residue is not None and row.implementation.split()[0] in peers()]
+    return {("FID", row.implementation): abs(row.residue) / scale(row.value) for row in peer_rows}
+
+
+def on_synthetic_features() -> dict[tuple[str, str], float]:
+    """The same of the audit's tables of arithmetic."""
+    found: dict[tuple[str, str], float] = {}
+    for metric, table in zip(("FID", "KID", "Inception Score", "precision, recall"), arithmetic(), strict=True):
+        for row in table.rows:
+            if row.value is not None and not row.implementation.startswith("sidbench"):
+                key = (metric, _call(row.implementation.removesuffix(" precision").removesuffix(" recall")))
+                found[key] = max(found.get(key, 0.0), abs(row.residue) / scale(row.value))
+    return found
+
+
+def on_photographs_features(folders: list[Path]) -> dict[tuple[str, str], float]:
+    """KID, Inception Score, precision and recall of the photographs' features, by each peer's function and by ours."""
+    network = extractors()["inception-tf"].random(0)
+    sides = []
+    for folder in folders:
+        rows = [network(_batch(pixels)) for pixels in read_ours(folder)[0].pixels]
+        sides.append({key: np.concatenate([row[key] for row in rows]) for key in ("192", "logits_unbiased")})
+    features = [side["192"].astype(np.float64) for side in sides]  # in float32 a cubic kernel loses four digits
+    given = [{"a.b": part} for part in features]
+    found: dict[tuple[str, str], float] = {}
+    for name, peer in peers().items():
+        for way, call in _calls(peer, "kernels", SUBSET).items():
+            options = {"subsets": 100, "subset_size": SUBSET, **(call.compatible or {})}
+            ours = call.twin(*features) if call.twin else metrics()["kid"].compute(*given, **options).value
+            found["KID", f"{name} {way}"] = _apart(call.run(*features), ours)
+        for way, call in _calls(peer, "scores").items():
+            logits = sides[0]["logits_unbiased"]
+            score = metrics()["inception-score"]
+            ours = call.twin(logits) if call.twin else score.compute({"a.b": logits}, **(call.compatible or {})).value
+            found["Inception Score", f"{name} {way}"] = _apart(call.run(logits), ours)
+        for way, call in _calls(peer, "neighbours").items():
+            pair = [metrics()[metric].compute(*given).value for metric in ("precision", "recall")]
+            found["precision, recall", f"{name} {way}"] = max(map(_apart, call.run(*features), pair))
+    return found
+
+
+def _calls(peer: Peer, kind: str, *arguments: int) -> dict:
+    outcome = guarded(getattr(peer, kind), *arguments)
+    return {} if outcome.broken else outcome.value
+
+
+def _batch(pixels: np.ndarray):
+    import torch
+
+    return torch.from_numpy(pixels)[None]
+
+
+def _apart(theirs: float, ours: float) -> float:
+    return abs(theirs - ours) / scale(theirs, ours)
+
+
+def _call(implementation: str) -> str:
+    """The peer and its function, without the version."""
+    name, _, way = implementation.split(" ", 2)
+    return f"{name} {way}"
+
+
+def lines(root: Path) -> list[str]:
+    """The rows of the table."""
+    folders = [write(root / name, mixed(COUNT, seed)) for seed, name in enumerate(("images", "reference"))]
+    whole = from_files(folders)
+    photographs, features = on_photographs_features(folders), on_synthetic_features()
+    rows = []
+    for (metric, implementation), apart in whole.items():
+        name = implementation.split(" ", 1)[0]
+        (arithmetic_of,) = [
+            value for (of, call), value in features.items() if of == metric and call.startswith(f"{name} ")
+        ]
+        rows.append(_line(metric, _call(implementation), apart, arithmetic_of))
+    others = sorted(photographs.items())
+    return rows + [_line(metric, call, apart, features[metric, call]) for (metric, call), apart in others]
+
+
+def _line(metric: str, call: str, photographs: float, features: float) -> str:
+    version = peers()[call.split(" ", 1)[0]].version_of()
+    return f"| {metric} | {call} | {version} | {photographs:.0e} | {features:.0e} |"
+
+
+def main() -> int:
+    with tempfile.TemporaryDirectory() as folder:
+        rows = lines(Path(folder))
+    text = PAGE.read_text(encoding="utf-8")
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    write_text(PAGE, f"{before}{BEGIN}\n{HEADER}\n" + "\n".join(rows) + f"\n{END}{after}")
+    print("\n".join(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
