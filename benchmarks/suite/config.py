@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from pydantic import Field, create_model, field_validator, model_validator
 
 from benchmarks.suite.protocol import PromptSource, Protocol
-from benchmarks.suite.strict import Count, Many, Name, Number, Positive, Share, Strict, Whole, model_of, numbers
+from benchmarks.suite.strict import Count, Many, Name, Number, Points, Positive, Share, Strict, Whole, model_of, numbers
 from sid import pretrain
 from sid.method import Adapters
 from sid.parallel.settings import EngineSettings
@@ -30,9 +30,7 @@ class Budget(Strict):
     micro_batch: Count | None = Field(None, description="images per process and pass; absent: the whole share at once")
     ema_halflife: Positive = Field(500_000.0, description="half-life of the averaged generator, in images")
     ema_ramp: Share = Field(0.05, description="the half-life is at most this share of the images seen so far")
-    observe: Whole = Field(
-        0, le=10_000, description="points of the curve, spaced evenly in the logarithm of the images"
-    )
+    observe: Points = Field(0, description="points of the curve, spaced evenly in the logarithm of the images")
     clip_norm: Positive | None = Field(None, description="largest norm of a player's gradient")
     dtype: Literal["float32", "float64"] = "float32"
     student: AdapterSettings | None = Field(None, description="low-rank adapters; absent: all weights are trained")

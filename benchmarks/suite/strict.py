@@ -67,12 +67,14 @@ _Share = Annotated[float, Field(ge=0, le=1)]
 MOST = 2**53  # above it, JSON's numbers are no longer whole in other tools
 _Whole = Annotated[int, Field(ge=0, le=MOST)]
 _Count = Annotated[int, Field(ge=1, le=MOST)]
+_Points = Annotated[int, Field(ge=0, le=10_000)]
 Number = Annotated[_Number, BeforeValidator(_number, json_schema_input_type=_Number)]
 Positive = Annotated[_Positive, BeforeValidator(_number, json_schema_input_type=_Positive)]
 Share = Annotated[_Share, BeforeValidator(_number, json_schema_input_type=_Share)]
 Integer = Annotated[int, BeforeValidator(_integer, json_schema_input_type=int)]
 Whole = Annotated[_Whole, BeforeValidator(_integer, json_schema_input_type=_Whole)]
 Count = Annotated[_Count, BeforeValidator(_integer, json_schema_input_type=_Count)]
+Points = Annotated[_Points, BeforeValidator(_integer, json_schema_input_type=_Points)]
 Name = Annotated[str, Field(pattern=NAME)]
 T = TypeVar("T")
 Many = Annotated[tuple[T, ...], Field(strict=False)]  # YAML has lists only
