@@ -216,7 +216,8 @@ def _row(sheet: Sheet, content: Mapping[str, Any]) -> tuple[PrintedRow, Faults]:
             wrong += [((key,), unknown("column of the row", name, cells)) for name in names if name not in cells]
     label = ", ".join(filter(None, (texts.get(name) for name in SHOWN)))
     if not label:
-        label = row.method if row is not None and row.method else next(filter(None, texts.values()), "a row")
+        method = (row.method if row is not None else None) or sheet.method
+        label = method or next(filter(None, texts.values()), "a row")
     return PrintedRow(label, texts, cells), wrong
 
 
