@@ -29,7 +29,7 @@ PIXART = "PixArt-alpha/PixArt-XL-2-512x512"
 EDM = {**TINY, "img_resolution": 32}
 
 # For the `sidbench` processes of the rules: CLIP towers of open_clip's classes, small, under their own names. Python
-# passes over an error in this file, and the real towers would make the rehearsal eight times longer: it ends the process.
+# passes over an error in this file, and the real towers would take eight times as long: an error ends the process.
 TOWERS = """
 import os, sys, traceback
 
