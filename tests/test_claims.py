@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.__main__ import main
+from benchmarks.cli import main
 from benchmarks.suite import files
 from benchmarks.suite.load import load_suite
 from benchmarks.tables import answers, answers_typeset, rows, runs

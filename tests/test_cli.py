@@ -14,6 +14,7 @@ import pytest
 from benchmarks import cli
 from benchmarks.data.open import datasets
 from benchmarks.suite.components import extractors, methods, metrics, teachers
+from sid.discovery import VERIFIED
 from sid.fault import Fault
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +86,7 @@ def test_a_list_of_jobs_says_what_a_digest_is_and_calls_things_by_name(capsys: p
 def test_the_extents_of_verification_are_explained_once(capsys: pytest.CaptureFixture[str]) -> None:
     for kinds, count in (([], 1), (["methods"], 1), (["suites"], 0)):
         assert cli.main(["list", *kinds]) == 0
-        assert capsys.readouterr().out.count("in the published files' layout") == count
+        assert capsys.readouterr().out.count(VERIFIED["layout"]) == count
 
 
 @pytest.mark.parametrize("verb", cli.names())

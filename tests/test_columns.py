@@ -23,7 +23,7 @@ from benchmarks.suite.protocol import Column, GeometrySection, Protocol, Referen
 from tests.made_images import folder, made
 from tests.stand_ins import Colours, stand_in
 
-IMAGES = made(60, 16, 24, seed=0)
+IMAGES = made(60, 16, 23, seed=0)
 CAPTIONS = ["a dog", "a much longer caption than that", "two cats"] * 20
 ONLY = ["a dog", "two cats"]
 TOWER = "clip-vit-b-32"
@@ -85,6 +85,12 @@ def cases() -> dict[str, Case]:
         "geometry.filter": Case(
             {**fid, "geometry": small}, {"geometry": {**small, "filter": "box"}}, geometry("none", 8, "box")
         ),
+        "geometry.rounding": Case(
+            {**fid, "geometry": {"crop": "centre"}},
+            {"geometry": {"crop": "centre", "rounding": "half-even"}},
+            geometry("centre", 0, "lanczos", "half-even"),
+        ),
+        "note": Case(fid, {"note": "of a reader's interest"}, request("fid"), moves=False),
         "seed": Case(trained, {"seed": 1}, request("frechet", reads="digits-classifier.features"), seed=1),
         "only": Case(fid, {"only": {"file": "only.txt"}}, request("fid"), rows=rows),
         "only, with captions": Case(clip, {"only": {"file": "only.txt"}}, request("clip-score", {}, TOWER), None, rows),
@@ -101,7 +107,7 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     known = {**components.extractors(), "digits-classifier": Trained()}
     monkeypatch.setattr(components, "extractors", lambda: known)
     monkeypatch.chdir(tmp_path)
-    for name, images in (("images", IMAGES), ("a", made(64, 16, 24, seed=1)), ("b", made(70, 16, 24, seed=2))):
+    for name, images in (("images", IMAGES), ("a", made(64, 16, 23, seed=1)), ("b", made(70, 16, 24, seed=2))):
         folder(tmp_path / name, images)
     for seed in (0, 1):
         (tmp_path / f"trained-{seed}").mkdir()

@@ -73,7 +73,7 @@ def test_a_methods_version(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Captu
     again = reproduce._moved(plan)
     assert f"made again: digits-cond/dmd2/0: method dmd2 version {before} -> {before + 1}" in capsys.readouterr().out
     assert again == ["results/own/runs/digits-cond/dmd2/0/scores.json"]
-    words = snakemake.command("own.yaml", "results", ["-j", "1"], again)
+    words = snakemake.command("own.yaml", "results", ["-j", "1"], again=again)
     assert words[words.index("--forcerun") + 1 : words.index("--snakefile")] == again
     assert "--forcerun" not in snakemake.command("own.yaml", "results", ["-j", "1"])
 

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[1]
 GUARDED = {
     r"sched_getaffinity": {"benchmarks/hardware.py"},
     r"ru_maxrss": {"sid/loop/memory.py"},
-    r"\bprctl\(": {"benchmarks/machine/launch.py", "benchmarks/speed/gpu/plan.py"},
+    r"\bprctl\(": {"sid/loop/parent.py", "benchmarks/speed/gpu/plan.py"},
     r"\"/proc": {"benchmarks/hardware.py", "benchmarks/machine/doctor.py", "benchmarks/speed/metrics.py"},
     r"\bflock\(": {"sid/loop/lock.py", "benchmarks/machine/lease.py"},
 }

@@ -11,7 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
-from benchmarks.__main__ import main
+from benchmarks.cli import main
 from benchmarks.run import examples
 from benchmarks.suite import released as descriptions
 from benchmarks.suite.released import Example, Released, describe, released

@@ -168,6 +168,7 @@ def test_a_students_of_words_is_sampled_by_hand(plan: Plan, tmp_path: Path, caps
     assert main([*sample, "--prompts", str(listed)]) == 0
     assert np.load(tmp_path / "a.npz")["images"].shape == (4, 3, 16, 16)
     listed.write_text("small orange circle left on black\n")
+    (tmp_path / "a.npz").unlink()
     assert main([*sample, "--prompts", str(listed)]) == 2
     assert "'orange'" in capsys.readouterr().err
 

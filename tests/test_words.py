@@ -66,7 +66,10 @@ def test_a_number_in_a_configuration_file_is_no_text(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "argv", ["snakemake"])
     with pytest.raises(Fault, match="results: 20251127 is no text"):
         config_words.texts({"results": 20251127}, ["results=20251127"])
-    assert config_words.texts({"results": "x"}, ["results='x'"]) == {"suite": "mini", "results": "x"}
+    texts = config_words.texts({"results": "x"}, ["results='x'"])
+    assert texts == {"suite": "mini", "results": "x", "rows": "", "gpus": ""}
+    with pytest.raises(Fault, match="gpus: 'two' is no whole number"):
+        config_words.texts({"gpus": "two"}, ["gpus=two"])
     monkeypatch.setattr(sys, "argv", ["snakemake", "--config", "results=2025_11_27"])
     assert config_words.texts({"results": 20251127}, ["results=2025_11_27"])["results"] == "2025_11_27"
 
