@@ -83,10 +83,10 @@ class ScoreIdentity:
             teacher, critic, beside_x = teacher.detach(), critic.detach(), beside_x.detach()
         weight = losses.normaliser(x, teacher)
         term = losses.weighted(weight, losses.sid(x, teacher, critic, self.alpha, beside_x))
-        told = health(x, teacher, critic)
+        figures = health(x, teacher, critic)
         if not joined:
-            return Terms({"sid": term}, {"sid": self.loss_scale}, told)
+            return Terms({"sid": term}, {"sid": self.loss_scale}, figures)
         assert self.adversarial is not None and seen[0].features is not None
         gan = generator_term(logits(seen[0].features, self.adversarial.pooling), weight, x[0].numel(), self.adversarial)
         weights = {"sid": self.loss_scale / 2, "adversarial": self.adversarial.generator_weight / 2}
-        return Terms({"sid": term, "adversarial": gan}, weights, told)
+        return Terms({"sid": term, "adversarial": gan}, weights, figures)

@@ -21,9 +21,9 @@ def enter() -> None:
         spec = module.__spec__ if module is not None else importlib.util.find_spec(name)
         places = [Path(place).resolve() for place in (spec.submodule_search_locations or ())] if spec else []
         if places != [TREE / name]:
-            found = spec.origin if spec else "nowhere"
+            other = spec.origin if spec else "nowhere"
             raise ImportError(
-                f"sidbench's own package '{name}' is hidden by another one, {found}: import sidbench first"
+                f"sidbench's own package '{name}' is hidden by another one, {other}: import sidbench first"
             )
 
 

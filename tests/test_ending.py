@@ -38,12 +38,12 @@ def place(tmp_path: Path) -> Iterator[Path]:
 
 def ours(place: Path) -> list[psutil.Process]:
     """The living processes of a test."""
-    found = []
+    processes = []
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error):
             if process.environ().get(MARK) == str(place) and process.status() != psutil.STATUS_ZOMBIE:
-                found.append(process)
-    return found
+                processes.append(process)
+    return processes
 
 
 def start(place: Path, background: bool = False) -> subprocess.Popen[str]:
@@ -77,8 +77,8 @@ def wait_for_job(place: Path, verb: str = "prepare") -> psutil.Process:
 
 
 def snakemake_of(place: Path) -> psutil.Process:
-    (found,) = [process for process in ours(place) if "snakemake" in process.cmdline()[:3]]
-    return found
+    (snakemake,) = [process for process in ours(place) if "snakemake" in process.cmdline()[:3]]
+    return snakemake
 
 
 def assert_all_gone(place: Path) -> None:

@@ -86,8 +86,8 @@ def test_a_file_arrives_where_it_is_looked_for(weight: fetch.Download, server: S
     fetch.fetch(weight, count.append)
     assert weight.to is not None and weight.to.read_bytes() == CONTENT
     assert sum(count) == len(CONTENT) and not part(weight).exists()
-    found = Weight("one", "a test", ("one.pth",), "MIT", "https://example.org", SHA256)
-    assert assets.locate(found) == weight.to
+    looked_for = Weight("one", "a test", ("one.pth",), "MIT", "https://example.org", SHA256)
+    assert assets.locate(looked_for) == weight.to
 
 
 def test_a_cut_connection_goes_on_where_it_was(weight: fetch.Download, server: Server) -> None:

@@ -34,8 +34,8 @@ GUARDED = {
 @pytest.mark.parametrize("call", GUARDED)
 def test_a_call_that_only_linux_has_stands_where_its_fallback_is(call: str) -> None:
     files = [path for room in ("sid", "sidbench", "baselines", "benchmarks") for path in (ROOT / room).rglob("*.py")]
-    found = {str(path.relative_to(ROOT)) for path in files if re.search(call, path.read_text(encoding="utf-8"))}
-    assert found and found <= GUARDED[call]
+    places = {str(path.relative_to(ROOT)) for path in files if re.search(call, path.read_text(encoding="utf-8"))}
+    assert places and places <= GUARDED[call]
 
 
 def test_cores_are_counted_without_a_list_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -114,8 +114,8 @@ def test_the_makefile_says_how_to_get_a_python(tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
     for name in ("sh", "make", "cksum", "cat", "pwd", "test", "echo", "bash"):
-        if (found := shutil.which(name)) is not None:
-            (tools / name).symlink_to(found)
+        if (program := shutil.which(name)) is not None:
+            (tools / name).symlink_to(program)
     old = tools / "python3"
     old.write_text("#!/bin/sh\nexit 1\n")
     old.chmod(0o755)

@@ -71,13 +71,13 @@ def test_a_plan_of_some_rows_has_their_jobs_under_the_same_digests() -> None:
 
 
 def test_each_row_says_what_it_lacks() -> None:
-    found = runnable.examine(load_suite(written()))
-    assert found.ready == tuple(f"digits-cond/{name}" for name in ("teacher", "sid", "dmd", "untrained"))
-    assert {*found.lacking} == {"far/teacher-far", "far/sid-far"}
-    teacher, released = found.reason("far/teacher-far"), found.reason("far/sid-far")
+    examined = runnable.examine(load_suite(written()))
+    assert examined.ready == tuple(f"digits-cond/{name}" for name in ("teacher", "sid", "dmd", "untrained"))
+    assert {*examined.lacking} == {"far/teacher-far", "far/sid-far"}
+    teacher, released = examined.reason("far/teacher-far"), examined.reason("far/sid-far")
     assert teacher.startswith("lacks ") and "far.pkl" in teacher and "UT-Austin-PML" not in teacher
     assert "UT-Austin-PML/SiD" in released and "far.pkl" not in released and "looked in" not in released
-    assert found.reason("digits-cond/sid") == ""
+    assert examined.reason("digits-cond/sid") == ""
 
 
 def called(monkeypatch: pytest.MonkeyPatch, *words: str) -> tuple[Plan, list[str]]:

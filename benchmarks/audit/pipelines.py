@@ -113,14 +113,14 @@ def pipelines(
     with tempfile.TemporaryDirectory() as folder:
         given = GivenNetwork(subject.state, _saved(subject.state, Path(folder)), subject.tap)
         broken: list[AuditRow] = []
-        found = calls(lambda peer: peer.networks(given), broken, label)
-        pace = Pace(progress, count * (len(BASELINES) + len(found) + 1))
+        ways = calls(lambda peer: peer.networks(given), broken, label)
+        pace = Pace(progress, count * (len(BASELINES) + len(ways) + 1))
         for name, recipe in BASELINES.items():
             pace.step(f"sidbench {name}, {count} images", count)
             table.rows.append(attribute(f"sidbench {name}", bench.value(recipe), recipe, bench, start, label))
         table.rows[0].note = " ".join(f"Left out: {sentence}." for sentence in (*refused, *refused_too))
         table.rows += broken
-        for name, way in found.items():
+        for name, way in ways.items():
             pace.step(name, count)
             outcome = guarded(_lines, way, name, subject, bench, start)
             table.rows += [unavailable(name, outcome, label)] if outcome.broken else outcome.value

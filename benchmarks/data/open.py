@@ -65,12 +65,12 @@ def files_of(name: str, split: str, captions: bool = False) -> dict[str, Path]:
     for file in dataset.files:
         if (file.splits and split not in file.splits) or not (file.needed or captions):
             continue
-        found = dataset.find(file)
-        if found is None:
+        path_of_file = dataset.find(file)
+        if path_of_file is None:
             if file.needed:
                 return {}
             continue
-        files[file.names[0]] = found
+        files[file.names[0]] = path_of_file
     return files
 
 

@@ -155,7 +155,7 @@ def read_npz(path: Path, name: str) -> np.ndarray:
 
 
 def _refuse_false_header(file: IO[bytes], size: int) -> None:
-    """A ValueError unless the header of an array declares exactly the bytes that follow it: numpy allocates as told."""
+    """A ValueError unless the header of an array declares exactly the bytes that follow it: numpy allocates by it."""
     version = np.lib.format.read_magic(file)
     read = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}.get(version)
     if read is None:

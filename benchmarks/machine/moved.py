@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from benchmarks.suite.job import SHARED
 from sid.fault import Fault
+from sid.loop.changes import changes
 from sid.parallel.settings import EngineSettings
 
 if TYPE_CHECKING:
@@ -130,19 +131,8 @@ def _deciding(params: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(before: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[str]:
-    old, new = dict(_flat(before)), dict(_flat(now))
-    for name in sorted({*old, *new}):
-        if old.get(name) != new.get(name):
-            yield f"{name} {_shown(old.get(name))} -> {_shown(new.get(name))}"
-
-
-def _flat(content: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """Every value by the dotted path of its keys, as JSON has it: a tuple is a list."""
-    for key, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _flat(value, f"{above}{key}.")
-        else:
-            yield f"{above}{key}", list(value) if isinstance(value, tuple) else value
+    for change in changes(*(json.loads(json.dumps(values)) for values in (before, now))):
+        yield f"{change.name} {_shown(change.before)} -> {_shown(change.now)}"
 
 
 def _shown(value: Any) -> str:

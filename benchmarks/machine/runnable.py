@@ -90,10 +90,10 @@ def explained(suite: Suite, rows: Sequence[CellRow]) -> list[CellRow]:
     idle = dict.fromkeys(f"{row.task.name}/{row.line.entry}" for row in rows if row.judgement.word == NOT_RUN)
     if not idle:
         return list(rows)
-    found = examine(suite, list(idle))
+    examined = examine(suite, list(idle))
 
     def reasoned(row: CellRow) -> CellRow:
-        why = found.reason(f"{row.task.name}/{row.line.entry}")
+        why = examined.reason(f"{row.task.name}/{row.line.entry}")
         return replace(row, judgement=Judgement(NOT_RUN, why)) if row.judgement.word == NOT_RUN else row
 
     return [reasoned(row) for row in rows]

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
+from pydantic import ValidationError
 
-from benchmarks.suite.strict import Location
+from benchmarks.suite.strict import Location, Strict, faults
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
@@ -20,6 +21,7 @@ MOST_BYTES = 2**18  # of a suite's file; the largest that is shipped has a tenth
 MOST_VALUES = 20_000  # in it, aliases expanded
 DEEPEST = 32  # sections in sections
 WRONG_YAML = (yaml.YAMLError, ValueError, OverflowError, KeyError, TypeError, AttributeError)
+Model = TypeVar("Model", bound=Strict)
 TOO_DEEP = f"sections are nested deeper than {DEEPEST}"
 
 
@@ -101,6 +103,14 @@ def read(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise Fault(f"{shown(file)}: must be a section of keys, not {type(content).__name__}")
     return content
+
+
+def validated(model: type[Model], file: Path, content: Any) -> Model:
+    """The content of a file as a model; a Fault with one sentence for each thing wrong in it."""
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise Fault([f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, model)]) from None
 
 
 def _count(file: Path, node: yaml.Node | None) -> None:

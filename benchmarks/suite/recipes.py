@@ -13,13 +13,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from benchmarks.suite import files
 from benchmarks.suite.config import Suite
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.settings import settings_of
-from benchmarks.suite.strict import Many, Name, Strict, faults, numbers
+from benchmarks.suite.strict import Many, Name, Strict, numbers
 from sid.discovery import UnknownName, nearest, unknown
 from sid.fault import Fault
 
@@ -140,9 +140,7 @@ def recipes(folder: Path = files.PAPERS_DIR) -> Mapping[str, Recipe]:
 def read(file: Path) -> tuple[RecipeSheet | None, list[str]]:
     """The sheet of a file, and one sentence for each of its faults."""
     try:
-        sheet = RecipeSheet.model_validate(files.read(file))
-    except ValidationError as error:
-        return None, [f"{files.shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, RecipeSheet)]
+        sheet = files.validated(RecipeSheet, file, files.read(file))
     except Fault as fault:
         return None, fault.sentences
     return sheet, [f"{files.shown(file)}: {sentence}" for sentence in _sheet_faults(sheet)]

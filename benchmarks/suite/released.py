@@ -12,11 +12,11 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from benchmarks.assets import snapshot
-from benchmarks.suite.files import read, shown
-from benchmarks.suite.strict import Count, Many, Name, Number, Strict, Whole, faults, numbers
+from benchmarks.suite.files import read, shown, validated
+from benchmarks.suite.strict import Count, Many, Name, Number, Strict, Whole, numbers
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
@@ -120,10 +120,7 @@ def describe(name: str) -> Released:
 
 @cache
 def _read(file: Path) -> Released:
-    try:
-        described = Released.model_validate(numbers(read(file)))
-    except ValidationError as error:
-        raise Fault([f"{shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Released)]) from None
+    described = validated(Released, file, numbers(read(file)))
     if described.name != file.stem:
         raise Fault(f"{shown(file)}: name: is '{described.name}', and the file is called '{file.stem}'")
     return described

@@ -8,10 +8,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
 from benchmarks.suite import files
-from benchmarks.suite.strict import Many, Name, Number, Strict, faults, numbers
+from benchmarks.suite.strict import Many, Name, Number, Strict, numbers
 from sid.fault import Fault
 
 
@@ -84,9 +84,9 @@ def papers(folder: Path = files.PAPERS_DIR) -> Mapping[str, Paper]:
     wrong: list[str] = []
     for file in sorted(folder.glob("*/claims.yaml")):
         try:
-            paper = Paper.model_validate(numbers(files.read(file)))
-        except ValidationError as error:
-            wrong += [f"{files.shown(file)}: {'.'.join(at)}: {what}" for at, what in faults(error, Paper)]
+            paper = files.validated(Paper, file, numbers(files.read(file)))
+        except Fault as fault:
+            wrong += fault.sentences
             continue
         for claim in paper.claims:
             if claim.name in places:

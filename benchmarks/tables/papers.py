@@ -61,7 +61,7 @@ def check(file: Path, folder: Path = PAPERS_DIR) -> tuple[PrintedTable | None, l
     cells = {cell for row in mine if row.role == "cell" for cell in row.cells}
     agreeing = []
     for path in files.sheets(folder):
-        other, _ = sheet.read(path)
+        other = _shipped(path)
         if other is None or path.resolve() == file.resolve() or (table is not None and other.title == table.title):
             continue
         clashing = [row for row in other.numbers if row.role == "cell" and cells & {*row.cells}]
@@ -75,19 +75,32 @@ def check(file: Path, folder: Path = PAPERS_DIR) -> tuple[PrintedTable | None, l
     return table, [sentence if str(file) in sentence else f"{files.shown(file)}: {sentence}" for sentence in wrong]
 
 
-def _unknown_cells(table: PrintedTable) -> Iterator[str]:
-    """Columns and entries that shipped tasks don't have, and tasks whose name is close to a shipped one.
+@lru_cache
+def _shipped(file: Path) -> PrintedTable | None:
+    """A file of the folder as it is, read once."""
+    return sheet.read(file)[0]
 
-    A task with a name of its own belongs to a suite of the user.
-    """
+
+@lru_cache
+def _known() -> tuple[Mapping[str, set[str]], Mapping[str, set[str]]]:
+    """The columns and the entries of every shipped task."""
     from benchmarks.suite.load import load_suite
 
     metrics: dict[str, set[str]] = {}
     entries: dict[str, set[str]] = {}
     for suite in map(load_suite, files.names("suite")):
-        for name, section in suite.tasks.items():
-            metrics.setdefault(name, set()).update(suite.protocols[section.protocol].metrics)
+        for name, task in suite.tasks.items():
+            metrics.setdefault(name, set()).update(suite.protocols[task.protocol].metrics)
             entries.setdefault(name, set()).update(suite.entries_of(name))
+    return metrics, entries
+
+
+def _unknown_cells(table: PrintedTable) -> Iterator[str]:
+    """Columns and entries that shipped tasks don't have, and tasks whose name is close to a shipped one.
+
+    A task with a name of its own belongs to a suite of the user.
+    """
+    metrics, entries = _known()
     filled = [cell for row in table.rows for printed in row.cells.values() for cell in printed.cells]
     for task, entry, metric in filled:
         if task not in metrics:

@@ -172,9 +172,7 @@ def read(file: Path) -> tuple[PrintedTable | None, list[str]]:
     """The table of a file with its valid rows, and one sentence per fault."""
     shown = files.shown(file)
     try:
-        sheet = Sheet.model_validate(files.read(file))
-    except ValidationError as error:
-        return None, [f"{shown}: {'.'.join(at)}: {what}" for at, what in faults(error, Sheet)]
+        sheet = files.validated(Sheet, file, files.read(file))
     except Fault as fault:
         return None, fault.sentences
     wrong: list[str] = []
@@ -201,7 +199,7 @@ def _row(sheet: Sheet, content: Mapping[str, Any]) -> tuple[PrintedRow, Faults]:
     texts, cells = {}, {}
     for name, column in sheet.columns.items():
         if column.metric is None:
-            value = getattr(row, name) if row is not None and name in SHOWN else content.get(name, "")
+            value = _merged(sheet, row).get(name) if row is not None and name in SHOWN else content.get(name)
             texts[name] = "" if value is None else str(value)
             if isinstance(value, float):
                 wrong.append(((name,), _quoted(value)))
@@ -241,12 +239,12 @@ def _cell(sheet: Sheet, column: SheetColumn, row: SheetRow, name: str, content: 
         if cell.also:
             wrong.append((("also",), "other sources stand under a printed number"))
         return PrintedCell("", cell.open or sheet.open, (), cells), wrong
-    found: list[Published] = []
+    numbers_of_cell: list[Published] = []
     for at, own in [((), cell.printed), *((("also", str(n)), other.printed) for n, other in enumerate(cell.also))]:
         number, faulty = _number(_elsewhere(base, cell.also[int(at[1])]) if at else base, own)
-        found += [number] if number is not None else []
+        numbers_of_cell += [number] if number is not None else []
         wrong += [((*at, *inner), what) for inner, what in faulty]
-    return PrintedCell(cell.printed, "", tuple(found), cells), wrong
+    return PrintedCell(cell.printed, "", tuple(numbers_of_cell), cells), wrong
 
 
 def _number(said: Mapping[str, Any], printed: str) -> tuple[Published | None, Faults]:

@@ -79,11 +79,12 @@ def _report(plan: Plan) -> None:
     """What is missing, and how many rows can be made all the same."""
     from benchmarks.machine import needs, runnable
 
-    found = runnable.examine(plan.suite)
-    for sentence in [*found.sentences, *needs.unreadable_numbers(), *needs.unavailable(plan.suite)]:
+    examined = runnable.examine(plan.suite)
+    for sentence in [*examined.sentences, *needs.unreadable_numbers(), *needs.unavailable(plan.suite)]:
         print(f"missing: {sentence}")
-    if found.lacking:
-        print(f"{len(found.ready)} of {len(found.ready) + len(found.lacking)} rows have all files that they read")
+    if examined.lacking:
+        ready, lacking = len(examined.ready), len(examined.lacking)
+        print(f"{ready} of {ready + lacking} rows have all files that they read")
 
 
 def _estimate(plan: Plan, args: argparse.Namespace) -> None:

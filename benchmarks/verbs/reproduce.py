@@ -145,10 +145,10 @@ def _ready(
         runs.setdefault(f"{job.params['task']}/{job.params['entry']}", []).append(job)
     elsewhere = bool(CLUSTER & {flag.split("=")[0] for flag in flags})
     unmade = [row for row in rows if not _made(runs[row])]
-    found = runnable.examine(suite, unmade)
-    lacking = {row: list(sentences) for row, sentences in found.lacking.items()}
+    examined = runnable.examine(suite, unmade)
+    lacking = {row: list(sentences) for row, sentences in examined.lacking.items()}
     if not elsewhere:
-        for row, sentence in runnable.short_of_gpus(suite, found.ready, getattr(own, "gpus", None)).items():
+        for row, sentence in runnable.short_of_gpus(suite, examined.ready, getattr(own, "gpus", None)).items():
             lacking[row] = [sentence]
     sentences = list(dict.fromkeys(sentence for row in lacking for sentence in lacking[row]))
     keep_going = getattr(own, "keep_going", _reads_published(suite))

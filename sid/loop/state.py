@@ -28,6 +28,7 @@ from torch.distributed.checkpoint.staging import DefaultStager, StagingOptions
 from sid import atomic
 from sid.fault import Fault, report
 from sid.loop.adam import Adam
+from sid.loop.changes import changes
 from sid.loop.checkpoint import JsonReader, JsonWriter, read_metadata
 from sid.parallel.engine import Engine
 from sid.parallel.sharding import local
@@ -48,36 +49,6 @@ class Counters:
     steps: dict[str, int] = field(default_factory=dict)  # updates of each player
     curve: list[dict[str, float]] = field(default_factory=list)
     peak_memory: int = 0
-
-
-@dataclass(frozen=True)
-class FieldChange:
-    """A field of two recipes that differs; its name is the path of its keys."""
-
-    name: str
-    before: Any
-    now: Any
-
-    def grows(self, name: str) -> bool:
-        """Whether it is the field of that name, and only larger now."""
-        return self.name == name and isinstance(self.before, int) and self.now > self.before
-
-    def __str__(self) -> str:
-        return f"{self.name} was {_shown(self.before)} and is {_shown(self.now)}"
-
-
-def _changes(before: Any, now: Any, name: str = "") -> Iterator[FieldChange]:
-    """Every field that differs, at any depth."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in sorted({*before, *now}):
-            yield from _changes(before.get(key), now.get(key), f"{name}.{key}" if name else key)
-    elif before != now:
-        yield FieldChange(name, before, now)
-
-
-def _shown(value: Any) -> str:
-    text = "absent" if value is None else json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 class TrainState:
@@ -127,7 +98,7 @@ class TrainState:
             raise Fault(
                 f"{path} is damaged: nothing says what the state beside it was trained for; remove {self.folder}"
             )
-        changed = list(_changes(before, recipe))
+        changed = list(changes(before, recipe))
         if self.extendable and len(changed) == 1 and changed[0].grows(BUDGET):
             with atomic.writable(self.folder):
                 atomic.write_json(path, recipe)

@@ -36,13 +36,13 @@ def from_files(folders: list[Path]) -> dict[tuple[str, str], float]:
 
 def on_synthetic_features() -> dict[tuple[str, str], float]:
     """The same of the audit's tables of arithmetic."""
-    found: dict[tuple[str, str], float] = {}
+    largest: dict[tuple[str, str], float] = {}
     for metric, table in zip(("FID", "KID", "Inception Score", "precision, recall"), arithmetic(), strict=True):
         for row in table.rows:
             if row.value is not None and not row.implementation.startswith("sidbench"):
                 key = (metric, _call(row.implementation.removesuffix(" precision").removesuffix(" recall")))
-                found[key] = max(found.get(key, 0.0), abs(row.residue) / scale(row.value))
-    return found
+                largest[key] = max(largest.get(key, 0.0), abs(row.residue) / scale(row.value))
+    return largest
 
 
 def on_photographs_features(folders: list[Path]) -> dict[tuple[str, str], float]:
@@ -54,21 +54,21 @@ def on_photographs_features(folders: list[Path]) -> dict[tuple[str, str], float]
         sides.append({key: np.concatenate([row[key] for row in rows]) for key in ("192", "logits_unbiased")})
     features = [side["192"].astype(np.float64) for side in sides]  # in float32 a cubic kernel loses four digits
     given = [{"a.b": part} for part in features]
-    found: dict[tuple[str, str], float] = {}
+    differences: dict[tuple[str, str], float] = {}
     for name, peer in peers().items():
         for way, call in _calls(peer, "kernels", SUBSET).items():
             options = {"subsets": 100, "subset_size": SUBSET, **(call.compatible or {})}
             ours = call.twin(*features) if call.twin else metrics()["kid"].compute(*given, **options).value
-            found["KID", f"{name} {way}"] = _apart(call.run(*features), ours)
+            differences["KID", f"{name} {way}"] = _apart(call.run(*features), ours)
         for way, call in _calls(peer, "scores").items():
             logits = sides[0]["logits_unbiased"]
             score = metrics()["inception-score"]
             ours = call.twin(logits) if call.twin else score.compute({"a.b": logits}, **(call.compatible or {})).value
-            found["Inception Score", f"{name} {way}"] = _apart(call.run(logits), ours)
+            differences["Inception Score", f"{name} {way}"] = _apart(call.run(logits), ours)
         for way, call in _calls(peer, "neighbours").items():
             pair = [metrics()[metric].compute(*given).value for metric in ("precision", "recall")]
-            found["precision, recall", f"{name} {way}"] = max(map(_apart, call.run(*features), pair))
-    return found
+            differences["precision, recall", f"{name} {way}"] = max(map(_apart, call.run(*features), pair))
+    return differences
 
 
 def _calls(peer: Peer, kind: str, *arguments: int) -> dict:
