@@ -265,7 +265,8 @@ def test_a_refused_state_says_which_field_changed(teacher, tmp_path, capsys, mor
 
 def test_a_decaying_rate_refuses_a_larger_budget(teacher, tmp_path):
     """The rate's decay ends with the budget: a larger one would have been another training from the start."""
-    from sid.loop.changes import FieldChange, TrainState
+    from sid.loop.changes import FieldChange
+    from sid.loop.state import TrainState
 
     class Alone:
         together = staticmethod(lambda call: call())
