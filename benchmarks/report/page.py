@@ -25,7 +25,7 @@ ICONS = {
     verdict.REPRODUCED: "✓",
     verdict.CLOSE: "≈",
     verdict.OFF: "✕",
-    verdict.ONE_SEED: "1",
+    verdict.ONE_SEED: "○",
     verdict.PASSED: "✓",
     verdict.FAILED: "✕",
     verdict.INCOMPLETE: "◐",
