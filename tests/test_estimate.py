@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from benchmarks.suite.components import methods
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
 
+ROOT = Path(__file__).resolve().parents[1]
 SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released", "paper", "mini")
 
 
@@ -70,7 +72,8 @@ def test_every_suite_is_estimated_without_torch_in_100_columns() -> None:
         "assert main(['plan', 'mini', '--outputs']) == 0\n"
         "assert not {'torch', 'diffusers', 'transformers'} & set(sys.modules)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert (
         done.stdout.count("An estimate, by the table's NVIDIA H100 SXM") == len(SUITES) - 1
