@@ -119,7 +119,7 @@ def test_snakemake_plans_the_same_rows_with_the_gpus_that_it_is_given() -> None:
     content = yaml.safe_load(Path(written()).read_text())
     content["tasks"]["digits-cond"] = {"machine": {"gpus": 8}}
     Path("own.yaml").write_text(yaml.safe_dump(content))
-    words = ["reproduce", "own.yaml", "--only", "digits-cond/sid", "--gpus", "2", "-n"]
+    words = ["reproduce", "own.yaml", "--results", "elsewhere", "--only", "digits-cond/sid", "--gpus", "2", "-n"]
     environment = os.environ | {"PYTHONPATH": str(ROOT), lease.VISIBLE: "0,1,2"}
     command = [sys.executable, "-m", "benchmarks", *words]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
@@ -127,6 +127,7 @@ def test_snakemake_plans_the_same_rows_with_the_gpus_that_it_is_given() -> None:
     said = done.stdout + done.stderr
     assert "entry=sid" in said and "entry=dmd" not in said and "far" not in said.replace(str(Path.cwd()), "")
     assert "gpu=2" in said and "gpu=8" not in said
+    assert "elsewhere/own/runs/digits-cond/sid" in said and not Path("results").exists()
 
 
 def test_tables_say_not_run_with_the_reason() -> None:

@@ -84,6 +84,7 @@ def _reproduce(args: argparse.Namespace) -> int:
 
     parser = argparse.ArgumentParser(prog="sidbench reproduce", allow_abbrev=False, add_help=False, exit_on_error=False)
     _add_own(parser)
+    parser.add_argument("--results", default=argparse.SUPPRESS)  # the command line's own takes it before the suite only
     try:
         own, flags = parser.parse_known_args(args.flags, args)
     except argparse.ArgumentError as error:
