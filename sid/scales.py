@@ -38,12 +38,17 @@ def lsg(kappa: float) -> Guidance:
     return Guidance(kappa, kappa, kappa, kappa)
 
 
-PRESETS = ("none", "lsg", "zero-cfg", "anti-cfg")
+def long(kappa: float) -> Guidance:
+    """The teacher alone is guided, an ablation of long-short guidance."""
+    return Guidance(k4=kappa)
+
+
+PRESETS = ("none", "long", "lsg", "zero-cfg", "anti-cfg")
 
 
 def preset(name: str, kappa: float = 1.0) -> Guidance:
-    """The guidance of that name; `kappa` is lsg's scale."""
-    return {"none": NONE, "lsg": lsg(kappa), "zero-cfg": ZERO_CFG, "anti-cfg": ANTI_CFG}[name]
+    """The guidance of that name; `kappa` is the scale of `long` and `lsg`."""
+    return {"none": NONE, "long": long(kappa), "lsg": lsg(kappa), "zero-cfg": ZERO_CFG, "anti-cfg": ANTI_CFG}[name]
 
 
 def preset_faults(name: str, kappa: float, has_null: bool, teacher: str) -> list[str]:

@@ -24,8 +24,8 @@ class FewStepSettings:
     renoise: str = "fresh"  # fresh | fixed | ddim
     t_init: float | None = None  # None: 625 (VP); 999 gives the grid of DMD2's backward simulation
     mixture: bool = True  # False matches the last step alone, an ablation
-    guidance: str = "none"  # none | lsg | zero-cfg | anti-cfg
-    kappa: float = 1.5  # of lsg
+    guidance: str = "none"  # none | long | lsg | zero-cfg | anti-cfg
+    kappa: float = 1.5  # of long and lsg
     alpha: float = 1.0
     t_max: float = 800.0
     prompt_dropout: float | None = None  # of a guided critic's step; None: SiD-LSG's 0.1, and 0 beside a GAN term

@@ -14,8 +14,8 @@ from sid.score_identity import ScoreIdentity
 
 @dataclass(frozen=True)
 class SidLsgSettings:
-    kappa: float = 1.5  # all four scales; the paper's rows are 1.5, 2, 3 and 4.5
-    guidance: str = "lsg"  # none | lsg | zero-cfg | anti-cfg
+    kappa: float = 1.5  # all four scales of lsg, the teacher's of long; the paper's rows are 1.5, 2, 3 and 4.5
+    guidance: str = "lsg"  # none | long | lsg | zero-cfg | anti-cfg
     alpha: float = 1.0
     t_init: float | None = None  # None: timestep 625 (VP) or sigma 2.5 (EDM)
     t_max: float = 800.0

@@ -88,6 +88,11 @@ CASES: dict[str, tuple[str, dict[str, Any], dict[str, Formula]]] = {
         f"sid-lsg, {name}": ("sid-lsg", {"guidance": name, "prompt_dropout": 0.3}, guided(scales))
         for name, scales in GUIDANCE.items()
     },
+    "sid-lsg, long": (
+        "sid-lsg",
+        {"guidance": "long", "kappa": 2.0, "prompt_dropout": 0.3},
+        guided((1.0, 1.0, 1.0, 2.0)),
+    ),
     "sid-lsg, lsg": ("sid-lsg", {"kappa": 2.0, "prompt_dropout": 0.3}, guided((2.0, 2.0, 2.0, 2.0))),
     "sim in x0": (
         "sim",

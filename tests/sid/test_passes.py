@@ -97,6 +97,7 @@ TABLE: dict[str, tuple[str, dict[str, Any], Mapping[str, float]]] = {
     "sid-lsg at 1.5": ("sid-lsg", {"kappa": 1.5}, GUIDED),
     "sid-lsg at 1": ("sid-lsg", {"kappa": 1.0}, SID),
     "sid-lsg at 0": ("sid-lsg", {"kappa": 0.0}, SID),
+    "sid-lsg, the teacher alone at 1.5": ("sid-lsg", {"guidance": "long"}, {"critic": 4, "generator": 9}),
     "zero-cfg": ("sid-lsg", {"guidance": "zero-cfg"}, SID),
     "anti-cfg": ("sid-lsg", {"guidance": "anti-cfg"}, {"critic": 7, "generator": 9}),
     "few steps, one of them": ("sid-few-step", {"steps": 1}, SID),
