@@ -44,7 +44,7 @@ class Dmd2Settings:
     beta1: float = 0.9
     weight_decay: float = 0.01
     warmup: int = 500  # calls of both players' schedules
-    warmup_calls: int = 1  # per iteration: the processes of the source's run, 7 (ImageNet-64) or 64 (SD1.5, SDXL)
+    warmup_calls: int = 1  # per iteration; the authors' runs make one a process: 7 (ImageNet-64), 64 (SD1.5, SDXL)
     clip_norm: float | None = 10.0
     eps: float = 1e-8
     dropout: float | None = newer(None, before=None)  # of generator and critic; None: the teacher's own

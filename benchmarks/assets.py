@@ -77,8 +77,8 @@ class Weight:
         return f'{home}curl -L -o "${WEIGHTS_ENV}/{self.files[0]}" {self.source}'
 
     @property
-    def lack(self) -> str:
-        """Begins the message of `Missing`, by which a recorded message is recognised."""
+    def missing_text(self) -> str:
+        """The start of a message of `Missing`, for which `reports_missing` searches recorded ones."""
         return f"{self.name} ({self.purpose}) is missing"
 
 
@@ -107,7 +107,8 @@ class Missing(Fault):
 
     @classmethod
     def weight(cls, weight: Weight) -> Missing:
-        what = f"{weight.lack}: {weight.files[0]}, {_bytes(weight.size)}{weight.licence}, sha256 {weight.pinned}"
+        properties = f"{_bytes(weight.size)}{weight.licence}, sha256 {weight.pinned}"
+        what = f"{weight.missing_text}: {weight.files[0]}, {properties}"
         return cls(what, searched_folders(weight), f"get it with: {weight.fetch_command}")
 
     @classmethod
@@ -119,7 +120,7 @@ class Missing(Fault):
 
 def reports_missing(reason: str, weight: Weight) -> bool:
     """Whether a recorded reason is the message that this weight file was missing."""
-    return weight.lack in reason
+    return weight.missing_text in reason
 
 
 def _bytes(size: int) -> str:

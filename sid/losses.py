@@ -28,18 +28,18 @@ def normaliser(x: Tensor, teacher: Tensor, floor: float = FLOOR) -> Tensor:
         return 1 / (wide(x) - wide(teacher)).abs().flatten(1).mean(1).clamp_min(floor)
 
 
-def sid(x: Tensor, teacher: Tensor, critic: Tensor, alpha: float, critic_beside_x: Tensor | None = None) -> Tensor:
+def sid(x: Tensor, teacher: Tensor, critic: Tensor, alpha: float, critic_at_k3: Tensor | None = None) -> Tensor:
     """Score identity distillation (SiD, arXiv 2404.04057, eq. 23), before its weight:
 
         (teacher - critic) . [(teacher - x) - alpha (teacher - critic)]
       = (teacher - critic) . (critic - x) + (1 - alpha) |teacher - critic|^2
 
-    With an exact critic alpha = 1/2 is the gradient of half the Fisher divergence, alpha = 1 the part of it whose
-    sampling law is frozen. The value may be negative and says nothing of convergence. `critic_beside_x` is the critic
-    under another guidance scale (kappa3 of SiD-LSG, arXiv 2406.01561) in the difference to x; by default the same.
+    With an exact critic alpha = 1/2 gives the gradient of half the Fisher divergence, alpha = 1 only the part in
+    which the law of x_t is held fixed. The value may be negative and says nothing of convergence. `critic_at_k3` is the
+    critic under another guidance scale (kappa3 of SiD-LSG, arXiv 2406.01561) in the difference to x, if given.
     """
     difference = wide(teacher) - wide(critic)
-    beside_x = wide(critic if critic_beside_x is None else critic_beside_x)
+    beside_x = wide(critic if critic_at_k3 is None else critic_at_k3)
     return per_sample(difference * (beside_x - wide(x)) + (1 - alpha) * difference**2)
 
 

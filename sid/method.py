@@ -32,8 +32,8 @@ class Optimiser:
     """Adam's settings for one player; beta1 = 0 is what keeps score distillation stable (SiD, section 4).
 
     The warm-up counts as its source counts. With `warmup_calls` 0 it counts the player's own updates, the first at
-    1 / warmup of the rate. Otherwise it counts calls of a schedule that follows every iteration, whether or not the
-    player played: so many in each, one from each process of the source's run (as `accelerate` does), and the first
+    1 / warmup of the rate. Otherwise it counts calls of a schedule, `warmup_calls` of them after every iteration,
+    whether or not the player played: in the authors' runs every process makes one (as `accelerate` does). The first
     iteration has rate 0.
     """
 
@@ -220,12 +220,12 @@ class Method(Component, ABC):
 
 
 def newer(default: Any, before: Any) -> Any:
-    """A field for an option that came later: it stands in no digest where its value is what was done `before`."""
+    """A field for an option that came later: no digest holds it while it equals `before`, what was done without it."""
     return field(default=default, metadata={"before": before})
 
 
 def deciding(options: Any) -> dict[str, Any]:
-    """The options that decide a result: a `newer` one at its old value is absent, so that its coming renames none."""
+    """The options that decide a result. A `newer` one at its old value is left out: adding it changed no digest."""
     values = asdict(options)
     before = {entry.name: entry.metadata["before"] for entry in fields(options) if "before" in entry.metadata}
     return {name: value for name, value in values.items() if name not in before or value != before[name]}

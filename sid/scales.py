@@ -16,10 +16,10 @@ class Guidance:
     true denoiser, so k1 = k2 = k3 is the unbiased choice.
     """
 
-    k1: float = 1.0
-    k2: float = 1.0
-    k3: float = 1.0
-    k4: float = 1.0
+    k1: float = 1.0  # the critic, in its own training
+    k2: float = 1.0  # the critic, in teacher - critic
+    k3: float = 1.0  # the critic, in critic - x
+    k4: float = 1.0  # the teacher
 
     @property
     def needs_null(self) -> bool:
@@ -29,7 +29,7 @@ class Guidance:
 
 NONE = Guidance()
 ZERO_CFG = Guidance(0.0, 0.0, 0.0, 1.0)  # the critic never sees text (few-step SiD, arXiv 2505.12674)
-# Scales of Anti-CFG not confirmed in the paper's appendix: -1 for the critic and 1 for the teacher are recalled.
+# Anti-CFG's scales were not found in the paper; its abstract has a negative scale in the critic. Ours: -1, 1.
 ANTI_CFG = Guidance(-1.0, -1.0, -1.0, 1.0)
 
 

@@ -36,7 +36,7 @@ class Distance:
     value: float
     mean_term: float
     covariance_term: float
-    clamped: float  # negative eigenvalue mass that was set to zero
+    clamped: float  # size of the negative eigenvalues that were set to zero: by `eigen` their sum, else its root
     route: str  # "gram" | "cholesky" | "eigen"
 
 

@@ -93,17 +93,17 @@ class Entry(Strict):
         if sum(part is not None for part in (self.method, self.control, self.released)) != 1:
             raise ValueError("must name exactly one of method, control and released")
         if self.method is None:
-            idle = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init", "prompts"})
-            if idle:
+            unused = sorted(self.model_fields_set & {"options", "stop_players", "budget", "init", "prompts"})
+            if unused:
                 raise ValueError(
-                    f"a {'control' if self.control else 'released generator'} has no {' and no '.join(idle)}"
+                    f"a {'control' if self.control else 'released generator'} has no {' and no '.join(unused)}"
                 )
         if self.control == "heldout" and self.quantiser:
             raise ValueError("the control 'heldout' has no quantiser: its images are uint8 already")
         if self.control != "teacher":
-            idle = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
-            if idle:
-                raise ValueError(f"only the control 'teacher' has {' and '.join(idle)}")
+            unused = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
+            if unused:
+                raise ValueError(f"only the control 'teacher' has {' and '.join(unused)}")
         elif self.steps is None:
             raise ValueError("the control 'teacher' needs steps")
         return self
@@ -149,8 +149,8 @@ class TeacherSection(Strict):
     def _published_or_trained(self) -> TeacherSection:
         if self.source is None and self.data is None:
             raise ValueError("needs a source (a published model) or data (to be trained on)")
-        idle = {"network", "training"} if self.source is not None else {"resolution", "settings"}
-        for key in sorted(self.model_fields_set & idle):
+        unused = {"network", "training"} if self.source is not None else {"resolution", "settings"}
+        for key in sorted(self.model_fields_set & unused):
             raise ValueError(f"a teacher {'with' if self.source else 'without'} a source has no {key}")
         return self
 

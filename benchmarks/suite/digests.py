@@ -28,7 +28,7 @@ DIGITS = 12  # of a digest
 # Added after the first tables; absent from them if unset.
 LATER_KEYS = ("real", "random_weights", "student", "engine", "quantiser")
 WHOLE = (Copy, Head, Student)  # networks with weights of their own; adapters stay with their base
-IDLE = ("log_images", "save_seconds")  # settings of the loop that change no number
+NO_EFFECT = ("log_images", "save_seconds")  # settings of the loop that change no number
 
 
 def digest(section: Mapping[str, Any], versions: Mapping[str, int], inputs: Iterable[str] = ()) -> str:
@@ -75,8 +75,8 @@ def recipe_of(budget: Budget, seed: int, stop_players: Mapping[str, float] | Non
 def decisive(recipe: LoopSettings) -> dict[str, Any]:
     """The loop's settings that decide the result."""
     # `student` came later: without adapters it is absent, so that older digests stay.
-    idle = (*IDLE, "student") if recipe.student is None else IDLE
-    return {key: value for key, value in asdict(recipe).items() if key not in idle}
+    excluded = (*NO_EFFECT, "student") if recipe.student is None else NO_EFFECT
+    return {key: value for key, value in asdict(recipe).items() if key not in excluded}
 
 
 def scored(protocol: Protocol) -> dict[str, Any]:

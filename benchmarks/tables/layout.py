@@ -139,9 +139,17 @@ def _line(plan: Plan, jobs: list[Job]) -> Line:
     digests = {job.params["seed"]: job.digest for job in jobs}
     guided = entry.control == "teacher" and "kappa" in entry.model_fields_set
     at = entry.kappa if entry.at is None and guided else entry.at
-    label, stopped = entry.label or name, entry.stop_players == {"critic": 0.0}
-    counterpart = _counterpart(plan, jobs[0].params["task"], entry)
-    return Line(name, label, kind, entry.steps, digests, entry.series, at, counterpart, stopped)
+    return Line(
+        entry=name,
+        label=entry.label or name,
+        kind=kind,
+        steps=entry.steps,
+        digests=digests,
+        series=entry.series,
+        at=at,
+        counterpart=_counterpart(plan, jobs[0].params["task"], entry),
+        critic_never=entry.stop_players == {"critic": 0.0},
+    )
 
 
 def _counterpart(plan: Plan, task: str, entry: Entry) -> str:

@@ -34,8 +34,8 @@ from sid.parallel.engine import Engine
 from sid.parallel.sharding import local
 
 STATES = 2  # that stay on the disk
-BUDGET = "recipe.images"  # the recipe's field of the images to train for
-AT_ONCE = 2**26  # bytes of this process's share up to which a state is written without a thread
+BUDGET_KEY = "recipe.images"  # the recipe's field of the images to train for
+SYNCHRONOUS_BYTES = 2**26  # bytes of this process's share up to which a state is written without a thread
 
 
 @dataclass
@@ -60,8 +60,8 @@ class TrainState:
         nets: The networks to save.
         optimisers: In the players' order.
         engine: The processes that save together.
-        extendable: Nothing in the recipe depends on the share of the budget that is spent, so that a state of a smaller
-            budget is also one of a larger.
+        extendable: No setting depends on the progress through the budget, so a state of a smaller budget is also one
+            of a larger budget.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class TrainState:
                 f"{path} is damaged: nothing says what the state beside it was trained for; remove {self.folder}"
             )
         changed = list(changes(before, recipe))
-        if self.extendable and len(changed) == 1 and changed[0].grows(BUDGET):
+        if self.extendable and len(changed) == 1 and changed[0].grows(BUDGET_KEY):
             with atomic.writable(self.folder):
                 atomic.write_json(path, recipe)
         elif changed:
@@ -140,7 +140,7 @@ class TrainState:
             return
         counters = json.dumps(asdict(self.counters))
         tensors = self._tensors()
-        if _bytes(tensors) <= AT_ONCE:
+        if _bytes(tensors) <= SYNCHRONOUS_BYTES:
             self._write(tensors, counters, final)
             self.finish()
             return

@@ -30,7 +30,7 @@ from sid.parallel import execution
 from sid.parallel.engine import Agreement, Engine
 from sid.parallel.settings import FAITHFUL, EngineSettings
 
-BETWEEN = 20  # the pause between two states is at least this many times what copying one took
+SAVE_SPACING = 20  # the pause between two states is at least this many times as long as copying one took
 Observer = Callable[[int, Generator], dict[str, float]]
 
 
@@ -144,7 +144,7 @@ class _Run:
         players = [update.clipped(player, settings.clip_norm) for player in method.players(options)]
         self.engine = engine = engine.suited(execution.footprint(self.nets, players, self.averages))
         self.leaves = leaves
-        self.hollow = {name: execution.blank(self.nets[name]) for name in ("ema", *leaves) if engine.sharded}
+        self.empty_copies = {name: execution.blank(self.nets[name]) for name in ("ema", *leaves) if engine.sharded}
         execution.prepare(self.nets, engine, dtype)
         self.players = update.player_states(players, self.nets, engine)
         for name in settings.stop_players:
@@ -224,7 +224,7 @@ class _Run:
             if stop or (due and not busy):
                 self.state.save()
                 saved = time.monotonic()
-                pause = max(settings.save_seconds, BETWEEN * (saved - now)) if settings.save_seconds else 0.0
+                pause = max(settings.save_seconds, SAVE_SPACING * (saved - now)) if settings.save_seconds else 0.0
             if stop:
                 self._leave(reason or TrainingStopped("another process stopped", 1))
         agreement.close()
@@ -329,4 +329,4 @@ class _Run:
     def _whole(self, name: str) -> nn.Module:
         """A network with all its weights; every process must ask."""
         net = self.nets[name]
-        return execution.gathered(net, self.hollow[name]) if name in self.hollow else net
+        return execution.gathered(net, self.empty_copies[name]) if name in self.empty_copies else net

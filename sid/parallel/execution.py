@@ -191,16 +191,16 @@ def _trains(parameter: nn.Parameter) -> bool:
 
 def blank(net: nn.Module) -> nn.Module:
     """A copy of the modules on the meta device, to be filled with whole weights by `gathered`."""
-    hollow = {
+    empty = {
         id(parameter): nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
         for parameter in net.parameters()
     }
-    return copy.deepcopy(net, memo=dict(hollow))
+    return copy.deepcopy(net, memo=dict(empty))
 
 
 @torch.no_grad()
-def gathered(net: nn.Module, hollow: nn.Module) -> nn.Module:
-    """The `hollow` copy filled with a sharded network's whole weights; every process must call this."""
+def gathered(net: nn.Module, empty: nn.Module) -> nn.Module:
+    """The `empty` copy filled with a sharded network's whole weights; every process must call this."""
     weights = {name: sharding.whole(value) for name, value in net.state_dict().items()}
-    hollow.load_state_dict(weights, assign=True)
-    return hollow.requires_grad_(False)
+    empty.load_state_dict(weights, assign=True)
+    return empty.requires_grad_(False)

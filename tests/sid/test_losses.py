@@ -172,7 +172,7 @@ def test_a_different_critic_beside_x_is_the_lsg_form(case):
     x, teacher, critic, _, _ = case
     other = critic + 0.1
     expected = ((teacher - critic) * (other - x)).flatten(1).sum(1)
-    assert torch.allclose(losses.sid(x, teacher, critic, 1.0, critic_beside_x=other), expected)
+    assert torch.allclose(losses.sid(x, teacher, critic, 1.0, critic_at_k3=other), expected)
     assert torch.equal(losses.sid(x, teacher, critic, 1.2, critic), losses.sid(x, teacher, critic, 1.2))
 
 

@@ -45,7 +45,7 @@ def sentence(folder: Path) -> str:
 def writing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Small states are written at once, large ones by a thread."""
     if request.param == "meanwhile":
-        monkeypatch.setattr(state, "AT_ONCE", 0)
+        monkeypatch.setattr(state, "SYNCHRONOUS_BYTES", 0)
 
 
 @contextmanager

@@ -113,7 +113,7 @@ def adapters_are_shards(folder: Path) -> torch.Tensor:
 
 def fault_of(folder: Path, at_once: int) -> str:
     """The fault on both processes when rank 0 can't seal its state, written at once or meanwhile."""
-    seal, state.AT_ONCE, before = state.atomic.seal, at_once, state.AT_ONCE
+    seal, state.SYNCHRONOUS_BYTES, before = state.atomic.seal, at_once, state.SYNCHRONOUS_BYTES
 
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
@@ -124,17 +124,17 @@ def fault_of(folder: Path, at_once: int) -> str:
     except Fault as fault:
         return fault.sentences[0]
     finally:
-        state.atomic.seal, state.AT_ONCE = seal, before
+        state.atomic.seal, state.SYNCHRONOUS_BYTES = seal, before
     raise AssertionError("a full disk went unnoticed")
 
 
 def in_threads(folder: Path, **settings: Any) -> torch.Tensor:
     """Every state is written by a thread, beside the training."""
-    before, state.AT_ONCE = state.AT_ONCE, 0
+    before, state.SYNCHRONOUS_BYTES = state.SYNCHRONOUS_BYTES, 0
     try:
         interrupted(SID, folder, **settings)
     finally:
-        state.AT_ONCE = before
+        state.SYNCHRONOUS_BYTES = before
     return toy.weights(toy.distil(SID, options(SID), folder, save_seconds=0.0, **settings))
 
 
