@@ -1,13 +1,15 @@
 """Breaks the mathematics one line at a time and asks the tests whether they notice.
 
 `python tests/mutations.py` applies each mutation to a copy of the tree, runs the test files that should catch it and
-names the test that did. `--only N` runs one (see `--list`), `--jobs N` several at a time, `--report` writes what was
-caught to tests/mutations_report.md. A survivor makes the status 1.
+names the test that did. `--only N` runs one (see `--list`), `--missing` those that tests/mutations_report.md has no row
+for, `--jobs N` several at a time; `--report` writes the rows to that file. A survivor makes the status 1.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
+import json
 import os
 import platform
 import re
@@ -40,6 +42,12 @@ class Mutation:
     new: str
     tests: tuple[str, ...]
     k: str = ""
+
+    @property
+    def key(self) -> str:
+        """Eight digits of a sha256 over everything but the words: a mutation that was changed has to be run again."""
+        content = json.dumps([self.file, self.old, self.new, self.tests, self.k])
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 
 @dataclass(frozen=True)
@@ -127,31 +135,38 @@ def unchanged_faults(mutations: list[Mutation], jobs: int) -> list[str]:
             return [failed for passed, failed in outcomes if not passed]
 
 
-def report(outcomes: list[Outcome], seconds: float) -> str:
-    """The run as a page."""
-    caught = sum(not outcome.survived for outcome in outcomes)
-    words = " ".join(sys.argv[1:])
-    rows = [
-        f"| {outcome.number} | `{outcome.mutation.file}` | {outcome.mutation.what} | "
-        f"{'**no**' if outcome.survived else 'yes'} | `{'-' if outcome.survived else cell(outcome.test)}` | "
-        f"{outcome.seconds:.0f} |"
-        for outcome in outcomes
-    ]
+def row(outcome: Outcome) -> str:
+    """The mutation's line of the report."""
+    mutation = outcome.mutation
+    caught = ("**no**", "-") if outcome.survived else ("yes", f"`{cell(outcome.test)}`")
+    cells = [mutation.key, f"`{mutation.file}`", mutation.what, *caught, f"{outcome.seconds:.0f}"]
+    return f"| {' | '.join(cells)} | {datetime.now(UTC):%Y-%m-%d} |"
+
+
+def recorded() -> dict[str, str]:
+    """The report's lines by their mutations' keys."""
+    lines = REPORT.read_text(encoding="utf-8").splitlines() if REPORT.is_file() else []
+    return {match[1]: line for line in lines if (match := re.match(r"\| ([0-9a-f]{8}) \|", line))}
+
+
+def report(rows: dict[str, str], mutations: list[Mutation]) -> str:
+    """The page: the line of each mutation that has one, in the order of mutations.yaml."""
+    present = [rows[mutation.key] for mutation in mutations if mutation.key in rows]
+    caught = sum("| **no** |" not in line for line in present)
     lines = [
         "# Mutations: does a test notice?",
         "",
         "Each row is one line of the mathematics broken in a copy of the tree (`tests/mutations.yaml` has the text),",
-        "and the first test that failed. The unchanged tree passes the same tests first. Written by the command.",
+        "and the first test that failed. The unchanged tree passes the same tests first. Written by",
+        "`python tests/mutations.py --report`; `--missing --report` adds the rows that new or changed mutations lack.",
         "",
-        f"* **{caught} of {len(outcomes)} caught**",
-        f"* Command: `python tests/mutations.py {words}`",
-        f"* Date: {datetime.now(UTC):%Y-%m-%d}; {seconds / 60:.0f} minutes in all",
-        f"* Machine: {os.cpu_count()} CPU cores ({platform.machine()}), shared with other work; no GPU; "
+        f"* **{caught} of {len(present)} caught**",
+        f"* Last run on {os.cpu_count()} CPU cores ({platform.machine()}), shared with other work; no GPU; "
         f"Python {platform.python_version()}, torch {version('torch')}",
         "",
-        "| | file | what is broken | caught | by the test | seconds |",
-        "|---|---|---|---|---|---|",
-        *rows,
+        "| key | file | what is broken | caught | by the test | seconds | date |",
+        "|---|---|---|---|---|---|---|",
+        *present,
     ]
     return "\n".join(lines) + "\n"
 
@@ -163,16 +178,18 @@ def cell(text: str) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=int, nargs="+", metavar="N", help="some mutations by their numbers")
+    parser.add_argument("--missing", action="store_true", help="those that the report has no row for")
     parser.add_argument("--list", action="store_true", help="print the mutations")
     parser.add_argument("--jobs", type=int, default=1, metavar="N", help="so many at a time, each in its own copy")
-    parser.add_argument("--report", action="store_true", help=f"write {REPORT.name} beside this file")
+    parser.add_argument("--report", action="store_true", help=f"write their rows to {REPORT.name} beside this file")
     args = parser.parse_args()
     numbered = list(enumerate(load(), 1))
     if args.list:
         print("\n".join(f"{number:3} {mutation.file}: {mutation.what}" for number, mutation in numbered))
         return 0
     chosen = numbered if args.only is None else [numbered[number - 1] for number in args.only]
-    begin = time.perf_counter()
+    if args.missing:
+        chosen = [(number, mutation) for number, mutation in chosen if mutation.key not in recorded()]
     if failed := unchanged_faults([mutation for _, mutation in chosen], args.jobs):
         print(f"the unchanged tree fails {', '.join(failed)}: nothing can be said")
         return 1
@@ -184,7 +201,8 @@ def main() -> int:
     survivors = sum(outcome.survived for outcome in outcomes)
     print(f"{len(chosen) - survivors} of {len(chosen)} mutations caught")
     if args.report:
-        REPORT.write_text(report(outcomes, time.perf_counter() - begin), encoding="utf-8")
+        rows = recorded() | {outcome.mutation.key: row(outcome) for outcome in outcomes}
+        REPORT.write_text(report(rows, load()), encoding="utf-8")
     return 1 if survivors else 0
 
 
