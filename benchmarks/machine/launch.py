@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shlex
 import subprocess
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING
 from benchmarks.machine import lease
 from sid.fault import Fault
 from sid.loop import parent
+from sid.loop.lock import Lock
 from sid.releases import numbers
 
 if TYPE_CHECKING:
@@ -29,7 +31,39 @@ if TYPE_CHECKING:
 
 SAVING_SECONDS = 600  # from a signal until torchrun kills: for the end of the iteration and the state
 TIMEOUT_SINCE = (2, 13)  # the oldest torch whose torchrun is known to take --shutdown-timeout; 2.11's doesn't
+BEGAN = "SIDBENCH_BEGAN"  # when the workflow began, in seconds since 1970
 PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by the job's number
+
+
+@contextlib.contextmanager
+def alone(job: Job, doing: str) -> Iterator[None]:
+    """Holds the lock of a job over all workflows of these results; who makes it already is named and waited for.
+
+    Args:
+        job: what is made.
+        doing: the command, for those who wait.
+    """
+    if "RANK" in os.environ:  # torchrun has started this process, and has the lock
+        yield
+        return
+    state = Path(job.params["state"])
+    lock = Lock(state.with_name(f"{job.digest}.lock"))
+    with contextlib.closing(lock):
+        lock.wait(f"which makes {job.kind} {job.id}")
+        lock.sign(doing)
+        lock.outlast_exec()
+        yield
+
+
+def made_meanwhile(job: Job) -> bool:
+    """Whether another workflow has made the job since this one began."""
+    try:
+        recorded = json.loads((job.folder / "record.json").read_text())
+        written = (job.folder / "record.json").stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    whole = isinstance(recorded, dict) and recorded.get("digest") == job.digest
+    return whole and written > float(os.environ.get(BEGAN, "inf")) and all(map(os.path.exists, job.outputs))
 
 
 @contextlib.contextmanager

@@ -34,8 +34,12 @@ def run(args: argparse.Namespace) -> int:
             )
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
-    with launch.started(job, "prepare", args.artefact, args) as command:
-        from benchmarks.run import prepare
+    with launch.alone(job, f"sidbench prepare {args.suite} {args.artefact}"):
+        if launch.made_meanwhile(job):
+            print(f"{args.artefact} was made meanwhile, by another workflow of these results")
+            return 0
+        with launch.started(job, "prepare", args.artefact, args) as command:
+            from benchmarks.run import prepare
 
-        prepare.prepare(job, command, args.quiet)
+            prepare.prepare(job, command, args.quiet)
     return 0

@@ -97,7 +97,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     snakemake.writable(Path(args.results))
     snakemake.writable(Path(".snakemake"))
     passed = PASSED_THROUGH & {flag.split("=")[0] for flag in flags}
-    with snakemake.alone():
+    with snakemake.alone(args.suite):
         snakemake.unlock(args.suite, args.results)
         settings = {"rows": only, "gpus": getattr(own, "gpus", None)}
         if not passed:

@@ -23,7 +23,10 @@ def run(args: argparse.Namespace) -> int:
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
     launch.confirm(job, args.digest)
-    with launch.started(job, "run", args.run_id, args) as command:
+    with (
+        launch.alone(job, f"sidbench run {args.suite} {args.run_id}"),
+        launch.started(job, "run", args.run_id, args) as command,
+    ):
         from benchmarks.run import runner
 
         runner.run(job, plan, command, args.quiet)

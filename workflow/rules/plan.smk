@@ -3,6 +3,7 @@ import os
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -10,7 +11,7 @@ from snakemake.exceptions import WorkflowError
 CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
 sys.path.insert(0, str(CHECKOUT))
 
-from benchmarks.machine import config_words, ending, lease
+from benchmarks.machine import config_words, ending, launch, lease
 from benchmarks.suite.job import FILES
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
@@ -33,6 +34,7 @@ HOME = f"{RESULTS}/{NAME}"
 # Jobs run with this Python and this checkout, wherever both are.
 os.environ.update(
     {parent.WATCH: str(os.getpid())},  # a killed Snakemake leaves no job behind
+    **{launch.BEGAN: os.environ.get(launch.BEGAN) or str(time.time())},
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
     # A training on a CPU frees its activations and allocates them again in every step: with pages of 4 KB that is up to

@@ -1,11 +1,12 @@
 # Artefacts that all suites share, named by their digest: teachers, feature networks, prompts, latents, pairs.
+# Snakemake deletes no `update` before its job: another workflow of these results may have made it meanwhile.
 
 
 rule teacher:
     input:
         inputs("teacher"),
     output:
-        [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["teacher"]],
+        [update(f"{SHARED}/teacher/{{digest}}/{name}") for name in FILES["teacher"]],
     log:
         f"{SHARED}/logs/teacher/{{digest}}.log",
     wildcard_constraints:
@@ -28,7 +29,7 @@ rule published:
     input:
         inputs("teacher"),
     output:
-        [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["published"]],
+        [update(f"{SHARED}/teacher/{{digest}}/{name}") for name in FILES["published"]],
     log:
         f"{SHARED}/logs/teacher/{{digest}}.log",
     wildcard_constraints:
@@ -50,7 +51,7 @@ rule extractor:
     input:
         inputs("extractor"),
     output:
-        [f"{SHARED}/extractor/{{digest}}/{name}" for name in FILES["extractor"]],
+        [update(f"{SHARED}/extractor/{{digest}}/{name}") for name in FILES["extractor"]],
     log:
         f"{SHARED}/logs/extractor/{{digest}}.log",
     priority: first("extractor")
@@ -70,7 +71,7 @@ rule prompts:
     input:
         inputs("prompts"),
     output:
-        [f"{SHARED}/prompts/{{digest}}/{name}" for name in FILES["prompts"]],
+        [update(f"{SHARED}/prompts/{{digest}}/{name}") for name in FILES["prompts"]],
     log:
         f"{SHARED}/logs/prompts/{{digest}}.log",
     priority: first("prompts")
@@ -91,7 +92,7 @@ rule latents:
     input:
         inputs("latents"),
     output:
-        [f"{SHARED}/latents/{{digest}}/{name}" for name in FILES["latents"]],
+        [update(f"{SHARED}/latents/{{digest}}/{name}") for name in FILES["latents"]],
     log:
         f"{SHARED}/logs/latents/{{digest}}.log",
     priority: first("latents")
@@ -112,7 +113,7 @@ rule pairs:
     input:
         inputs("pairs"),
     output:
-        [f"{SHARED}/pairs/{{digest}}/{name}" for name in FILES["pairs"]],
+        [update(f"{SHARED}/pairs/{{digest}}/{name}") for name in FILES["pairs"]],
     log:
         f"{SHARED}/logs/pairs/{{digest}}.log",
     priority: first("pairs")
