@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks.images.reading import open_checked, refuse_undecodable
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
-from tests.hostile import images, pickles, suites
-from tests.hostile.test_corpus import opened
+from tests.hostile import folders, images, pickles, suites
+from tests.hostile.test_corpus import described, opened
 
 
 def inputs(place: Path) -> Iterator[tuple[str, str, Callable[[], object]]]:
@@ -31,6 +31,8 @@ def inputs(place: Path) -> Iterator[tuple[str, str, Callable[[], object]]]:
         yield "suites", name, lambda: load_plan("own.yaml")
     for name, path in images.make(place):
         yield "images", name, lambda path=path: refuse_undecodable(open_checked(path))  # type: ignore[misc]
+    for name, kind, path in folders.make(place):
+        yield "folders", name, lambda kind=kind, path=path: described(kind, path)  # type: ignore[misc]
 
 
 def main() -> None:
