@@ -26,7 +26,12 @@ import os, sys, traceback
 def stand_in(verb, results, job_id):
     import time
     from pathlib import Path
+    from benchmarks.suite.job import LEVELS
     from benchmarks.suite.plan import load_plan
+    (output,) = [word.partition("=")[2] for word in words if word.startswith("--output=")]
+    above = str(Path(output).parents[LEVELS["teacher" if verb == "prepare" else verb] - 1])
+    assert above == results or os.environ.get("STORED"), (above, results)
+    results = above
     plan = load_plan(os.environ["SUITE_FILE"], results)
     if verb in ("table", "report"):
         job = plan.of(verb)[0]

@@ -20,19 +20,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import lease
+from benchmarks.suite.job import LEVELS
 from sid.fault import Fault
 from sid.loop import parent
 from sid.loop.lock import Lock
 from sid.releases import numbers
 
 if TYPE_CHECKING:
-    from benchmarks.suite.job import Job
+    from benchmarks.suite.job import Job, Kind
 
 
 SAVING_SECONDS = 600  # from a signal until torchrun kills: for the end of the iteration and the state
 TIMEOUT_SINCE = (2, 13)  # the oldest torch whose torchrun is known to take --shutdown-timeout; 2.11's doesn't
 BEGAN = "SIDBENCH_BEGAN"  # when the workflow began, in seconds since 1970
 PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by the job's number
+
+
+def results_of(args: argparse.Namespace, kind: Kind) -> str:
+    """The folder of the results: what the user named, or that above the file of a job that the workflow names."""
+    return str(Path(args.output).parents[LEVELS[kind] - 1]) if args.output else str(args.results)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ rule teacher:
         digest=one_of(TRAINED),
     priority: first("teacher")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: 1
     resources:
         mem_mb=memory("teacher"),
@@ -36,7 +36,7 @@ rule published:
         digest=one_of(PUBLISHED),
     priority: first("teacher")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: 1
     resources:
         mem_mb=memory("teacher"),
@@ -56,7 +56,7 @@ rule extractor:
         f"{SHARED}/logs/extractor/{{digest}}.log",
     priority: first("extractor")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: 1
     resources:
         mem_mb=memory("extractor"),
@@ -76,7 +76,7 @@ rule prompts:
         f"{SHARED}/logs/prompts/{{digest}}.log",
     priority: first("prompts")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("prompts")
     resources:
         mem_mb=memory("prompts"),
@@ -97,7 +97,7 @@ rule latents:
         f"{SHARED}/logs/latents/{{digest}}.log",
     priority: first("latents")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("latents")
     resources:
         mem_mb=memory("latents"),
@@ -118,7 +118,7 @@ rule pairs:
         f"{SHARED}/logs/pairs/{{digest}}.log",
     priority: first("pairs")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("pairs")
     resources:
         mem_mb=memory("pairs"),
