@@ -33,6 +33,8 @@ if words[:2] == ["info", "--json"]:
     print(json.dumps(dict(conda_prefix=str(home), platform="linux-64")))
 elif words == ["--version"]:
     print("conda 99.1.0")
+elif words[0] == "clean":
+    pass
 elif words[0] == "config":
     print(json.dumps(dict(get=dict(channel_priority="strict"))))
 elif words[:2] == ["env", "create"]:

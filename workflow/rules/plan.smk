@@ -58,8 +58,9 @@ def sidbench(*words):
 
     Files lie where Snakemake wants the first output: with a bucket as storage, in a copy of the results on this machine.
     """
-    fixed = f"python -m benchmarks --results={quoted(RESULTS)}"
-    return " ".join(["exec", fixed, *words, "--output={output[0]:q}", "> {log:q} 2>&1"])
+    code = f"PYTHONPATH={quoted(os.environ['PYTHONPATH'])}"  # said again: Snakemake takes it away from a conda's jobs
+    fixed = f"{code} exec python -m benchmarks --results={quoted(RESULTS)}"
+    return " ".join([fixed, *words, "--output={output[0]:q}", "> {log:q} 2>&1"])
 
 
 def quoted(word):
