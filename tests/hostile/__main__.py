@@ -16,7 +16,7 @@ from benchmarks.images.reading import open_checked, refuse_undecodable
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
 from tests.hostile import folders, images, pickles, suites
-from tests.hostile.test_corpus import described, opened
+from tests.hostile.test_corpus import GIGABYTES, described, opened
 
 
 def inputs(place: Path) -> Iterator[tuple[str, str, Callable[[], object]]]:
@@ -35,7 +35,7 @@ def inputs(place: Path) -> Iterator[tuple[str, str, Callable[[], object]]]:
         yield "folders", name, lambda kind=kind, path=path: described(kind, path)  # type: ignore[misc]
 
 
-def main() -> None:
+def main() -> int:
     count: dict[str, Counter[str]] = {}
     slowest: dict[str, tuple[float, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -57,11 +57,14 @@ def main() -> None:
                 print(f"{kind}: {name}: {answer}, {seconds:.1f} s", flush=True)
             count.setdefault(kind, Counter())[answer] += 1
             slowest[kind] = max(slowest.get(kind, (0.0, "")), (seconds, name))
-        print("executed:", [str(path) for path in Path(folder).rglob(pickles.MARK)])
+        executed = [path.name for path in Path(folder).rglob(pickles.MARK)]
     for kind, answers in count.items():
         print(f"{kind}: {dict(answers)}, slowest {slowest[kind][0]:.1f} s ({slowest[kind][1]})")
-    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"executed: {len(executed)}; memory: {memory:.2f} GiB")
+    tracebacks = any(answer.startswith("traceback") for answers in count.values() for answer in answers)
+    return int(tracebacks or bool(executed) or memory > GIGABYTES)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())
