@@ -25,7 +25,7 @@ PAGE = ROOT / "docs" / "proofs.md"
 LINES = 40  # of the output that are kept
 PROOFS = {  # name -> what it shows, and its command
     "kills": (
-        "A suite that is killed 20 times, every second time within two seconds of a job's begin, ends with the same bytes",
+        "A suite killed 20 times, every second time in the first two seconds of a job, ends with the same bytes",
         ["tests/smoke/kill.py", "--kills", "20"],
     ),
     "failures": (
@@ -47,8 +47,8 @@ PROOFS = {  # name -> what it shows, and its command
 HEAD = """# Proofs
 
 What takes the machine for minutes is shown on demand. This page is written by `make proof` (`tests/smoke/proofs.py`), a
-section for each proof at the time of its last run; their short forms are in the tests (`tests/smoke/test_short_forms.py`).
-A proof without a section here has no record yet.
+section for each proof at the time of its last run; their short forms are in the tests
+(`tests/smoke/test_short_forms.py`). A proof without a section here has no record yet.
 """
 
 
