@@ -150,6 +150,9 @@ def test_what_is_not_the_projects_own_stays() -> None:
         put(Path("results/_shared/teacher/my-own/network.safetensors")),
         put(Path("results/smoke/paper-draft/figure.pdf")),
         put(Path("results/smoke/logs/notes.log")),
+        put(Path("results/smoke/runs/digits-cond/sid/notes.txt")),
+        put(Path("results/smoke/runs/digits-cond/mine/draft/figure.pdf")),
+        put(Path("results/smoke/state/digits-cond/sid/0/notes.txt")),
         put(Path("results/_reference/smoke/runs/a/b/0/scores.json")),
         put(Path("results/_shared/features/a.safetensors")),
     ]

@@ -138,7 +138,7 @@ def _shared(folder: Path, needed: set[tuple[str, str]]) -> Iterator[tuple[Path, 
         for place, ending in ((folder / kind, ""), (folder / "state" / kind, ""), (folder / "logs" / kind, ".log")):
             what = {folder / kind: why, folder / "logs" / kind: f"log of a {why}"}.get(place, f"state of a {why}")
             for path in _entries(place):
-                name = path.name.removesuffix(ending) if ending else path.name.removesuffix(".lock")
+                name = path.name.removesuffix(ending) if ending else _of_state(path)
                 if DIGEST.fullmatch(name) and (kind, name) not in needed:
                     yield path, what
         yield from _beside(folder / kind)
@@ -152,12 +152,14 @@ def _suite(home: Path, plans: Sequence[Plan]) -> Iterator[tuple[Path, str]]:
             digests.setdefault(job.id, set()).add(job.digest)
     for path in _deep(home / "runs", 3):
         run, digest = "/".join(path.parts[-3:]), _recorded(path)
+        if not path.is_dir() or not path.name.isdigit():
+            continue
         if run not in digests:
             yield path, "run of a row that the suite no longer has"
         elif digest and digest not in digests[run]:
             yield path, f"run of the digest {digest}, which is {' or '.join(sorted(digests[run]))} now"
     for path in _deep(home / "state", 4):
-        name = path.name.removesuffix(".lock")
+        name = _of_state(path)
         if DIGEST.fullmatch(name) and name not in digests.get("/".join(path.parts[-4:-1]), ()):
             yield path, "state of a digest that the suite no longer has"
     for path in _deep(home / "logs", 3):
@@ -165,6 +167,11 @@ def _suite(home: Path, plans: Sequence[Plan]) -> Iterator[tuple[Path, str]]:
             yield path, "log of a row that the suite no longer has"
     for name in OURS:
         yield from _beside(home / name)
+
+
+def _of_state(path: Path) -> str:
+    """The digest that a state's folder, its lock or a claim on that is named by."""
+    return path.name.removesuffix(".claim").removesuffix(".lock")
 
 
 def _recorded(folder: Path) -> str:

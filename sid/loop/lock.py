@@ -19,6 +19,7 @@ from sid.loop import claim, parent
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}  # of a file system that keeps none
 LOOK_SECONDS = 0.2
+SIGNING_SECONDS = 5.0  # who has a lock writes down at once that it does
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -76,10 +77,11 @@ class Lock:
         """
         if self.take(patience or 0.0):
             return
-        while not (holder := self.holder()):  # it has the lock and is about to say so
+        deadline = time.monotonic() + SIGNING_SECONDS
+        while not (holder := self.holder()) and time.monotonic() < deadline:
             if self.take(LOOK_SECONDS):
                 return
-        report(f"waiting for {holder}, {purpose}{claim.elsewhere(self.path)}")
+        report(f"waiting for {holder or 'another process'}, {purpose}{claim.elsewhere(self.path)}")
         while not self.take(60.0):
             pass
 
