@@ -242,6 +242,32 @@ def test_a_killed_call_needs_no_unlocking(place: Place) -> None:
     assert place.to_do() == set()
 
 
+def test_two_suites_from_one_checkout_follow_each_other(tmp_path: Path) -> None:
+    """They share a teacher and an extractor: those are made once, and both suites end."""
+    place = Place(tmp_path / "here")
+    (place.folder / "other.yaml").write_text(yaml.safe_dump({"name": "other", "extends": "smoke"}))
+    calls = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", "reproduce", name],
+            cwd=place.folder,
+            env=place.environment(SUITE_FILE=name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("suite.yaml", "other.yaml")
+    ]
+    said = [call.communicate(timeout=240) for call in calls]
+    assert [call.returncode for call in calls] == [0, 0], said
+    (second,) = [index for index, (_, wrong) in enumerate(said) if "waiting for process" in wrong]
+    first = ("suite.yaml", "other.yaml")[1 - second]
+    assert f"process {calls[1 - second].pid} on " in said[second][1]
+    assert f"(sidbench reproduce {first}), which is at work in this folder" in said[second][1]
+    assert [("teacher digits-cond" in out, "extractor" in out) for out, _ in said].count((True, True)) == 1, said
+    for name in ("own", "other"):
+        assert (place.folder / "results" / name / "report" / "index.html").is_file()
+
+
 def test_an_interrupt_is_one_sentence(place: Place) -> None:
     place.write(sid={"options": {"alpha": 1.1}})
     slow = place.environment(SLOW="digits-cond/sid/0")
