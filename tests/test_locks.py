@@ -169,6 +169,17 @@ def test_of_two_suites_one_makes_the_teacher_and_the_other_waits(tmp_path: Path)
     assert json.loads((teacher.folder / "record.json").read_text())["digest"] == teacher.digest
 
 
+def test_what_is_being_made_elsewhere_is_said_before_the_first_job(tmp_path: Path) -> None:
+    """A job says so in its log; whoever looks at the terminal hears of it, too."""
+    plan = load_plan("smoke", str(tmp_path))
+    (teacher,) = plan.of("teacher")
+    assert list(launch.made_elsewhere(plan.jobs)) == []
+    with another(Path(teacher.params["state"]).with_name(f"{teacher.digest}.lock")) as process:
+        (sentence,) = launch.made_elsewhere(plan.jobs)
+        assert sentence.startswith(f"waiting for process {process.pid} on ") and f"teacher {teacher.id}" in sentence
+    assert list(launch.made_elsewhere(plan.jobs)) == []
+
+
 def test_what_another_workflow_has_made_meanwhile_is_not_deleted(tmp_path: Path) -> None:
     """Snakemake removes declared outputs before a job begins; a shared artefact may have readers by then."""
     place = Place(tmp_path / "here")

@@ -14,7 +14,7 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,13 +52,27 @@ def alone(job: Job, doing: str) -> Iterator[None]:
     if "RANK" in os.environ:  # torchrun has started this process, and has the lock
         yield
         return
-    state = Path(job.params["state"])
-    lock = Lock(state.with_name(f"{job.digest}.lock"))
+    lock = Lock(_lock_of(job))
     with contextlib.closing(lock):
         lock.wait(f"which makes {job.kind} {job.id}")
         lock.sign(doing)
         lock.outlast_exec()
         yield
+
+
+def _lock_of(job: Job) -> Path:
+    return Path(job.params["state"]).with_name(f"{job.digest}.lock")
+
+
+def made_elsewhere(jobs: Iterable[Job]) -> Iterator[str]:
+    """A sentence for each job that another workflow of these results makes now: the one here will wait for it."""
+    for job in jobs:
+        if "state" not in job.params or not _lock_of(job).is_file():
+            continue
+        lock = Lock(_lock_of(job))
+        with contextlib.closing(lock):
+            if not lock.take():
+                yield f"waiting for {lock.holder() or 'another process'}, which makes {job.kind} {job.id}"
 
 
 def made_meanwhile(job: Job) -> bool:

@@ -173,8 +173,11 @@ def _reads_published(suite: Suite) -> bool:
 
 
 def _prepare(plan: Plan, stale: bool) -> None:
-    """Reports weights that are missing before anything is made; removes scores that lacked those present now."""
-    from benchmarks.machine import needs
+    """Before anything is made: reports weights that are missing and jobs that are being made elsewhere.
+
+    Removes scores that lacked weights which are present now.
+    """
+    from benchmarks.machine import launch, needs
 
     incomplete = needs.completable(plan)
     if not (incomplete or stale) and _made(plan.jobs):
@@ -184,6 +187,8 @@ def _prepare(plan: Plan, stale: bool) -> None:
     for job in incomplete:
         print(f"{job.id}: scored again, since the weights that it lacked are present now", flush=True)
         (job.folder / "scores.json").unlink()
+    for sentence in launch.made_elsewhere(plan.jobs):
+        print(sentence, flush=True)
 
 
 def _run(plan: Plan, words: list[str]) -> int:
