@@ -134,7 +134,7 @@ def test_a_processs_start_is_known() -> None:
 
 
 def own_suite(place: Path, name: str) -> None:
-    suite = {"name": name, "extends": "smoke", "teachers": {"digits-cond": {"training": {"images": 20_000}}}}
+    suite = {"name": name, "extends": "smoke", "teachers": {"digits-cond": {"training": {"images": 5_000}}}}
     (place / f"{name}.yaml").write_text(yaml.safe_dump(suite))
 
 
@@ -159,7 +159,7 @@ def test_of_two_suites_one_makes_the_teacher_and_the_other_waits(tmp_path: Path)
                 text=True,
             )
         )
-    said = [job.communicate(timeout=300) for job in jobs]
+    said = [job.communicate(timeout=900) for job in jobs]
     assert [job.returncode for job in jobs] == [0, 0], said
     second = next(index for index, (_, wrong) in enumerate(said) if "waiting for process" in wrong)
     first = "ab"[1 - second]
