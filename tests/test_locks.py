@@ -159,7 +159,11 @@ def test_of_two_suites_one_makes_the_teacher_and_the_other_waits(tmp_path: Path)
                 text=True,
             )
         )
-    said = [job.communicate(timeout=900) for job in jobs]
+    try:
+        said = [job.communicate(timeout=900) for job in jobs]
+    finally:
+        for job in jobs:
+            job.kill()
     assert [job.returncode for job in jobs] == [0, 0], said
     second = next(index for index, (_, wrong) in enumerate(said) if "waiting for process" in wrong)
     first = "ab"[1 - second]
