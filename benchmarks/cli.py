@@ -24,7 +24,7 @@ MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.ED
 # What a user comes for, in the order of the help; a verb that is in no group is listed last.
 GROUPS = {
     "make a suite": ("reproduce", "plan", "check", "doctor", "data", "weights", "fetch"),
-    "look at it": ("table", "report", "claims", "recipe", "compare", "published", "released", "list", "watch"),
+    "look at it": ("table", "report", "claims", "recipe", "compare", "published", "released", "list", "watch", "clean"),
     "by hand": ("train", "sample", "score", "statistics", "audit", "export", "import", "new"),
     "one job of a suite, and calibration": ("run", "prepare", "calibrate"),
 }

@@ -107,19 +107,30 @@ def save(generator: Generator, folder: Path, facts: dict[str, Any] | None = None
 
 def describe(folder: Path) -> dict[str, Any]:
     """The content of generator.json."""
-    return json.loads((folder / "generator.json").read_text())
+    try:
+        described: dict[str, Any] = json.loads((folder / "generator.json").read_text())
+        return dict(described)
+    except (ValueError, RecursionError):
+        raise Fault(f"{folder / 'generator.json'} is no JSON table: the file is damaged") from None
 
 
 def load(folder: Path, blank: Denoiser) -> Generator:
     """The generator of a folder; `blank` is a denoiser built by its family from the described settings."""
+    from safetensors import SafetensorError
     from safetensors.torch import load as from_bytes
 
     path, described = folder / "generator.safetensors", describe(folder)
+    if not path.is_file():
+        raise Fault(f"{folder} holds no {path.name}: the run has not ended, or the file is lost")
     weights = path.read_bytes()
     digest = hashlib.sha256(weights).hexdigest()
     if described.get("sha256", digest) != digest:  # absent in the oldest folders
         raise Fault(
             f"{path} is damaged: its sha256 is not the one in generator.json; remove the folder and make it again"
         )
-    blank.network.load_state_dict(from_bytes(weights))
+    try:
+        tensors = from_bytes(weights)
+    except SafetensorError as error:
+        raise Fault(f"{path} is no whole safetensors file: {error}") from error
+    blank.network.load_state_dict(tensors)
     return Generator(blank, Chain(**described["chain"])).eval().requires_grad_(False)

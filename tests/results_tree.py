@@ -115,6 +115,7 @@ def write_run(home: Path, task: str, entry: str, label: str, kind: str, steps: i
         "commit": "4f004e3" * 5,
         "dirty": seed == 2,
         "packages": {"python": "3.11.7", "torch": "2.15.0", "numpy": "2.3.4"},
+        "threads": {"torch": 1, "environment": {"OMP_NUM_THREADS": "1"}},
         "device": "AMD EPYC",
         "seconds": 17.0 + seed,
         "device_hours": 0.0047,

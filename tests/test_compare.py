@@ -56,9 +56,16 @@ def test_every_kind_of_change(pair: tuple[Path, Path], capsys: pytest.CaptureFix
 def test_what_a_digest_does_not_know_is_named_beside_other_scores(pair: tuple[Path, Path]) -> None:
     run = pair[1] / "mini" / "runs" / "digits-cond" / "dmd" / "0"
     edit(run / "scores.json", metrics={"fd": {"value": 9.0}, "fd-heldout": {"value": 3.3}})
-    edit(run / "record.json", device="another", packages={"torch": "9.9"}, weights={"teacher": "f" * 64})
+    edit(
+        run / "record.json",
+        device="another",
+        packages={"torch": "9.9"},
+        weights={"teacher": "f" * 64},
+        threads={"torch": 2},
+    )
     changes = [change.what for change in compare(*pair)]
     assert "packages torch: 2.15.0 -> 9.9" in changes and "device: AMD EPYC -> another" in changes
+    assert "threads torch: 1 -> 2" in changes
     assert f"weights teacher: {0:064x} -> {'f' * 64}" in changes
 
 

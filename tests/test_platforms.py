@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import os
 import re
 import resource
@@ -15,10 +14,9 @@ from pathlib import Path
 import pytest
 
 from benchmarks import hardware
-from benchmarks.machine import doctor, lease, snakemake
+from benchmarks.machine import doctor, lease
 from benchmarks.speed import metrics
-from sid.fault import Fault
-from sid.loop import lock, memory
+from sid.loop import memory
 
 ROOT = Path(__file__).parents[1]
 # Calls that only Linux has, or that count otherwise elsewhere, and the files that give them a fallback.
@@ -26,7 +24,12 @@ GUARDED = {
     r"sched_getaffinity": {"benchmarks/hardware.py"},
     r"ru_maxrss": {"sid/loop/memory.py"},
     r"\bprctl\(": {"sid/loop/parent.py", "benchmarks/speed/gpu/plan.py"},
-    r"\"/proc": {"benchmarks/hardware.py", "benchmarks/machine/doctor.py", "benchmarks/speed/metrics.py"},
+    r"\"/proc": {
+        "benchmarks/hardware.py",
+        "benchmarks/machine/doctor.py",
+        "benchmarks/speed/metrics.py",
+        "sid/loop/claim.py",
+    },
     r"\bflock\(": {"sid/loop/lock.py", "benchmarks/machine/lease.py"},
 }
 
@@ -71,37 +74,6 @@ def test_without_proc_a_processor_has_a_name_and_a_program_a_peak(monkeypatch: p
     assert hardware.device_name()
     hardware.device_name.cache_clear()
     assert metrics.peak_bytes() > 2**20
-
-
-def test_a_file_system_without_locks_is_reported_and_used(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    def none(file: object, operation: int) -> None:
-        raise OSError(errno.ENOLCK, "No locks available")
-
-    monkeypatch.setattr(fcntl, "flock", none)
-    monkeypatch.chdir(tmp_path)
-    for _ in range(2):
-        with lock.locked(tmp_path / "state" / "run-0.lock", patience=0.0):
-            pass
-    (tmp_path / ".snakemake").mkdir()
-    with snakemake.alone():
-        pass
-    assert capsys.readouterr().err.count("has no locks: start no second run there") == 2  # once a folder
-
-    def broken(file: object, operation: int) -> None:
-        raise OSError(errno.EIO, "Input/output error")
-
-    monkeypatch.setattr(fcntl, "flock", broken)
-    with pytest.raises(OSError, match="Input/output"), lock.locked(tmp_path / "run-0.lock"):
-        pass
-
-
-def test_a_lock_is_still_refused_where_there_are_locks(tmp_path: Path) -> None:
-    with lock.locked(tmp_path / "run-0.lock"), open(tmp_path / "run-0.lock") as again:
-        assert not lock.take(again)
-        with pytest.raises(Fault, match="is in use by process"), lock.locked(tmp_path / "run-0.lock", patience=0.0):
-            pass
 
 
 def test_a_machine_without_device_files_has_no_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

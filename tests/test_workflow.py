@@ -26,7 +26,12 @@ import os, sys, traceback
 def stand_in(verb, results, job_id):
     import time
     from pathlib import Path
+    from benchmarks.suite.job import LEVELS
     from benchmarks.suite.plan import load_plan
+    (output,) = [word.partition("=")[2] for word in words if word.startswith("--output=")]
+    above = str(Path(output).parents[LEVELS["teacher" if verb == "prepare" else verb] - 1])
+    assert above == results or os.environ.get("STORED"), (above, results)
+    results = above
     plan = load_plan(os.environ["SUITE_FILE"], results)
     if verb in ("table", "report"):
         job = plan.of(verb)[0]
@@ -214,9 +219,20 @@ def test_a_killed_call_needs_no_unlocking(place: Place) -> None:
     with subprocess.Popen(place.reproduce(), cwd=place.folder, env=slow, start_new_session=True) as first:
         try:
             _wait_for(place.folder / "started")
-            refused = _call(place, *place.reproduce())
-            assert refused.returncode == 2 and "at work in this folder already" in refused.stderr, refused.stderr
-            assert refused.stderr.count("\n") == 1
+            waiting = subprocess.Popen(
+                place.reproduce(),
+                cwd=place.folder,
+                env=place.environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            assert waiting.stderr is not None
+            said = waiting.stderr.readline()
+            words = "(sidbench reproduce suite.yaml), which is at work in this folder"
+            assert said.startswith(f"waiting for process {first.pid} on ") and words in said, said
+            waiting.kill()
+            waiting.communicate()
         finally:
             os.killpg(first.pid, signal.SIGKILL)
     assert any((place.folder / ".snakemake" / "locks").iterdir()), "the kill has left the folder locked"
@@ -224,6 +240,32 @@ def test_a_killed_call_needs_no_unlocking(place: Place) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"^\[3/3\] report", done.stdout, flags=re.MULTILINE), done.stdout
     assert place.to_do() == set()
+
+
+def test_two_suites_from_one_checkout_follow_each_other(tmp_path: Path) -> None:
+    """They share a teacher and an extractor: those are made once, and both suites end."""
+    place = Place(tmp_path / "here")
+    (place.folder / "other.yaml").write_text(yaml.safe_dump({"name": "other", "extends": "smoke"}))
+    calls = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks", "reproduce", name],
+            cwd=place.folder,
+            env=place.environment(SUITE_FILE=name),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for name in ("suite.yaml", "other.yaml")
+    ]
+    said = [call.communicate(timeout=240) for call in calls]
+    assert [call.returncode for call in calls] == [0, 0], said
+    (second,) = [index for index, (_, wrong) in enumerate(said) if "waiting for process" in wrong]
+    first = ("suite.yaml", "other.yaml")[1 - second]
+    assert f"process {calls[1 - second].pid} on " in said[second][1]
+    assert f"(sidbench reproduce {first}), which is at work in this folder" in said[second][1]
+    assert [("teacher digits-cond" in out, "extractor" in out) for out, _ in said].count((True, True)) == 1, said
+    for name in ("own", "other"):
+        assert (place.folder / "results" / name / "report" / "index.html").is_file()
 
 
 def test_an_interrupt_is_one_sentence(place: Place) -> None:

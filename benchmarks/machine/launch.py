@@ -9,27 +9,81 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.machine import lease
+from benchmarks.suite.job import LEVELS
 from sid.fault import Fault
 from sid.loop import parent
+from sid.loop.lock import Lock
 from sid.releases import numbers
 
 if TYPE_CHECKING:
-    from benchmarks.suite.job import Job
+    from benchmarks.suite.job import Job, Kind
 
 
 SAVING_SECONDS = 600  # from a signal until torchrun kills: for the end of the iteration and the state
 TIMEOUT_SINCE = (2, 13)  # the oldest torch whose torchrun is known to take --shutdown-timeout; 2.11's doesn't
+BEGAN = "SIDBENCH_BEGAN"  # when the workflow began, in seconds since 1970
 PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by the job's number
+
+
+def results_of(args: argparse.Namespace, kind: Kind) -> str:
+    """The folder of the results: what the user named, or that above the file of a job that the workflow names."""
+    return str(Path(args.output).parents[LEVELS[kind] - 1]) if args.output else str(args.results)
+
+
+@contextlib.contextmanager
+def alone(job: Job, doing: str) -> Iterator[None]:
+    """Holds the lock of a job over all workflows of these results; who makes it already is named and waited for.
+
+    Args:
+        job: what is made.
+        doing: the command, for those who wait.
+    """
+    if "RANK" in os.environ:  # torchrun has started this process, and has the lock
+        yield
+        return
+    lock = Lock(_lock_of(job))
+    with contextlib.closing(lock):
+        lock.wait(f"which makes {job.kind} {job.id}")
+        lock.sign(doing)
+        lock.outlast_exec()
+        yield
+
+
+def _lock_of(job: Job) -> Path:
+    return Path(job.params["state"]).with_name(f"{job.digest}.lock")
+
+
+def made_elsewhere(jobs: Iterable[Job]) -> Iterator[str]:
+    """A sentence for each job that another workflow of these results makes now: the one here will wait for it."""
+    for job in jobs:
+        if "state" not in job.params or not _lock_of(job).is_file():
+            continue
+        lock = Lock(_lock_of(job))
+        with contextlib.closing(lock):
+            if not lock.take():
+                yield f"waiting for {lock.holder() or 'another process'}, which makes {job.kind} {job.id}"
+
+
+def made_meanwhile(job: Job) -> bool:
+    """Whether another workflow has made the job since this one began."""
+    try:
+        recorded = json.loads((job.folder / "record.json").read_text())
+        written = (job.folder / "record.json").stat().st_mtime
+    except (OSError, ValueError):
+        return False
+    whole = isinstance(recorded, dict) and recorded.get("digest") == job.digest
+    return whole and written > float(os.environ.get(BEGAN, "inf")) and all(map(os.path.exists, job.outputs))
 
 
 @contextlib.contextmanager

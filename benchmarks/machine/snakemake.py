@@ -16,11 +16,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.machine import ending
 from sid.fault import Fault
-from sid.loop.lock import take
+from sid.loop.lock import Lock
 
 if TYPE_CHECKING:
     from benchmarks.suite.job import Job
@@ -31,7 +31,7 @@ SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 LOCKS = Path(".snakemake") / "locks"
 OWN_LOCK = Path(".snakemake") / "reproduce.lock"
 PATIENCE = 10.0  # seconds for a killed Snakemake to be gone
-LEAVING = "leaving"  # in the lock of a `reproduce` that waits for its jobs to save and go
+LEAVING = "whose jobs save their state and leave"
 
 # Lines of Snakemake's output
 NOISE = re.compile(
@@ -93,42 +93,17 @@ def command(
 
 
 @contextlib.contextmanager
-def alone() -> Iterator[None]:
-    """Holds the lock of the working folder. One that is leaving is waited for; one at work is named in a Fault.
-
-    The kernel frees the lock with the process.
-    """
-    OWN_LOCK.parent.mkdir(exist_ok=True)
-    with open(OWN_LOCK, "a+") as lock:
-        _lock(lock)
-        _say(lock, "")
+def alone(suite: str) -> Iterator[None]:
+    """Holds the lock of the working folder for a suite; another call there is named and waited for."""
+    lock = Lock(OWN_LOCK)
+    with contextlib.closing(lock):
+        lock.wait("which is at work in this folder", patience=1.0)  # a killed one frees it in a moment
+        lock.sign(f"sidbench reproduce {suite}")
         try:
             yield
         except (ending.Stopped, KeyboardInterrupt):
-            _say(lock, LEAVING)
+            lock.sign(f"sidbench reproduce {suite}, {LEAVING}")
             raise
-
-
-def _lock(lock: IO[str]) -> None:
-    announced = False
-    until = time.monotonic() + 1.0  # a killed holder frees it in a moment
-    while True:
-        if take(lock):
-            return
-        lock.seek(0)
-        holder, _, state = lock.read().strip().partition(" ")
-        if state != LEAVING and time.monotonic() > until:
-            raise Fault(f"`sidbench reproduce` is at work in this folder already (process {holder or 'unknown'})")
-        if state == LEAVING and not announced:
-            print(f"waiting for process {holder}, which is leaving this folder", flush=True)
-            announced = True
-        time.sleep(0.2)
-
-
-def _say(lock: IO[str], state: str) -> None:
-    lock.truncate(0)
-    lock.write(f"{os.getpid()} {state}".strip())
-    lock.flush()
 
 
 def unlock(suite: str, results: str) -> None:

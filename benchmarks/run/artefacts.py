@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -36,6 +37,29 @@ if TYPE_CHECKING:
 
 
 CAPTIONS = "captions"  # subfolder of a cache of latents with the captions' embeddings
+
+
+# The types of what describes a teacher.
+KINDS = {"family": str, "data": str | None, "conditional": bool, "source": str | None, "resolution": int | None}
+LARGEST = 2**14  # of a size in a network; the largest of a published one has a quarter
+
+
+def _too_large(value: Any) -> int | None:
+    """A whole number somewhere in the settings that is no size of anything."""
+    parts = value.values() if isinstance(value, Mapping) else value if isinstance(value, list | tuple) else ()
+    if isinstance(value, int) and abs(value) > LARGEST:
+        return value
+    return next((number for part in parts if (number := _too_large(part)) is not None), None)
+
+
+@contextlib.contextmanager
+def _described_by(path: Path) -> Iterator[None]:
+    """Turns what building and filling a network raises, where its description is none, into a Fault."""
+    try:
+        yield
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RuntimeError) as error:
+        why = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise Fault(f"{path} describes no network that its weights fit ({why}): a file there is damaged") from error
 
 
 def described_in(folder: Path, name: str) -> dict:
@@ -71,10 +95,14 @@ class Origin:
             origin = cls(**{entry.name: described[entry.name] for entry in fields(cls) if entry.name in described})
         except TypeError:
             raise Fault(f"{folder / name} lacks family, data or conditional: the file is damaged") from None
+        if wrong := [key for key, kinds in KINDS.items() if not isinstance(getattr(origin, key), kinds)]:
+            raise Fault(f"{folder / name}: {wrong[0]} can't be {getattr(origin, wrong[0])!r}: the file is damaged")
         if origin.family not in (known := components.teachers()):
-            raise UnknownName(f"teacher family in {folder / name}", str(origin.family), known)
+            raise UnknownName(f"teacher family in {folder / name}", origin.family, known)
         if not isinstance(origin.settings, Mapping) or not isinstance(origin.own, Mapping):
             raise Fault(f"{folder / name} holds settings that are no table: the file is damaged")
+        if (number := _too_large(origin.settings)) is not None:
+            raise Fault(f"{folder / name}: {number:,} is no size in a network: the file is damaged")
         return origin
 
     @property
@@ -110,7 +138,8 @@ def open_teacher(folder: Path, prompts: Path | None = None) -> tuple[Denoiser, D
     origin = Origin.of(folder)
     family: Any = components.teachers()[origin.family]
     if (folder / "network.safetensors").is_file():
-        teacher = family.build(dict(origin.settings))
+        with _described_by(folder / "teacher.json"):
+            teacher = family.build(dict(origin.settings))
         fill(teacher.network, folder)
         teacher = teacher.eval().requires_grad_(False)
     else:
@@ -160,9 +189,11 @@ def teacher_facts(folder: Path) -> TeacherFacts:
 
 def open_generator(folder: Path, prompts: Path | None = None) -> tuple[Generator, Data]:
     """A distilled generator with its conditions: its data's labels, or a list of prompts."""
-    described = described_in(folder, "generator.json")
-    blank = components.teachers()[described["family"]].build(described["settings"])
-    return generator.load(folder, blank), data_of(Origin.of(folder, "generator.json"), prompts, blank)
+    origin = Origin.of(folder, "generator.json")
+    with _described_by(folder / "generator.json"):
+        blank = components.teachers()[origin.family].build(dict(origin.settings))
+        student = generator.load(folder, blank)
+    return student, data_of(origin, prompts, blank)
 
 
 def data_of(origin: Origin, prompts: Path | None, denoiser: Denoiser) -> Data:

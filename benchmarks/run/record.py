@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 from collections.abc import Mapping
@@ -20,6 +21,14 @@ if TYPE_CHECKING:
 
 
 PACKAGES = ("torch", "numpy", "scipy", "diffusers", "transformers", "scikit-learn", "snakemake", "sidbench")
+# Variables that set the number of threads.
+THREADS = (
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
 
 
 def record(job: Job, command: str, seconds: float, peak_memory: int, **measured: Any) -> dict[str, Any]:
@@ -35,6 +44,7 @@ def record(job: Job, command: str, seconds: float, peak_memory: int, **measured:
         "dirty": dirty,
         "packages": _packages(),
         "device": device_name(),
+        "threads": threads(),
         "seconds": round(seconds, 3),
         "device_hours": round(seconds / 3600, 6),
         "peak_memory_bytes": peak_memory,
@@ -52,6 +62,14 @@ def recipe(params: Mapping[str, Any]) -> LoopSettings:
     settings = dict(params["recipe"])
     student = Adapters(**settings["student"]) if settings.get("student") else None
     return LoopSettings(**{**settings, "observe": tuple(settings["observe"]), "student": student})
+
+
+def threads() -> dict[str, Any]:
+    """The threads of this process's arithmetic, and what the environment says of them: sums depend on their order."""
+    import torch
+
+    stated = {name: os.environ[name] for name in THREADS if name in os.environ}
+    return {"torch": torch.get_num_threads(), "environment": stated}
 
 
 def rates(trained: Trained) -> dict[str, Any]:

@@ -26,6 +26,8 @@ FILES: Mapping[str, tuple[str, ...]] = {
     "table": ("verdict.md", "verdict.csv", "verdict.tex", "claims.md", "claims.csv"),
     "papers": ("papers/index.md",),  # the papers' own tables, of a suite with published teachers
 }
+# How many folders above a job's first output the results are.
+LEVELS: Mapping[Kind, int] = {**dict.fromkeys(SHARED_KINDS, 4), "run": 6, "table": 3, "report": 3}
 
 
 @dataclass(frozen=True)

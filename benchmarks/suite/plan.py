@@ -344,8 +344,9 @@ class Plan:
         compared = any(teacher.source for teacher in suite.teachers.values())  # with what papers print
         names = (*FILES["table"], *(FILES["papers"] if compared else ()))
         tables = tuple(f"{self._folder(suite.name, 'tables')}/{name}" for name in names)
-        shown = ("record.json", "samples.npz", "curve.jsonl")
-        scores = tuple(path for run in runs for path in run.outputs if path.endswith("scores.json"))
+        tabulated = ("scores.json", "record.json")
+        shown = (*tabulated, "samples.npz", "curve.jsonl")
+        scores = tuple(path for run in runs for path in run.outputs if path.endswith(tabulated))
         read = tuple(path for run in runs for path in run.outputs if path.endswith(shown))
         home = {"folder": self._folder(suite.name)}
         params = {**home, "papers": compared}

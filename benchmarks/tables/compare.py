@@ -58,7 +58,7 @@ def _suite_changes(
 
 
 def _reasons(a: Run, b: Run) -> Iterator[str]:
-    """Why the results of one seed may differ: a fault, other versions, recipes, weights, packages, devices."""
+    """Why the results of one seed may differ: a fault, other versions, recipes, weights, packages, devices, threads."""
     if a.fault != b.fault:
         yield f"seed {a.seed}: {a.fault or 'readable'} -> {b.fault or 'readable'}"
     if a.fault or b.fault:
@@ -66,7 +66,7 @@ def _reasons(a: Run, b: Run) -> Iterator[str]:
     if a.digest == b.digest:
         if a.scores.get("metrics") != b.scores.get("metrics"):
             yield "same digest, other scores: the recipe does not decide the result"
-            for name in ("weights", "packages", "device"):
+            for name in ("weights", "packages", "device", "threads"):
                 yield from _keys(f"{name} ", a.record.get(name), b.record.get(name))
         return
     causes = list(_keys("version of ", a.record.get("versions"), b.record.get("versions")))

@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument("artefact", metavar="KIND/DIGEST", help="an artefact of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
+    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 
@@ -24,6 +25,7 @@ def run(args: argparse.Namespace) -> int:
     from sid.discovery import UnknownName
     from sid.fault import Fault
 
+    args.results = launch.results_of(args, "teacher")
     plan = load_plan(args.suite, args.results)
     shared = {f"{job.kind}/{job.id}": job for job in plan.jobs if job.kind in SHARED_KINDS}
     if args.artefact not in shared:
@@ -34,8 +36,12 @@ def run(args: argparse.Namespace) -> int:
             )
         raise UnknownName(f"artefact of the suite {plan.suite.name}", args.artefact, shared)
     job = shared[args.artefact]
-    with launch.started(job, "prepare", args.artefact, args) as command:
-        from benchmarks.run import prepare
+    with launch.alone(job, f"sidbench prepare {args.suite} {args.artefact}"):
+        if launch.made_meanwhile(job):
+            print(f"{args.artefact} was made meanwhile, by another workflow of these results")
+            return 0
+        with launch.started(job, "prepare", args.artefact, args) as command:
+            from benchmarks.run import prepare
 
-        prepare.prepare(job, command, args.quiet)
+            prepare.prepare(job, command, args.quiet)
     return 0

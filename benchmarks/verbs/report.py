@@ -13,10 +13,12 @@ EXAMPLE = "sidbench report mini"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("named", nargs="+", metavar="SUITE|FOLDER", help="suites, or folders of results to join")
+    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (default: beside the runs)")
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine import launch
     from benchmarks.machine.runnable import explained
     from benchmarks.report import audit, page
     from benchmarks.report.claims import ClaimSection
@@ -25,7 +27,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.tables.papers import lines, tables
     from benchmarks.tables.recipes import notes
 
-    gathered = gather(args.named, args.results)
+    gathered = gather(args.named, launch.results_of(args, "report"))
     if args.out and len(gathered) > 1:
         raise Fault("--out takes the page of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:

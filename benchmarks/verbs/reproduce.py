@@ -98,7 +98,7 @@ def _reproduce(args: argparse.Namespace) -> int:
     snakemake.writable(Path(args.results))
     snakemake.writable(Path(".snakemake"))
     passed = PASSED_THROUGH & {flag.split("=")[0] for flag in flags}
-    with snakemake.alone():
+    with snakemake.alone(args.suite):
         snakemake.unlock(args.suite, args.results)
         settings = {"rows": only, "gpus": getattr(own, "gpus", None)}
         if not passed:
@@ -174,8 +174,11 @@ def _reads_published(suite: Suite) -> bool:
 
 
 def _prepare(plan: Plan, stale: bool) -> None:
-    """Reports weights that are missing before anything is made; removes scores that lacked those present now."""
-    from benchmarks.machine import needs
+    """Before anything is made: reports weights that are missing and jobs that are being made elsewhere.
+
+    Removes scores that lacked weights which are present now.
+    """
+    from benchmarks.machine import launch, needs
 
     incomplete = needs.completable(plan)
     if not (incomplete or stale) and _made(plan.jobs):
@@ -185,6 +188,8 @@ def _prepare(plan: Plan, stale: bool) -> None:
     for job in incomplete:
         print(f"{job.id}: scored again, since the weights that it lacked are present now", flush=True)
         (job.folder / "scores.json").unlink()
+    for sentence in launch.made_elsewhere(plan.jobs):
+        print(sentence, flush=True)
 
 
 def _run(plan: Plan, words: list[str]) -> int:

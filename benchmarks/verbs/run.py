@@ -13,6 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="TASK/ENTRY/SEED", help="a run of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--digest", metavar="DIGEST", help="refuse the run if the plan gives it another digest")
+    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 
@@ -20,10 +21,14 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.machine import launch
     from benchmarks.suite.plan import load_plan
 
+    args.results = launch.results_of(args, "run")
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
     launch.confirm(job, args.digest)
-    with launch.started(job, "run", args.run_id, args) as command:
+    with (
+        launch.alone(job, f"sidbench run {args.suite} {args.run_id}"),
+        launch.started(job, "run", args.run_id, args) as command,
+    ):
         from benchmarks.run import runner
 
         runner.run(job, plan, command, args.quiet)

@@ -25,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the papers' own tables too, printed beside reproduced; needs no run",
     )
+    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
     parser.add_argument("--quiet", action="store_true", help="print no table")
     parser.add_argument(
         "--as-reference",
@@ -34,12 +35,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from benchmarks.machine import launch
     from benchmarks.machine.runnable import explained
     from benchmarks.tables import answers_typeset, committed, typeset
     from benchmarks.tables.gather import gather
     from sid import atomic
 
-    gathered = gather(args.named, args.results, committed.SEEDS if args.as_reference else (), args.paper)
+    gathered = gather(
+        args.named, launch.results_of(args, "table"), committed.SEEDS if args.as_reference else (), args.paper
+    )
     if args.out and len(gathered) > 1:
         raise Fault("--out takes the tables of one suite; here are " + ", ".join(its.suite.name for its in gathered))
     for suite in gathered:

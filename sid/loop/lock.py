@@ -10,16 +10,16 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import IO
 
 from sid import atomic
 from sid.fault import Fault, report
-from sid.loop import parent
+from sid.loop import claim, parent
 
 NO_LOCKS = {errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL}  # of a file system that keeps none
+LOOK_SECONDS = 0.2
+SIGNING_SECONDS = 5.0  # who has a lock writes down at once that it does
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 
 
@@ -31,48 +31,98 @@ class TrainingStopped(Exception):
         self.code = code
 
 
-def take(file: IO[str], patience: float = 0.0) -> bool:
-    """Locks an open file until it is closed; False where another process has it for longer than `patience` seconds.
+class Lock:
+    """A lock file, which one process has until `close`: the kernel frees it even after kill -9.
 
-    A file system without locks (some network folders) gives none: that is reported once, and the work goes on.
+    Where the file system keeps no locks (some network folders), a claim beside it stands for one (`sid.loop.claim`).
+
+    Args:
+        path: Of the file. It says who has the lock, and stays when nobody does.
     """
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
+
+    def __init__(self, path: Path):
+        self.path = path
+        with atomic.writable(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(path, "a+")  # noqa: SIM115 - closed by `close`
+        self._claimed = False
+
+    def take(self, patience: float = 0.0) -> bool:
+        """Whether this process has the lock now, after waiting up to `patience` seconds for another one."""
+        deadline = time.monotonic() + patience
+        while not self._taken():
             if time.monotonic() >= deadline:
                 return False
-            time.sleep(0.2)
+            time.sleep(LOOK_SECONDS)
+        return True
+
+    def _taken(self) -> bool:
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            return False
         except OSError as error:
             if error.errno not in NO_LOCKS:
                 raise
-            _report_no_locks(Path(file.name).parent)
-            return True
+        self._claimed = claim.claim(self.path)
+        return self._claimed
 
+    def wait(self, purpose: str, patience: float | None = None) -> None:
+        """Takes the lock, however long it takes, and says once for whom it waits.
 
-@lru_cache
-def _report_no_locks(folder: Path) -> None:
-    report(f"the file system of {folder} has no locks: start no second run there")
+        Args:
+            purpose: What is waited for: "waiting for process 7 on node-1 since ..., `purpose`".
+            patience: Seconds before it is said.
+        """
+        if self.take(patience or 0.0):
+            return
+        deadline = time.monotonic() + SIGNING_SECONDS
+        while not (holder := self.holder()) and time.monotonic() < deadline:
+            if self.take(LOOK_SECONDS):
+                return
+        report(f"waiting for {holder or 'another process'}, {purpose}{claim.elsewhere(self.path)}")
+        while not self.take(60.0):
+            pass
+
+    def holder(self) -> str:
+        """Who has the lock, in words; empty where nobody has said so yet."""
+        self._file.seek(0)
+        return self._file.read().strip()
+
+    def sign(self, doing: str = "") -> None:
+        """Writes down that this process has the lock, and what it does."""
+        since = time.strftime("%Y-%m-%d %H:%M:%S")
+        self.write(f"process {os.getpid()} on {socket.gethostname()} since {since}" + (f" ({doing})" if doing else ""))
+
+    def write(self, text: str) -> None:
+        """Writes down who has the lock."""
+        self._file.truncate(0)
+        self._file.write(f"{text}\n")
+        self._file.flush()
+
+    def outlast_exec(self) -> None:
+        """The program that replaces this process has the lock, too."""
+        os.set_inheritable(self._file.fileno(), True)
+
+    def close(self) -> None:
+        """Frees the lock."""
+        if self._claimed:
+            claim.release(self.path)
+        self._file.close()
 
 
 @contextlib.contextmanager
 def locked(path: Path, patience: float = 60.0) -> Iterator[None]:
-    """Holds an exclusive lock on `path`; the kernel frees it even after kill -9.
+    """Holds an exclusive lock on `path`.
 
     Waits up to `patience` seconds (a killed training may still be dying), then raises a Fault that names the holder.
     """
-    with atomic.writable(path.parent):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = open(path, "a+")  # noqa: SIM115 - closed below
-    with file:
-        if not take(file, patience):
-            file.seek(0)
-            raise Fault(f"{path.parent} is in use by {file.read().strip() or 'another process'}")
-        file.truncate(0)
-        file.write(f"process {os.getpid()} on {socket.gethostname()} since {time.strftime('%Y-%m-%d %H:%M:%S')}\n")
-        file.flush()
+    lock = Lock(path)
+    with contextlib.closing(lock):
+        if not lock.take(patience):
+            raise Fault(f"{path.parent} is in use by {lock.holder() or 'another process'}{claim.elsewhere(path)}")
+        lock.sign()
         yield
 
 

@@ -79,6 +79,7 @@ class TrainState:
         self.counters = Counters()
         self._writer: threading.Thread | None = None
         self._fault: BaseException | None = None
+        self._damaged: set[Path] = set()  # states that were found so, to be replaced
 
     def check_recipe(self) -> None:
         """A Fault where the folder's state belongs to another recipe; it names what changed."""
@@ -136,7 +137,7 @@ class TrainState:
         """Saves the state atomically and removes old ones. A large one is written by a thread."""
         self.finish()
         final = self.folder / f"state-{self.counters.iteration:09d}"
-        if final.exists():
+        if final.exists() and final not in self._damaged:
             return
         counters = json.dumps(asdict(self.counters))
         tensors = self._tensors()
@@ -172,6 +173,8 @@ class TrainState:
         def seal() -> None:
             with atomic.writable(self.folder):
                 (beside / "counters.json").write_text(counters)
+                if final in self._damaged:
+                    shutil.rmtree(final, ignore_errors=True)
                 atomic.seal(beside, final, _checksums(beside))
                 for old in sorted(self.folder.glob("state-*"))[:-STATES]:
                     shutil.rmtree(old, ignore_errors=True)
@@ -192,20 +195,23 @@ class TrainState:
 
     def restore(self) -> bool:
         """Loads the newest whole state, reporting damaged ones; False where there is none."""
-        path = self.engine.together(self._newest)
+        path, self._damaged = self.engine.together(self._newest)
         if path is not None:
             self._load(path)
         return path is not None
 
-    def _newest(self) -> Path | None:
+    def _newest(self) -> tuple[Path | None, set[Path]]:
+        """The newest whole state, and the damaged ones after it, which are replaced when training is there again."""
+        damaged: set[Path] = set()
         paths = sorted(self.folder.glob("state-*"), reverse=True)
         for path, before in zip(paths, [*paths[1:], None], strict=False):
             fault = _damage(path)
             if fault is None:
-                return path
+                return path, damaged
+            damaged.add(path)
             then = "falling back to the state before it" if before else "no state is left, training begins anew"
             report(f"{path} is damaged ({fault}); {then}")
-        return None
+        return None, damaged
 
     def _load(self, path: Path) -> None:
         """Loads into the networks and optimisers, which may be sharded otherwise than when they were saved."""

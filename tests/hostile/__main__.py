@@ -15,8 +15,8 @@ from pathlib import Path
 from benchmarks.images.reading import open_checked, refuse_undecodable
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
-from tests.hostile import images, pickles, suites
-from tests.hostile.test_corpus import opened
+from tests.hostile import folders, images, pickles, suites
+from tests.hostile.test_corpus import GIGABYTES, described, opened
 
 
 def inputs(place: Path) -> Iterator[tuple[str, str, Callable[[], object]]]:
@@ -31,9 +31,11 @@ def inputs(place: Path) -> Iterator[tuple[str, str, Callable[[], object]]]:
         yield "suites", name, lambda: load_plan("own.yaml")
     for name, path in images.make(place):
         yield "images", name, lambda path=path: refuse_undecodable(open_checked(path))  # type: ignore[misc]
+    for name, kind, path in folders.make(place):
+        yield "folders", name, lambda kind=kind, path=path: described(kind, path)  # type: ignore[misc]
 
 
-def main() -> None:
+def main() -> int:
     count: dict[str, Counter[str]] = {}
     slowest: dict[str, tuple[float, str]] = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -55,11 +57,14 @@ def main() -> None:
                 print(f"{kind}: {name}: {answer}, {seconds:.1f} s", flush=True)
             count.setdefault(kind, Counter())[answer] += 1
             slowest[kind] = max(slowest.get(kind, (0.0, "")), (seconds, name))
-        print("executed:", [str(path) for path in Path(folder).rglob(pickles.MARK)])
+        executed = [path.name for path in Path(folder).rglob(pickles.MARK)]
     for kind, answers in count.items():
         print(f"{kind}: {dict(answers)}, slowest {slowest[kind][0]:.1f} s ({slowest[kind][1]})")
-    print(f"memory: {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20:.2f} GiB")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    print(f"executed: {len(executed)}; memory: {memory:.2f} GiB")
+    tracebacks = any(answer.startswith("traceback") for answers in count.values() for answer in answers)
+    return int(tracebacks or bool(executed) or memory > GIGABYTES)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

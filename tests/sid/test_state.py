@@ -120,6 +120,19 @@ def test_a_truncated_state_falls_back_to_the_one_before(tmp_path: Path, capfd: p
     assert "falling back to the state before it" in capfd.readouterr().err
 
 
+def test_a_damaged_final_state_is_replaced(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
+    """Once: the next call finds it whole, and has nothing to train."""
+    whole = distil(tmp_path)
+    file = largest(tmp_path)
+    before = file.read_bytes()
+    flip(file)
+    assert torch.equal(whole, distil(tmp_path))
+    assert "falling back to the state before it" in capfd.readouterr().err
+    assert file.read_bytes() == before
+    assert torch.equal(whole, distil(tmp_path))
+    assert "damaged" not in capfd.readouterr().err
+
+
 def test_without_a_whole_state_training_begins_anew(tmp_path: Path, capfd: pytest.CaptureFixture) -> None:
     whole = distil(tmp_path)
     for folder in tmp_path.glob("state-*"):

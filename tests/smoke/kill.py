@@ -1,6 +1,6 @@
 """Kills a suite with SIGKILL at random moments, runs the same command again each time, and compares every byte.
 
-Run on demand: python tests/smoke/kill.py [--kills 20] [--seed 0] [--only group|trainer|snakemake]
+Run on demand: python tests/smoke/kill.py [--kills 20] [--seed 0] [--images 150000] [--only group|trainer|snakemake]
 
 `reproduce` with its process group, the trainers alone and Snakemake alone take turns; every second kill falls into the
 first two seconds of a job. Ten seconds later no process may be left. When the suite is made in spite of the kills, its
@@ -31,7 +31,7 @@ name: kill
 title: Long enough to be killed in the middle
 extends: smoke
 tasks:
-  digits-cond: {budget: {images: 150_000}}
+  digits-cond: {budget: {images: IMAGES}}
 """
 
 
@@ -155,11 +155,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--images", type=int, default=150_000, help="of a training")
     parser.add_argument("--only", choices=("group", "trainer", "snakemake"))
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        (folder / "kill.yaml").write_text(SUITE)
+        (folder / "kill.yaml").write_text(SUITE.replace("IMAGES", str(args.images)))
         begin = time.monotonic()
         if start(folder, "whole").wait():
             print((folder / "whole.log").read_text())

@@ -3,14 +3,23 @@ import os
 import re
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import validate
 
-CHECKOUT = Path(str(workflow.current_basedir)).parents[1]
-sys.path.insert(0, str(CHECKOUT))
+# The code lies beside these rules; where they come from a git repository alone (`module:`), it is what is installed.
+CODE = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
+if not (CODE / "benchmarks").is_dir():
+    try:
+        from sidbench.rooms import TREE as CODE
+    except ImportError:
+        raise WorkflowError("these rules need sidbench itself: pip install 'sidbench[all]' of the same version")
+sys.path.insert(0, str(CODE))
 
-from benchmarks.machine import config_words, ending, lease
+from benchmarks.machine import config_words, ending, launch, lease
 from benchmarks.suite.job import FILES
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
@@ -22,6 +31,7 @@ try:
     SUITE, RESULTS = WORDS["suite"], config_words.nameable(WORDS["results"])
     ROWS = WORDS["rows"].split(",") if WORDS["rows"] else None  # task/entry; None: all
     MOST_GPUS = int(WORDS["gpus"]) if WORDS["gpus"] else None  # for one job; None: as planned
+    validate({**config}, "../schemas/config.schema.yaml")
     PLAN = load_plan(SUITE, RESULTS, ROWS)
 except Fault as fault:
     raise WorkflowError(*fault.sentences)
@@ -30,11 +40,13 @@ NAME = PLAN.suite.name
 SHARED = f"{RESULTS}/_shared"
 HOME = f"{RESULTS}/{NAME}"
 
-# Jobs run with this Python and this checkout, wherever both are.
+# Jobs run with this Python and this code, wherever both are.
 os.environ.update(
     {parent.WATCH: str(os.getpid())},  # a killed Snakemake leaves no job behind
+    **{launch.BEGAN: os.environ.get(launch.BEGAN) or str(time.time())},
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
-    PYTHONPATH=os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get("PYTHONPATH")])),
+    SIDBENCH_LOCK=str(workflow.source_path("../../requirements.lock")),  # for the environment of `--sdm conda`
+    PYTHONPATH=os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")])),
     # A training on a CPU frees its activations and allocates them again in every step: with pages of 4 KB that is up to
     # 400,000 page faults in 20 iterations, with pages of 2 MB 500, and up to 7 % of the time.
     GLIBC_TUNABLES=os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
@@ -42,9 +54,13 @@ os.environ.update(
 
 
 def sidbench(*words):
-    """A `sidbench` command. It replaces the shell, so that signals and the end of Snakemake reach it."""
-    fixed = f"python -m benchmarks --results={quoted(RESULTS)}"
-    return " ".join(["exec", fixed, *words, "> {log:q} 2>&1"])
+    """A `sidbench` command. It replaces the shell, so that signals and the end of Snakemake reach it.
+
+    Files lie where Snakemake wants the first output: with a bucket as storage, in a copy of the results on this machine.
+    """
+    code = f"PYTHONPATH={quoted(os.environ['PYTHONPATH'])}"  # said again: Snakemake takes it away from a conda's jobs
+    fixed = f"{code} exec python -m benchmarks --results={quoted(RESULTS)}"
+    return " ".join([fixed, *words, "--output={output[0]:q}", "> {log:q} 2>&1"])
 
 
 def quoted(word):
@@ -136,6 +152,16 @@ METHODS = sorted({name for _, name, entry in PLAN.suite.rows if entry.method})
 CONTROLS = sorted({name for _, name, entry in PLAN.suite.rows if not entry.method})
 PUBLISHED = [job.id for job in PLAN.of("teacher") if job.params.get("source")]
 TRAINED = [job.id for job in PLAN.of("teacher") if not job.params.get("source")]
+
+
+# An image with the locked packages (Dockerfile), for `--sdm apptainer`; nobody publishes one.
+IMAGE = os.environ.get("SIDBENCH_IMAGE")
+if IMAGE:
+
+    container: IMAGE
+
+elif DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    raise WorkflowError("--sdm apptainer: SIDBENCH_IMAGE names no image (docs/deployment.md)")
 
 
 wildcard_constraints:

@@ -12,7 +12,7 @@ rule table:
     log:
         f"{HOME}/logs/table.log",
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     params:
         digest=digest("table"),
     shell:
@@ -33,7 +33,7 @@ rule report:
     log:
         f"{HOME}/logs/report.log",
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     params:
         digest=digest("report"),
     shell:

@@ -1,18 +1,19 @@
 # Artefacts that all suites share, named by their digest: teachers, feature networks, prompts, latents, pairs.
+# Snakemake deletes no `update` before its job: another workflow of these results may have made it meanwhile.
 
 
 rule teacher:
     input:
         inputs("teacher"),
     output:
-        [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["teacher"]],
+        [update(f"{SHARED}/teacher/{{digest}}/{name}") for name in FILES["teacher"]],
     log:
         f"{SHARED}/logs/teacher/{{digest}}.log",
     wildcard_constraints:
         digest=one_of(TRAINED),
     priority: first("teacher")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: 1
     resources:
         mem_mb=memory("teacher"),
@@ -28,14 +29,14 @@ rule published:
     input:
         inputs("teacher"),
     output:
-        [f"{SHARED}/teacher/{{digest}}/{name}" for name in FILES["published"]],
+        [update(f"{SHARED}/teacher/{{digest}}/{name}") for name in FILES["published"]],
     log:
         f"{SHARED}/logs/teacher/{{digest}}.log",
     wildcard_constraints:
         digest=one_of(PUBLISHED),
     priority: first("teacher")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: 1
     resources:
         mem_mb=memory("teacher"),
@@ -50,12 +51,12 @@ rule extractor:
     input:
         inputs("extractor"),
     output:
-        [f"{SHARED}/extractor/{{digest}}/{name}" for name in FILES["extractor"]],
+        [update(f"{SHARED}/extractor/{{digest}}/{name}") for name in FILES["extractor"]],
     log:
         f"{SHARED}/logs/extractor/{{digest}}.log",
     priority: first("extractor")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: 1
     resources:
         mem_mb=memory("extractor"),
@@ -70,12 +71,12 @@ rule prompts:
     input:
         inputs("prompts"),
     output:
-        [f"{SHARED}/prompts/{{digest}}/{name}" for name in FILES["prompts"]],
+        [update(f"{SHARED}/prompts/{{digest}}/{name}") for name in FILES["prompts"]],
     log:
         f"{SHARED}/logs/prompts/{{digest}}.log",
     priority: first("prompts")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("prompts")
     resources:
         mem_mb=memory("prompts"),
@@ -91,12 +92,12 @@ rule latents:
     input:
         inputs("latents"),
     output:
-        [f"{SHARED}/latents/{{digest}}/{name}" for name in FILES["latents"]],
+        [update(f"{SHARED}/latents/{{digest}}/{name}") for name in FILES["latents"]],
     log:
         f"{SHARED}/logs/latents/{{digest}}.log",
     priority: first("latents")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("latents")
     resources:
         mem_mb=memory("latents"),
@@ -112,12 +113,12 @@ rule pairs:
     input:
         inputs("pairs"),
     output:
-        [f"{SHARED}/pairs/{{digest}}/{name}" for name in FILES["pairs"]],
+        [update(f"{SHARED}/pairs/{{digest}}/{name}") for name in FILES["pairs"]],
     log:
         f"{SHARED}/logs/pairs/{{digest}}.log",
     priority: first("pairs")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("pairs")
     resources:
         mem_mb=memory("pairs"),

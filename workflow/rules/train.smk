@@ -13,7 +13,7 @@ rule run:
         entry=one_of(METHODS),
     priority: first("run")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("run")
     resources:
         mem_mb=memory("run"),
@@ -58,7 +58,7 @@ rule control:
         entry=one_of(CONTROLS),
     priority: first("run")
     conda:
-        "../../environment.yml"
+        "../envs/sidbench.yaml"
     threads: cores("run")
     resources:
         mem_mb=memory("run"),
