@@ -91,7 +91,7 @@ LISTS = {
             DataFile(
                 "GenEval's prompts",
                 ("generation_prompts.txt", "geneval.txt"),
-                "MIT",
+                "the GenEval code's",
                 "https://github.com/djghosh13/geneval, prompts/generation_prompts.txt",
             ),
             553,

@@ -25,14 +25,14 @@ DETECTOR = Weight(
     "mask2former-swin-small-coco-instance",
     "GenEval's detector, in Meta's own training",
     ("model.safetensors", "pytorch_model.bin"),
-    "MIT, as the repository of Mask2Former; its page says 'other'",
+    "'other', as its page says",
     f"https://huggingface.co/{HUB}",
     hub=HUB,
 )
 CONFIG = Weight(
     "mask2former-swin-small-coco-instance-config",
     "GenEval's detector",
-    ("mask2former-swin-small-coco-instance.json", "config.json"),
+    ("config.json",),
     DETECTOR.licence,
     DETECTOR.source,
     hub=HUB,
@@ -41,7 +41,7 @@ METADATA = Weight(
     "geneval-prompts",
     "what GenEval's 553 prompts ask for",
     ("evaluation_metadata.jsonl",),
-    "MIT",
+    "the GenEval code's",
     "https://raw.githubusercontent.com/djghosh13/geneval/main/prompts/evaluation_metadata.jsonl",
     # Drawn again by the rule that GenEval states (numpy's generator, seed 43), which gives 553 prompts and this file.
     sha256="5c48e0813e812e3c373fa5c8ed07a8f0a483be30272b4427b0559c8048e67c13",

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     protocol = _protocol(args)
     requests = {} if protocol else _requests(args)
     settings = _settings(args)
-    captions, digest = _captions(args.captions)
+    captions, digest = read_captions(args.captions)
     images = open_images(args.images)
     if protocol:
         if captions is not None:
@@ -103,10 +103,10 @@ def _requests(args: argparse.Namespace) -> dict[str, Request]:
     if args.variant and not any(args.variant in metric.variants for metric in metrics.values()):
         variants = {variant for metric in metrics.values() for variant in metric.variants}
         raise UnknownName("variant", args.variant, variants)
-    extractors = dict(_split("--extractor", "METRIC=EXTRACTOR", args.extractor))
+    extractors = dict(named_values("--extractor", "METRIC=EXTRACTOR", args.extractor))
     _check_known("metric in --extractor", extractors, metrics)
     options: dict[str, dict[str, Any]] = {name: {} for name in metrics}
-    for path, value in _split("--options", "METRIC.NAME=VALUE", args.options):
+    for path, value in named_values("--options", "METRIC.NAME=VALUE", args.options):
         name, _, option = path.rpartition(".")
         if name not in metrics:
             raise UnknownName("metric in --options", name or path, metrics)
@@ -147,7 +147,7 @@ def _value(metric: Metric, option: str, text: str) -> Any:
         return text
 
 
-def _split(flag: str, form: str, words: Sequence[str] | None) -> list[tuple[str, str]]:
+def named_values(flag: str, form: str, words: Sequence[str] | None) -> list[tuple[str, str]]:
     """NAME=VALUE words as pairs."""
     for word in words or ():
         if "=" not in word:
@@ -172,7 +172,7 @@ def _settings(args: argparse.Namespace) -> ScoreSettings:
     for name, fewest in (("samples", 1), ("batch", 1), ("workers", 0)):
         if (given := getattr(args, name)) is not None and given < fewest:
             raise Fault(f"--{name} must be at least {fewest} (got {given})")
-    weights = dict(_split("--weights", "EXTRACTOR=FILE", args.weights))
+    weights = dict(named_values("--weights", "EXTRACTOR=FILE", args.weights))
     extractors = dict(components.extractors())
     # An extractor that is trained in a suite may carry its seed: NAME@SEED.
     _check_known("extractor in --weights", (name.partition("@")[0] for name in weights), extractors)
@@ -187,7 +187,7 @@ def _settings(args: argparse.Namespace) -> ScoreSettings:
     )
 
 
-def _captions(path: Path | None) -> tuple[list[str] | None, str]:
+def read_captions(path: Path | None) -> tuple[list[str] | None, str]:
     """One a line, outer blanks part of each as in the published lists; and the file's sha256."""
     import hashlib
 

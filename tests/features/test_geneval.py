@@ -64,8 +64,8 @@ def folder(tmp_path, monkeypatch, metadata):
     torch.manual_seed(0)
     network = Mask2FormerForUniversalSegmentation(config)
     network.save_pretrained(tmp_path / geneval.DETECTOR.name)
-    # The config is looked for in the folder of its own name; a cache of the hub holds both beside each other.
-    (tmp_path / geneval.DETECTOR.name / "config.json").rename(tmp_path / geneval.CONFIG.files[0])
+    (tmp_path / geneval.CONFIG.name).mkdir()  # the cache of the hub holds both files beside each other
+    (tmp_path / geneval.DETECTOR.name / "config.json").rename(tmp_path / geneval.CONFIG.name / "config.json")
     (tmp_path / "evaluation_metadata.jsonl").write_bytes(metadata.read_bytes())
     (tmp_path / "clip-vit-l-14").mkdir()
     monkeypatch.setattr(clip, "_network", lambda *args: tiny())
@@ -90,9 +90,10 @@ def test_the_published_layout_loads_and_every_tensor_is_used(folder, capsys):
 
 def test_a_config_of_other_classes_is_refused(folder):
     path, _ = folder
-    config = json.loads((path / geneval.CONFIG.files[0]).read_text())
+    file = path / geneval.CONFIG.name / "config.json"
+    config = json.loads(file.read_text())
     config["id2label"], config["label2id"] = {"0": "a"}, {"a": 0}
-    (path / geneval.CONFIG.files[0]).write_text(json.dumps(config))
+    file.write_text(json.dumps(config))
     with pytest.raises(Fault, match="is of 1 classes, GenEval's detector knows COCO's 80"):
         extractors()["geneval-meta"].open(None)
 
