@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", nargs="+", metavar="EXTRACTOR=FILE", help="weight files; folders of extractors trained in a suite")
     add("--random-weights", type=int, metavar="SEED", help="networks with random weights; every line says so")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
-    add("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
+    add("--batch", type=int, metavar="N", help="images at a time (default: 32, on a GPU what its memory allows)")
     add("--workers", type=int, default=0, metavar="N", help="decoding threads (default: the cores)")
     add("--no-store", action="store_true", help="neither read nor write cached features")
     add("--required", action="store_true", help="exit with status 1 when any metric is unavailable")
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         result = score(images, requests, args.reference, captions, settings)
     for line in lines(result, args.random_weights):
         print(line)
+    if result.waiting.sentence:
+        print(f"extraction: {result.waiting.sentence}", file=sys.stderr)
     if args.json:
         atomic.write_json(args.json, _document(result, args))
     return 1 if not result.scores or (args.required and result.unavailable) else 0
@@ -165,7 +168,7 @@ def _check_known(what: str, names: Iterable[str], known: Mapping[str, Any]) -> N
 
 def _settings(args: argparse.Namespace) -> ScoreSettings:
     from benchmarks.features.store import Store
-    from benchmarks.hardware import chosen_device
+    from benchmarks.hardware import chosen_device, extraction_batch
     from benchmarks.scoring.score import ScoreSettings
     from benchmarks.suite import components
 
@@ -176,10 +179,11 @@ def _settings(args: argparse.Namespace) -> ScoreSettings:
     extractors = dict(components.extractors())
     # An extractor that is trained in a suite may carry its seed: NAME@SEED.
     _check_known("extractor in --weights", (name.partition("@")[0] for name in weights), extractors)
+    device = chosen_device(args.device)
     return ScoreSettings(
-        batch=args.batch,
+        batch=args.batch or extraction_batch(device),
         workers=args.workers,
-        device=chosen_device(args.device),
+        device=device,
         random_weights=args.random_weights,
         weights={name: Path(file) for name, file in weights.items()},
         family=args.reference_family,
