@@ -70,7 +70,8 @@ def test_a_file_without_a_head_is_refused(tower):
         extractors()["image-reward"].open(tower[0])
 
 
-QUESTIONS = """item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple,question_natural_language
+COLUMNS = "item_id,text,keywords,proposition_id,dependency,category_broad,category_detailed,tuple"
+QUESTIONS = f"""{COLUMNS},question_natural_language
 a,a dog,,1,0,entity,whole,entity - whole (dog),Is there a dog?
 b,a red dog in a house,,1,0,entity,whole,entity - whole (dog),Is there a dog?
 b,a red dog in a house,,2,1,attribute,color,"attribute - color (dog, red)",Is the dog red?
