@@ -1,6 +1,6 @@
 """BLIP networks, which read an image and a text together: ImageReward's, and one that answers questions.
 
-ImageReward is BLIP-L with linear layers that give the raw reward. The one that answers is transformers' class for visual
+ImageReward is BLIP-L with linear layers that give the raw reward. The other is transformers' class for visual
 question answering: the judge of `vqascore-blip` and `dpg-bench-blip`, which is not the judge of those papers.
 """
 

@@ -222,7 +222,7 @@ def read_rules(path: Path) -> dict[str, list[float]]:
             rules[asked["prompt"]] = row
         except (ValueError, KeyError, TypeError) as error:
             raise Fault(f"{path}: line {number} is no prompt of GenEval: {error}") from None
-        return rules
+    return rules
 
 
 def _wanted(asked: dict[str, Any]) -> list[float]:
