@@ -248,7 +248,8 @@ class BlipVqa(NetworkExtractor):
             patches = self.network.vision_model(pixel_values=standardise(prepared, MEAN, STD))[0]
             read = self.network.text_encoder(**_asked(tokens), encoder_hidden_states=patches, return_dict=False)[0]
             start = torch.full((len(read), 1), self.network.decoder_start_token_id, device=read.device)
-            made = self.network.text_decoder(input_ids=start, encoder_hidden_states=read)
+            words = tokens["attention_mask"]  # without it an answer would depend on the longest question of the batch
+            made = self.network.text_decoder(input_ids=start, encoder_hidden_states=read, encoder_attention_mask=words)
             likely = made.logits[:, -1].float().softmax(-1)
         yes = self.tokenizer.convert_tokens_to_ids("yes")
         return likely[:, yes].cpu().numpy(), lengths > longest, (likely.argmax(-1) == yes).cpu().numpy()

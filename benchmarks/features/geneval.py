@@ -114,6 +114,7 @@ class GenevalDetector(NetworkExtractor):
 
     def _detected(self, image: Tensor) -> tuple[np.ndarray, Tensor]:
         """Rows of the objects above the lowest threshold, and their masks [objects, H, W]."""
+        import numpy as np
         import torch
         from torch.nn.functional import interpolate
         from torchvision.transforms.v2 import functional
@@ -129,6 +130,8 @@ class GenevalDetector(NetworkExtractor):
         likely = made.class_queries_logits[0].softmax(-1)[:, : len(CLASSES)]
         best = likely.flatten().topk(min(MOST_OBJECTS, likely.numel()))
         chosen = best.indices[best.values > FAINT]  # the mask's score is at most 1
+        if not len(chosen):
+            return np.empty((0, WIDTH), np.float32), torch.empty((0, height, width), dtype=torch.bool)
         # Each mask at the padded size, without its padding, at the size of the image.
         levels = made.masks_queries_logits[0, chosen // len(CLASSES)][None]
         levels = interpolate(levels, pixels.shape[2:], mode="bilinear", align_corners=False)[
