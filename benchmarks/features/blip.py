@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 from collections import defaultdict
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from benchmarks.assets import Weight, locate, pin, tensors, verify
-from benchmarks.features.base import NetworkExtractor, full_precision, standardise, three_channels
+from benchmarks.features.base import (
+    NetworkExtractor,
+    full_precision,
+    standardise,
+    three_channels,
+    transformers_network,
+)
 from benchmarks.features.clip import MEAN, STD, ClipExtractor
 from sid.fault import Fault
 
@@ -202,15 +207,7 @@ class BlipVqa(NetworkExtractor):
         from transformers import BertTokenizer, BlipConfig, BlipForQuestionAnswering
 
         path, config, vocabulary = locate(VQA, weights), locate(VQA_CONFIG), locate(VOCABULARY)
-        try:
-            settings = BlipConfig.from_dict(json.loads(config.read_text(encoding="utf-8")))
-        except (ValueError, TypeError, AttributeError, KeyError) as error:
-            raise Fault(f"{config} is no config of a BLIP: {str(error)[:200]}") from error
-        network, loaded = BlipForQuestionAnswering.from_pretrained(
-            None, config=settings, state_dict=tensors(path), output_loading_info=True
-        )
-        if missing := sorted(loaded["missing_keys"]):
-            raise Fault(f"{path} is no BLIP that answers questions: it lacks {missing[0]}")
+        network = transformers_network(BlipForQuestionAnswering, BlipConfig, path, config)
         opened = self.with_network(network, verify(VQA, path), device)
         opened.tokenizer = BertTokenizer(str(vocabulary))
         for weight, file in ((VQA, path), (VQA_CONFIG, config), (VOCABULARY, vocabulary)):

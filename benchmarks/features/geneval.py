@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.assets import Weight, locate, pin, verify
-from benchmarks.features.base import NetworkExtractor, full_precision, standardise, three_channels
+from benchmarks.features.base import (
+    NetworkExtractor,
+    full_precision,
+    standardise,
+    three_channels,
+    transformers_network,
+)
 from benchmarks.features.clip import ClipVitL14
 from sid.fault import Fault
 
@@ -191,23 +197,13 @@ class GenevalDetector(NetworkExtractor):
 
 
 def _detector(path: Path, config: Path) -> Any:
-    """The network of transformers with the file's tensors; nothing in the files is run."""
     from transformers import Mask2FormerConfig, Mask2FormerForUniversalSegmentation
 
-    from benchmarks.assets import tensors
-
-    try:
-        settings = Mask2FormerConfig.from_dict(json.loads(config.read_text(encoding="utf-8")))
-    except (ValueError, TypeError, AttributeError, KeyError) as error:
-        raise Fault(f"{config} is no config of a Mask2Former: {str(error)[:200]}") from error
-    if settings.num_labels != len(CLASSES):
-        raise Fault(f"{config} is of {settings.num_labels} classes, GenEval's detector knows COCO's {len(CLASSES)}")
-    settings.use_pretrained_backbone = False
-    network, loaded = Mask2FormerForUniversalSegmentation.from_pretrained(
-        None, config=settings, state_dict=tensors(path), output_loading_info=True
-    )
-    if missing := sorted(loaded["missing_keys"]):
-        raise Fault(f"{path} is no Mask2Former of that config: it lacks {missing[0]}")
+    network = transformers_network(Mask2FormerForUniversalSegmentation, Mask2FormerConfig, path, config)
+    if network.config.num_labels != len(CLASSES):
+        raise Fault(
+            f"{config} is of {network.config.num_labels} classes, GenEval's detector knows {len(CLASSES)} of COCO"
+        )
     return network
 
 

@@ -145,5 +145,5 @@ def test_a_parents_no_is_its_childrens(judge):
 
 def test_a_file_of_another_kind_is_refused(judge, tmp_path):
     torch.save({"unread": torch.zeros(1)}, tmp_path / "other.bin")
-    with pytest.raises(Fault, match="is no BLIP that answers questions: it lacks"):
+    with pytest.raises(Fault, match="is no BlipForQuestionAnswering: it lacks"):
         extractors()["blip-vqa"].open(tmp_path / "other.bin")

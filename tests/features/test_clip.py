@@ -189,6 +189,7 @@ def test_clip_fid_is_clean_fids_on_the_same_tower(towers, monkeypatch, tmp_path)
     from benchmarks.images.reading import open_images
     from tests.photos import mixed, write
 
+    monkeypatch.delitem(sys.modules, "cleanfid.clip_features", raising=False)
     monkeypatch.setitem(sys.modules, "clip", SimpleNamespace(load=lambda name, device: (towers.network, None)))
     folders = [write(tmp_path / name, mixed(20, seed)) for seed, name in enumerate("ab")]
     with sqrtm_as_before():
