@@ -94,7 +94,7 @@ def test_a_config_of_other_classes_is_refused(folder):
     config = json.loads(file.read_text())
     config["id2label"], config["label2id"] = {"0": "a"}, {"a": 0}
     file.write_text(json.dumps(config))
-    with pytest.raises(Fault, match="does not fit|is of 1 classes, GenEval's detector knows 80"):
+    with pytest.raises(Fault, match=r"does not fit|is of 1 classes, GenEval's detector knows 80"):
         extractors()["geneval-meta"].open(None)
 
 
