@@ -38,6 +38,7 @@ SHARED_NAMES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.bin",
     "vocab.txt",
+    "config.json",
 )
 
 
@@ -355,7 +356,8 @@ def tensors(path: Path) -> dict[str, Tensor]:
         # torch's own message advises to load the file unsafely.
         objects = "it holds Python objects, which are never loaded" if "Unsupported global" in str(error) else ""
         raise Fault(f"{path} can't be read as tensors: {objects or 'it is damaged, or no file of tensors'}") from error
-    state = state.get("state_dict", state) if isinstance(state, dict) else state
+    if isinstance(state, dict):
+        state = state.get("state_dict", state.get("model_state_dict", state))
     if not isinstance(state, dict) or not all(isinstance(value, torch.Tensor) for value in state.values()):
         raise Fault(f"{path} holds no table of named tensors")
     return state

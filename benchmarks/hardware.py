@@ -38,6 +38,20 @@ def cores() -> int:
         return os.cpu_count() or 1
 
 
+SMALLEST_BATCH, LARGEST_BATCH = 32, 512  # images at a time
+OF_AN_IMAGE = 128 * 2**20  # bytes of a GPU's free memory, with all networks of a pass: this project's choice
+
+
+def extraction_batch(device: str) -> int:
+    """How many images feature networks read at a time: 32, and on a GPU as many more as its free memory allows."""
+    if not device.startswith("cuda"):
+        return SMALLEST_BATCH
+    import torch
+
+    free = torch.cuda.mem_get_info(device)[0]
+    return max(SMALLEST_BATCH, min(LARGEST_BATCH, free // OF_AN_IMAGE))
+
+
 @lru_cache
 def device_name() -> str:
     """The GPU's model, or the processor's."""

@@ -75,3 +75,32 @@ def test_a_column_is_asked_for_with_all_that_its_metric_reads(name):
     for label, asked in columns(read(name)).items():
         assert asked.features[0] == read(name).metrics[label].features
         assert len(asked.features) == len(asked.metric.features)
+
+
+def test_geneval_is_its_553_prompts_four_times():
+    head, table = frozen("geneval")
+    assert head == (2212, 0, None, "image", "round", 1, "single")
+    assert read("geneval").prompts.count * 4 == 2212
+    assert table == {"geneval": ("geneval-meta.objects", None, AS_IS, {})}
+
+
+def test_hpsv2_styles():
+    head, table = frozen("hpsv2-styles")
+    assert head == (3200, 0, None, "image", "round", 1, "single") and read("hpsv2-styles").rules.file == "jpeg-75"
+    assert set(table) == {"hpsv2.1", "anime", "concept-art", "paintings", "photo"}
+    assert set(map(str, table.values())) == {str(("clip-vit-h-14-hps-2.1.image", None, AS_IS, {"scale": 100.0}))}
+    only = {name: column.only and column.only.name for name, column in read("hpsv2-styles").metrics.items()}
+    assert only == {"hpsv2.1": None, **{style: f"hpsv2-{style}" for style in list(table)[1:]}}
+
+
+def test_mjhq_30k_overall_and_by_category():
+    head, table = frozen("mjhq-30k")
+    assert head == (30_000, 0, 1024, "image", "round", 1, "single")
+    assert table["fid"] == ("inception-torch.pool3", ("mjhq30k", "test"), AS_IS, {})
+    assert table["fid-clean"] == ("inception-clean.pool3", ("mjhq30k", "test"), AS_IS, {})
+    columns_of = read("mjhq-30k").metrics
+    categories = [name.removeprefix("fid-") for name in columns_of if name not in ("fid", "fid-clean")]
+    assert len(categories) == 10
+    for category in categories:
+        column = columns_of[f"fid-{category}"]
+        assert (column.reference.split, column.only.split, column.only.data) == (category, category, "mjhq30k")

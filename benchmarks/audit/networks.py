@@ -66,17 +66,19 @@ def _given(module: Any, state: State) -> Iterator[None]:
 
 
 def _nvidia_twin(state: State, tap: int) -> Any:
-    """NVIDIA's file in torch's own functions: an affine grid shifted to TensorFlow 1's positions, then the layers."""
+    """NVIDIA's file in torch's own functions: an affine grid shifted to TensorFlow 1's positions, then our layers."""
     import torch
-    from pytorch_fid import inception
     from torch.nn import functional as F
 
-    with _given(inception, state):
-        network = _fast(inception.InceptionV3([BLOCKS[tap]], resize_input=False, normalize_input=False))
+    from benchmarks.features.networks.inception import Inception
+
+    network, output = Inception(), "pool3" if tap == 2048 else str(tap)
+    network.load_state_dict(state)
+    network.fold()
 
     class Layers(torch.nn.Module):
         def forward(self, pixels: Tensor) -> Tensor:
-            features = network(pixels)[0].mean((2, 3))
+            features = network(pixels.contiguous(memory_format=torch.channels_last), (output,))[output]
             return F.pad(features, (0, 2048 - tap))  # clean-fid requires 2048 columns
 
     class Twin(torch.nn.Module):

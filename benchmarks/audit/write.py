@@ -66,9 +66,9 @@ def html(tables: list[AuditTable]) -> str:
     return environment.get_template("page.html.j2").render(tables=tables, columns=COLUMNS, cells=cells)
 
 
-def write(tables: list[AuditTable], folder: Path) -> list[Path]:
-    """Writes audit.md, audit.csv and audit.html; returns their paths."""
+def write(tables: list[AuditTable], folder: Path, name: str = "audit") -> list[Path]:
+    """Writes NAME.md, NAME.csv and NAME.html; returns their paths."""
     made = {"md": markdown(tables), "csv": comma_separated(tables), "html": html(tables)}
     for extension, content in made.items():
-        atomic.write_text(folder / f"audit.{extension}", content)
-    return [folder / f"audit.{extension}" for extension in made]
+        atomic.write_text(folder / f"{name}.{extension}", content)
+    return [folder / f"{name}.{extension}" for extension in made]

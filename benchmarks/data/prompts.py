@@ -73,6 +73,30 @@ LISTS = {
             ),
             3_200,
         ),
+        *(
+            PromptList(
+                f"hpsv2-{style}",
+                DataFile(
+                    f"the prompts of HPSv2's style {style}",
+                    (f"hpsv2/{style}.json",),
+                    "Apache-2.0",
+                    "the HPSv2 code's data",
+                ),
+                800,
+            )
+            for style in STYLES
+        ),
+        PromptList(
+            "geneval",
+            DataFile(
+                "GenEval's prompts",
+                ("generation_prompts.txt", "geneval.txt"),
+                "the GenEval code's",
+                "https://github.com/djghosh13/geneval, prompts/generation_prompts.txt",
+            ),
+            553,
+            "55b6e3650e980c13daf30569eb666e000faf19bfc2b7b4cbe999fcdb7aa9d680",
+        ),
         PromptList(
             "aesthetic",
             DataFile(

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import copy
+import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -101,6 +102,32 @@ class NetworkExtractor(Extractor):
         opened.network = network.to(device).eval().requires_grad_(False)
         opened.identity, opened.device = identity, device
         return opened
+
+
+def transformers_network(network: Any, config: Any, path: Path, settings: Path) -> Any:
+    """A network of transformers from its config and tensors; nothing in the files is run.
+
+    Args:
+        network: transformers' class.
+        config: its class of configs.
+        path: the tensors.
+        settings: the published config.json.
+    """
+    from benchmarks.assets import tensors
+
+    try:
+        described = config.from_dict(json.loads(settings.read_text(encoding="utf-8")))
+    except (ValueError, TypeError, AttributeError, KeyError) as error:
+        raise Fault(f"{settings} is no config of {network.__name__}: {str(error)[:200]}") from error
+    try:
+        made, loaded = network.from_pretrained(
+            None, config=described, state_dict=tensors(path), output_loading_info=True
+        )
+    except RuntimeError as error:
+        raise Fault(f"{path} does not fit {settings}: {str(error).splitlines()[0][:200]}") from error
+    if missing := sorted(loaded["missing_keys"]):
+        raise Fault(f"{path} is no {network.__name__}: it lacks {missing[0]}")
+    return made
 
 
 def three_channels(images: Tensor) -> Tensor:

@@ -45,7 +45,7 @@ class ClipExtractor(NetworkExtractor):
     def open(self, weights: Path | None, device: str = "cpu") -> ClipExtractor:
         path = locate(self.weights[0], weights)
         identity = verify(self.weights[0], path)
-        network = _network(self.architecture, self.quick_gelu, device)
+        network = self.tower(device)
         try:
             network.load_state_dict(self.layout(tensors(path)))
         except RuntimeError as error:
@@ -59,7 +59,11 @@ class ClipExtractor(NetworkExtractor):
 
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            return self.with_network(_network(self.architecture, self.quick_gelu, device), f"random-{seed}", device)
+            return self.with_network(self.tower(device), f"random-{seed}", device)
+
+    def tower(self, device: str) -> Any:
+        """The network without its weights."""
+        return _network(self.architecture, self.quick_gelu, device)
 
     def layout(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """The file's tensors under open_clip's names."""

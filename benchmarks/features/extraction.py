@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from tqdm import tqdm
 
+from benchmarks.features.batches import Waiting, device_of, features_of_batch, uploaded
 from benchmarks.features.store import Store
 from benchmarks.hardware import cores
 from benchmarks.images import reading
@@ -47,6 +49,7 @@ class Extracted:
     unused: Counter = field(default_factory=Counter)  # images by what they state and no protocol uses
     notes: list[str] = field(default_factory=list)  # what networks did with images of some sizes
     stored: list[str] = field(default_factory=list)  # outputs that were read from the store
+    waiting: Waiting = field(default_factory=Waiting)  # of the pass; no part of any result
 
     def warnings(self) -> list[str]:
         """What changes a score without being a fault."""
@@ -104,7 +107,8 @@ def extract(
             _fill_counts(images, geometry, batch, workers, store, result)
         result.notes = _notes(wanted, extractors, geometry, result.sizes)
         return result
-    arrays = _pass(_batches(images, geometry, batch, workers, result), images, missing, extractors, captions, refused)
+    batches = _batches(images, geometry, batch, workers, result)
+    arrays, result.waiting = _pass(batches, images, missing, extractors, captions, refused)
     _refuse_infinite(arrays, images.names)
     result.features |= arrays
     result.notes = _notes(wanted, extractors, geometry, result.sizes)
@@ -125,15 +129,19 @@ def _pass(
     extractors: Mapping[str, Extractor],
     captions: Sequence[str] | None,
     refused: dict[str, str] | None,
-) -> dict[str, np.ndarray]:
+) -> tuple[dict[str, np.ndarray], Waiting]:
     """Every batch through every extractor; one that refuses an image is removed from `missing`, with its arrays."""
     arrays: dict[str, np.ndarray] = {}
+    waiting, device = Waiting(), next((device_of(extractors[name]) for name in missing), "cpu")
     with tqdm(total=len(images), desc=images.source, unit="img", leave=False, disable=None) as bar:
-        for indices, pixels in batches:
+        started = time.monotonic()
+        for indices, groups in uploaded(batches, device):
+            ready = time.monotonic()
+            waiting.networks += ready - started
             batch_captions = captions[indices] if captions is not None else None
             for name, outputs in list(missing.items()):
                 try:
-                    parts = _features(extractors[name], pixels, outputs, batch_captions)
+                    parts = features_of_batch(extractors[name], groups, outputs, batch_captions)
                 except Fault as fault:
                     if refused is None:
                         raise
@@ -146,8 +154,10 @@ def _pass(
                     if key not in arrays:
                         arrays[key] = np.empty((len(images), *part.shape[1:]), part.dtype)
                     arrays[key][indices] = part
-            bar.update(len(pixels))
-    return arrays
+            bar.update(indices.stop - indices.start)
+            started = time.monotonic()
+            waiting.decoders += started - ready
+    return arrays, waiting
 
 
 def _notes(
@@ -178,32 +188,6 @@ def _digest(images: Images) -> str:
     except Fault:
         reading.refuse_undecodable(images)
         raise
-
-
-def _features(
-    extractor: Extractor, pixels: Sequence[np.ndarray], outputs: Collection[str], captions: Sequence[str] | None
-) -> dict[str, np.ndarray]:
-    """Images of one size are resized together; then the network gets the whole batch."""
-    import torch
-
-    groups: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(pixels):
-        groups.setdefault(image.shape, []).append(index)
-    with torch.inference_mode():
-        parts = [
-            extractor.prepare(torch.from_numpy(np.stack([pixels[index] for index in members])))
-            for members in groups.values()
-        ]
-        prepared = torch.cat(parts) if len(parts) > 1 else parts[0]
-        places = [index for members in groups.values() for index in members]
-        if extractor.pairs and captions is not None:
-            features = extractor.extract_pairs(prepared, [captions[index] for index in places], outputs)
-        else:
-            features = extractor.extract(prepared, outputs)
-    if places == sorted(places):
-        return features
-    order = np.argsort(places)
-    return {output: array[order] for output, array in features.items()}
 
 
 def _batches(
@@ -291,12 +275,15 @@ def extract_in_parts(
             stored = store.read(images.digest, geometry, extractors[name], outputs)
             if lacking := [output for output in outputs if output not in stored]:
                 missing[name] = lacking
+    waiting = Waiting()
     if not missing:
         done(len(images))
     else:
-        _extract_parts(images, missing, extractors, geometry, store, batch, workers, refused, done)
+        waiting = _extract_parts(images, missing, extractors, geometry, store, batch, workers, refused, done)
     readable = {name: outputs for name, outputs in wanted.items() if name not in (refused or {})}
-    return extract(images, readable, extractors, geometry, batch, workers, store, refused=refused)
+    whole = extract(images, readable, extractors, geometry, batch, workers, store, refused=refused)
+    whole.waiting += waiting
+    return whole
 
 
 def _extract_parts(
@@ -309,8 +296,9 @@ def _extract_parts(
     workers: int,
     refused: dict[str, str] | None,
     done: Callable[[int], object],
-) -> None:
-    """The missing outputs into the store, through a store of parts beside it."""
+) -> Waiting:
+    """The missing outputs into the store, through a store of parts beside it; which side waited for how long."""
+    waiting = Waiting()
     beside = Store(_parts_folder(store, images, missing, extractors, geometry))
     parts: dict[str, dict[str, list[np.ndarray]]] = {}
     modes, sizes, unused = Counter[str](), Counter[tuple[int, int]](), Counter[str]()
@@ -324,6 +312,7 @@ def _extract_parts(
         modes += extracted.modes
         sizes += extracted.sizes
         unused += extracted.unused
+        waiting += extracted.waiting
         done(len(part))
     for name, arrays in parts.items():
         if name not in (refused or {}):
@@ -331,6 +320,7 @@ def _extract_parts(
             store.write(images.digest, geometry, extractors[name], whole)
     store.write_counts(images.digest, modes, sizes, unused)
     shutil.rmtree(beside.folder)
+    return waiting
 
 
 def _storable(extractor: Extractor) -> bool:

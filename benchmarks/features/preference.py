@@ -1,4 +1,4 @@
-"""CLIP towers that were fine-tuned on human preferences: HPSv2 and PickScore.
+"""CLIP towers that were fine-tuned: on human preferences (HPSv2, PickScore) and on artists' styles (CSD).
 
 A new one is a subclass of `ClipExtractor` as in `clip.py`; `HpsExtractor` prepares the images as HPSv2 does, and
 `from_transformers` renames the tensors of a transformers CLIPModel.
@@ -6,12 +6,15 @@ A new one is a subclass of `ClipExtractor` as in `clip.py`; `HpsExtractor` prepa
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from collections.abc import Collection
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from benchmarks.features.base import three_channels
+from benchmarks.assets import Weight
+from benchmarks.features.base import Extractor, full_precision, three_channels
 from benchmarks.features.clip import ClipExtractor, hub_weight
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
 # transformers' names of tensors, or of their stems, to open_clip's; then the parts of a layer.
@@ -140,3 +143,31 @@ class ClipVitH14Pick(ClipExtractor):
 
     def layout(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         return from_transformers(state)
+
+
+class CsdVitL(ClipExtractor):
+    """CSD's ViT-L/14 with its projection to styles; the file's projection to content is not read."""
+
+    name = "csd-vit-l"
+    version = 1
+    paper = "Somepalli et al., Measuring Style Similarity in Diffusion Models, arXiv 2404.01292"
+    outputs = ("style",)
+    architecture = "ViT-L-14"
+    quick_gelu = True
+    weights = (Weight("csd-vit-l", "CSD", ("csd_checkpoint.pth",), "MIT", "https://github.com/learn2phoenix/CSD"),)
+    texts = Extractor.texts  # it reads none
+
+    def tower(self, device: str) -> Any:
+        return super().tower(device).visual
+
+    def layout(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """The trunk without "module.backbone.", and the projection to styles under the name of CLIP's own."""
+        plain = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+        trunk = {name.removeprefix("backbone."): part for name, part in plain.items() if name.startswith("backbone.")}
+        style = plain.get("last_layer_style")
+        return trunk if style is None else {**trunk, "proj": style}
+
+    def extract(self, prepared: Tensor, outputs: Collection[str]) -> dict[str, np.ndarray]:
+        with full_precision():
+            styles = self.network(self.normalise(prepared))
+        return {"style": styles.float().cpu().numpy()}

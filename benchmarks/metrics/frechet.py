@@ -291,3 +291,17 @@ class FdDinov2(Frechet):
     features = ("dinov2.cls",)
     of_family = True
     variants: ClassVar = {"edm2": {"ddof": 1}}
+
+
+class FidClip(Frechet):
+    """Image embeddings of CLIP ViT-B/32: not of a classifier of ImageNet, whose classes FID can be tuned to.
+
+    On a GPU clean-fid's network computes in half precision; here it is float32.
+    """
+
+    name = "fid-clip"
+    version = 1
+    paper = "Kynkäänniemi et al., The Role of ImageNet Classes in Fréchet Inception Distance, arXiv 2203.06026"
+    features = ("clip-vit-b-32.image",)
+    of_family = True
+    variants: ClassVar = {"clean-fid": {"ddof": 1}}

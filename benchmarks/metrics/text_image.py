@@ -1,5 +1,7 @@
 """Metrics of image-caption agreement: CLIP score, HPSv2 and PickScore, a scaled mean cosine of embeddings.
 
+Two more ask a network questions: VQAScore and DPG-Bench, by a judge that is not their papers'.
+
 A new one is a class that names its extractor's `image` and `text` outputs in `features` and returns `mean_cosine`.
 """
 
@@ -159,3 +161,64 @@ class PickScore(Metric):
         scale: float = 1.0,
     ) -> Score:
         return mean_cosine(features, self.name, scale)
+
+
+class VqaScore(Metric):
+    """Mean probability that "Does this figure show ...?" is answered "yes".
+
+    The judge is BLIP of transformers. The paper's own is CLIP-FlanT5, whose class transformers lacks: its values can't
+    be compared with these.
+    """
+
+    name = "vqascore-blip"
+    version = 1
+    paper = "Lin et al., Evaluating Text-to-Visual Generation with Image-to-Text Generation, arXiv 2404.01291"
+    verified = "layout"
+    direction = "higher"
+    features = ("blip-vqa.yes",)
+    of_family = True
+    reference = False
+    variants: ClassVar = {"question": {}}
+
+    def compute(self, features: Mapping[str, Any], reference: Mapping[str, Any] | None = None) -> Score:
+        model, yes = embeddings_named(features, "yes", self.name)
+        values = feature_matrix(np.asarray(yes), self.name, fewest=1)[:, 0].astype(np.float64)
+        cut = int(np.sum(features.get(f"{model}.truncated", 0)))
+        warnings = (f"{cut} of {len(values)} captions are longer than the judge reads",) if cut else ()
+        return Score(float(values.mean()), {"model": model, "std": float(values.std()), "count": len(values)}, warnings)
+
+
+class DpgBench(Metric):
+    """100 x the mean share of an image's questions that are answered yes, where a parent's no is the children's too.
+
+    The judge is BLIP of transformers. DPG-Bench's own is mPLUG-large: its values can't be compared with these. Images
+    of one prompt are scored alone; DPG-Bench takes four from a grid, which is the same mean.
+    """
+
+    name = "dpg-bench-blip"
+    version = 1
+    paper = "Hu et al., ELLA: Equip Diffusion Models with LLM for Enhanced Semantic Alignment, arXiv 2403.05135"
+    verified = "layout"
+    direction = "higher"
+    features = ("blip-vqa-dpg.score", "blip-vqa-dpg.parts")
+    of_family = True
+    reference = False
+    variants: ClassVar = {"questions": {}}
+    parts: ClassVar = ("global", "entity", "attribute", "relation", "other")
+
+    def compute(self, features: Mapping[str, Any], reference: Mapping[str, Any] | None = None) -> Score:
+        model, scores = embeddings_named(features, "score", self.name)
+        _, sums = embeddings_named(features, "parts", self.name)
+        values = feature_matrix(np.asarray(scores), self.name, fewest=1)[:, 0].astype(np.float64)
+        totals = feature_matrix(np.asarray(sums), self.name, fewest=1).sum(axis=0)
+        if len(totals) != 2 * len(self.parts):
+            raise Fault(f"{self.name} reads {len(self.parts)} categories, got {len(totals) / 2:g}")
+        by_part = {
+            part: 100 * float(totals[2 * at] / totals[2 * at + 1])
+            for at, part in enumerate(self.parts)
+            if totals[2 * at + 1]
+        }
+        details = {"model": model, **by_part, "std": 100 * float(values.std()), "count": len(values)}
+        cut = int(np.sum(features.get(f"{model}.truncated", 0)))
+        warnings = (f"questions of {cut} images are longer than the judge reads",) if cut else ()
+        return Score(100 * float(values.mean()), details, warnings)

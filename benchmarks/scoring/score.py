@@ -19,7 +19,7 @@ import numpy as np
 
 from benchmarks.data.open import open_dataset
 from benchmarks.data.prompts import prompt_list
-from benchmarks.features.extraction import Extracted, extract, extract_in_parts
+from benchmarks.features.extraction import Extracted, Waiting, extract, extract_in_parts
 from benchmarks.hardware import chosen_device
 from benchmarks.images import archives
 from benchmarks.images.geometry import Geometry
@@ -64,6 +64,7 @@ class FeatureSet:
     count: int = 0
     sizes: Counter = field(default_factory=Counter)  # (width, height) of the images as they came
     warnings: list[str] = field(default_factory=list)
+    waiting: Waiting = field(default_factory=Waiting)  # of all passes
 
     def of(self, place: Place) -> np.ndarray:
         portions = self.portions[place]
@@ -79,6 +80,7 @@ class FeatureSet:
             for key, array in extracted.features.items():
                 self.portions.setdefault((geometry.identity, key), []).append(array)
             self.warnings += [line for line in extracted.warnings() if line not in self.warnings]
+            self.waiting += extracted.waiting
         self.sizes += next((extracted.sizes for extracted in passes.values()), Counter())
         self.captions += captions
         first, self.count = self.count, self.count + len(images)
@@ -370,6 +372,7 @@ class Result:
     read: dict[str, str] = field(default_factory=dict)  # label -> the features it was to be computed on
     digests: dict[str, str] = field(default_factory=dict)  # sha256 of the images, the reference and the captions
     sizes: Counter = field(default_factory=Counter)  # (width, height) of the images as they came
+    waiting: Waiting = field(default_factory=Waiting)  # of the passes of images and references
 
 
 def score(
@@ -400,6 +403,7 @@ def score(
     features = scorer.look(images, captions or ())
     result.scores = scorer.score(features)
     result.sizes, result.reference = features.sizes, scorer.statistics_count
+    result.waiting = sum((compared.waiting for _, compared in scorer.references), features.waiting)
     result.digests["images"] = images.digest
     result.warnings += [f"images: {line}" for line in [*features.warnings, *images.remarks()]]
     if captions is not None:

@@ -75,7 +75,7 @@ class Column(Strict):
     """One column of the table: a metric on features against a reference."""
 
     metric: str = Field(description="a metric of `sidbench list metrics`")
-    features: str = Field(pattern=r"^[^.]+\.[^.]+$", description="<extractor>.<output>")
+    features: str = Field(pattern=r"^.+\.[^.]+$", description="<extractor>.<output>; an extractor's name may have dots")
     reference: Reference | None = None
     decimals: Whole = Field(2, le=10, description="digits after the point in the table")
     tolerance: Number = Field(0.0, ge=0, description="relative deviation that still counts as reproduced")
@@ -91,11 +91,11 @@ class Column(Strict):
 
     @property
     def extractor(self) -> str:
-        return self.features.partition(".")[0]
+        return self.features.rpartition(".")[0]
 
     @property
     def output(self) -> str:
-        return self.features.partition(".")[2]
+        return self.features.rpartition(".")[2]
 
 
 class FrontAxes(Strict):

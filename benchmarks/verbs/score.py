@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,7 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--weights", nargs="+", metavar="EXTRACTOR=FILE", help="weight files; folders of extractors trained in a suite")
     add("--random-weights", type=int, metavar="SEED", help="networks with random weights; every line says so")
     add("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
-    add("--batch", type=int, default=32, metavar="N", help="images at a time (default: 32)")
+    add("--batch", type=int, metavar="N", help="images at a time (default: 32, on a GPU what its memory allows)")
     add("--workers", type=int, default=0, metavar="N", help="decoding threads (default: the cores)")
     add("--no-store", action="store_true", help="neither read nor write cached features")
     add("--required", action="store_true", help="exit with status 1 when any metric is unavailable")
@@ -55,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     protocol = _protocol(args)
     requests = {} if protocol else _requests(args)
     settings = _settings(args)
-    captions, digest = _captions(args.captions)
+    captions, digest = read_captions(args.captions)
     images = open_images(args.images)
     if protocol:
         if captions is not None:
@@ -66,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         result = score(images, requests, args.reference, captions, settings)
     for line in lines(result, args.random_weights):
         print(line)
+    if result.waiting.sentence:
+        print(f"extraction: {result.waiting.sentence}", file=sys.stderr)
     if args.json:
         atomic.write_json(args.json, _document(result, args))
     return 1 if not result.scores or (args.required and result.unavailable) else 0
@@ -103,10 +106,10 @@ def _requests(args: argparse.Namespace) -> dict[str, Request]:
     if args.variant and not any(args.variant in metric.variants for metric in metrics.values()):
         variants = {variant for metric in metrics.values() for variant in metric.variants}
         raise UnknownName("variant", args.variant, variants)
-    extractors = dict(_split("--extractor", "METRIC=EXTRACTOR", args.extractor))
+    extractors = dict(named_values("--extractor", "METRIC=EXTRACTOR", args.extractor))
     _check_known("metric in --extractor", extractors, metrics)
     options: dict[str, dict[str, Any]] = {name: {} for name in metrics}
-    for path, value in _split("--options", "METRIC.NAME=VALUE", args.options):
+    for path, value in named_values("--options", "METRIC.NAME=VALUE", args.options):
         name, _, option = path.rpartition(".")
         if name not in metrics:
             raise UnknownName("metric in --options", name or path, metrics)
@@ -147,7 +150,7 @@ def _value(metric: Metric, option: str, text: str) -> Any:
         return text
 
 
-def _split(flag: str, form: str, words: Sequence[str] | None) -> list[tuple[str, str]]:
+def named_values(flag: str, form: str, words: Sequence[str] | None) -> list[tuple[str, str]]:
     """NAME=VALUE words as pairs."""
     for word in words or ():
         if "=" not in word:
@@ -165,21 +168,22 @@ def _check_known(what: str, names: Iterable[str], known: Mapping[str, Any]) -> N
 
 def _settings(args: argparse.Namespace) -> ScoreSettings:
     from benchmarks.features.store import Store
-    from benchmarks.hardware import chosen_device
+    from benchmarks.hardware import chosen_device, extraction_batch
     from benchmarks.scoring.score import ScoreSettings
     from benchmarks.suite import components
 
     for name, fewest in (("samples", 1), ("batch", 1), ("workers", 0)):
         if (given := getattr(args, name)) is not None and given < fewest:
             raise Fault(f"--{name} must be at least {fewest} (got {given})")
-    weights = dict(_split("--weights", "EXTRACTOR=FILE", args.weights))
+    weights = dict(named_values("--weights", "EXTRACTOR=FILE", args.weights))
     extractors = dict(components.extractors())
     # An extractor that is trained in a suite may carry its seed: NAME@SEED.
     _check_known("extractor in --weights", (name.partition("@")[0] for name in weights), extractors)
+    device = chosen_device(args.device)
     return ScoreSettings(
-        batch=args.batch,
+        batch=args.batch or extraction_batch(device),
         workers=args.workers,
-        device=chosen_device(args.device),
+        device=device,
         random_weights=args.random_weights,
         weights={name: Path(file) for name, file in weights.items()},
         family=args.reference_family,
@@ -187,7 +191,7 @@ def _settings(args: argparse.Namespace) -> ScoreSettings:
     )
 
 
-def _captions(path: Path | None) -> tuple[list[str] | None, str]:
+def read_captions(path: Path | None) -> tuple[list[str] | None, str]:
     """One a line, outer blanks part of each as in the published lists; and the file's sha256."""
     import hashlib
 

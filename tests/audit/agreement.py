@@ -1,29 +1,38 @@
-"""Writes the table of docs/metrics.md: how far our metrics are from every installed peer, on photographs and features.
+"""Writes the tables of docs/metrics.md: how far our metrics are from every installed peer, on photographs and features.
 
-`python -m tests.audit.agreement` takes some minutes. The photographs are crops of those that scikit-learn and
-matplotlib ship; networks have random weights, the same in every implementation. A row is the largest difference.
+`python -m tests.audit.agreement` takes some minutes; with `networks` it writes only the second table. The photographs
+are crops of those that scikit-learn and matplotlib ship; networks have random weights, the same in every
+implementation. A row is the largest difference.
 """
 
 from __future__ import annotations
 
 import sys
 import tempfile
+from importlib.metadata import version
+from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
+from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.audit.attribute import scale
-from benchmarks.audit.peer import Peer, guarded, peers
+from benchmarks.audit.peer import Peer, guarded, peers, sqrtm_as_before
 from benchmarks.audit.pipelines import Subject, pipelines, read_ours
 from benchmarks.audit.run import arithmetic
+from benchmarks.features.extraction import extract
 from benchmarks.features.networks.inception import random_state
+from benchmarks.images.reading import open_images
 from benchmarks.suite.components import extractors, metrics
 from sid.atomic import write_text
 from tests.photos import mixed, write
 
 PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
+OF_NETWORKS = "<!-- networks: begin -->", "<!-- networks: end -->"
 COUNT, TAP, SUBSET = 30, 192, 20
+HEADER_OF_NETWORKS = "| metric | peer | version | on photographs |\n| --- | --- | --- | --- |"
 HEADER = "| metric | peer | version | on photographs | on features |\n| --- | --- | --- | --- | --- |"
 
 
@@ -71,6 +80,44 @@ def on_photographs_features(folders: list[Path]) -> dict[tuple[str, str], float]
     return differences
 
 
+def clip_fid(folders: list[Path]) -> tuple[str, float]:
+    """clean-fid's CLIP-FID from the files; the package of CLIP that it imports is replaced by ours with its weights."""
+    import torch
+    from cleanfid import fid
+
+    opened = extractors()["clip-vit-b-32"].random(0)
+    sides = [
+        extract(open_images(folder), {"clip-vit-b-32": ["image"]}, {"clip-vit-b-32": opened}) for folder in folders
+    ]
+    ours = metrics()["fid-clip"].compute(*(side.features for side in sides)).value
+    package = SimpleNamespace(load=lambda name, device: (opened.network, None))
+    options = {"model_name": "clip_vit_b_32", "device": torch.device("cpu"), "num_workers": 0, "verbose": False}
+    with patch.dict(sys.modules, clip=package), sqrtm_as_before():
+        theirs = fid.compute_fid(*map(str, folders), **options)
+    return "CLIP-FID | clean-fid clip_vit_b_32", _apart(theirs, ours)
+
+
+def lpips(folders: list[Path]) -> tuple[str, float]:
+    """torchmetrics' LPIPS on AlexNet with the same backbone, of neighbouring photographs; the largest difference."""
+    import torch
+    from torchmetrics.functional.image.lpips import _LPIPS
+
+    opened = extractors()["lpips-alex"].random(0)
+    peer = _LPIPS(pretrained=True, net="alex", pnet_rand=True, eval_mode=True)
+    layers = {name: layer for part in peer.net.children() for name, layer in part.named_children()}
+    for name, layer in layers.items():
+        if hasattr(layer, "weight"):
+            layer.load_state_dict(opened.network[int(name)].state_dict())
+    pixels = [opened.prepare(_batch(image)) for image in read_ours(folders[0])[0].pixels]
+    differences = []
+    for first, second in pairwise(pixels):
+        maps = [opened.extract(part, ("maps",))["maps"].astype(np.float64) for part in (first, second)]
+        with torch.inference_mode():
+            theirs = float(peer(first / 127.5 - 1, second / 127.5 - 1))
+        differences.append(_apart(theirs, float(((maps[0] - maps[1]) ** 2).sum())))
+    return "LPIPS | torchmetrics _LPIPS alex", max(differences)
+
+
 def _calls(peer: Peer, kind: str, *arguments: int) -> dict:
     outcome = guarded(getattr(peer, kind), *arguments)
     return {} if outcome.broken else outcome.value
@@ -113,15 +160,31 @@ def _line(metric: str, call: str, photographs: float, features: float) -> str:
     return f"| {metric} | {call} | {version} | {photographs:.0e} | {features:.0e} |"
 
 
+def lines_of_networks(root: Path) -> list[str]:
+    """The rows of the second table."""
+    folders = [write(root / name, mixed(COUNT, seed)) for seed, name in enumerate(("images", "reference"))]
+    rows = []
+    for made in (clip_fid, lpips):
+        title, apart = made(folders)
+        rows.append(f"| {title} | {version(title.split()[2])} | {apart:.0e} |")
+    return rows
+
+
 def main() -> int:
+    only_networks = sys.argv[1:] == ["networks"]
     with tempfile.TemporaryDirectory() as folder:
-        rows = lines(Path(folder))
-    text = PAGE.read_text(encoding="utf-8")
-    before, rest = text.split(BEGIN)
-    _, after = rest.split(END)
-    write_text(PAGE, f"{before}{BEGIN}\n{HEADER}\n" + "\n".join(rows) + f"\n{END}{after}")
-    print("\n".join(rows))
+        if not only_networks:
+            _replace(BEGIN, END, HEADER, lines(Path(folder) / "first"))
+        _replace(*OF_NETWORKS, HEADER_OF_NETWORKS, lines_of_networks(Path(folder) / "second"))
     return 0
+
+
+def _replace(begin: str, end: str, header: str, rows: list[str]) -> None:
+    """The page with these rows between two marks."""
+    before, rest = PAGE.read_text(encoding="utf-8").split(begin)
+    _, after = rest.split(end)
+    write_text(PAGE, f"{before}{begin}\n{header}\n" + "\n".join(rows) + f"\n{end}{after}")
+    print("\n".join(rows))
 
 
 if __name__ == "__main__":

@@ -231,3 +231,25 @@ def test_any_images_by_their_path(home: Path) -> None:
         open_dataset("digits@here")
     with pytest.raises(Fault, match=r"cifar10 lacks the images .* looked in nowhere.zip;"):
         open_dataset("cifar10@nowhere.zip").images("train")
+
+
+def test_mjhq_has_ten_categories_as_splits(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks.data import mjhq30k
+
+    monkeypatch.setattr(mjhq30k, "EACH", 2)
+    entries = {
+        f"{number:04x}": {"category": category, "prompt": f"{category} {number}"}
+        for number, category in enumerate([*mjhq30k.CATEGORIES, *mjhq30k.CATEGORIES])
+    }
+    with zipfile.ZipFile(home / "mjhq30k_imgs.zip", "w") as archive:
+        for number, (name, entry) in enumerate(entries.items()):
+            archive.writestr(f"mjhq30k_imgs/{entry['category']}/{name}.jpg", made.png(number, form="jpeg"))
+    (home / "meta_data.json").write_text(json.dumps(entries))
+    mjhq = datasets()["mjhq30k"]
+    assert len(mjhq.source("test")) == len(mjhq.captions("test")) == 20
+    assert sorted(mjhq.captions("food")) == ["food 13", "food 3"]
+    assert all("/food/" in name for name in mjhq.source("food").names)
+    entries["0000"]["category"] = "art"
+    (home / "other.json").write_text(json.dumps(entries))
+    with pytest.raises(Fault, match="2 prompts in each of 10 categories: animals 1, art 3"):
+        mjhq30k.read_metadata(home / "other.json")

@@ -153,3 +153,49 @@ def test_open_clips_warning_of_a_network_without_weights_is_not_shown(monkeypatc
     assert [record.getMessage() for record in caplog.records] == ["something else"]
     logging.warning("initialized randomly")
     assert len(caplog.records) == 2
+
+
+def test_csd_reads_the_trunk_and_the_projection_to_styles(monkeypatch, tmp_path):
+    """The published layout: "module." before every name, "backbone." before the trunk's, both projections beside it."""
+    monkeypatch.setattr(clip, "_network", lambda *args: tiny())
+    monkeypatch.setenv("SIDBENCH_WEIGHTS", str(tmp_path))
+    torch.manual_seed(1)
+    trunk = tiny().visual.eval()
+    state = {f"module.backbone.{name}": part for name, part in trunk.state_dict().items() if name != "proj"}
+    styles = torch.randn_like(trunk.proj)
+    state |= {"module.last_layer_style": styles, "module.last_layer_content": torch.zeros_like(trunk.proj)}
+    torch.save({"model_state_dict": state, "epoch": 1}, tmp_path / "csd_checkpoint.pth")
+    opened = extractors()["csd-vit-l"].open(None)
+    images = torch.from_numpy(made(3, 64, 80))
+    with torch.inference_mode():
+        trunk.proj = None
+        theirs = trunk(opened.normalise(opened.prepare(images))) @ styles
+    assert np.allclose(opened(images)["style"], theirs.numpy(), atol=1e-5)
+    same = {"csd-vit-l.style": opened(images)["style"]}
+    assert all_metrics()["csd"].compute(same, same).value == pytest.approx(1)
+    with pytest.raises(Fault, match="2 images, 3 references"):
+        all_metrics()["csd"].compute({"csd-vit-l.style": same["csd-vit-l.style"][:2]}, same)
+
+
+def test_clip_fid_is_clean_fids_on_the_same_tower(towers, monkeypatch, tmp_path):
+    """clean-fid's own reader, crop, wrapper of CLIP and distance; its package of CLIP is replaced by the same tower."""
+    import sys
+    from types import SimpleNamespace
+
+    from cleanfid import fid
+
+    from benchmarks.audit.peer import sqrtm_as_before
+    from benchmarks.features.extraction import extract
+    from benchmarks.images.reading import open_images
+    from tests.photos import mixed, write
+
+    monkeypatch.delitem(sys.modules, "cleanfid.clip_features", raising=False)
+    monkeypatch.setitem(sys.modules, "clip", SimpleNamespace(load=lambda name, device: (towers.network, None)))
+    folders = [write(tmp_path / name, mixed(20, seed)) for seed, name in enumerate("ab")]
+    with sqrtm_as_before():
+        theirs = fid.compute_fid(
+            *map(str, folders), model_name="clip_vit_b_32", device=torch.device("cpu"), num_workers=0, verbose=False
+        )
+    wanted, opened = {"clip-vit-b-32": ["image"]}, {"clip-vit-b-32": towers}
+    sides = [extract(open_images(folder), wanted, opened).features for folder in folders]
+    assert all_metrics()["fid-clip"].compute(*sides).value == pytest.approx(theirs, rel=1e-4)
