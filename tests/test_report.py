@@ -240,7 +240,7 @@ def test_cost_is_summed_over_runs(home: Path) -> None:
 def test_the_cost_table_says_once_what_is_alike(home: Path) -> None:
     rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
     table = costs.table(costs.of_task(rows))
-    assert table.heads == ("runs", "device time, all runs", "images to 1.1 of its final score")
+    assert table.heads == ("runs", "device time, all runs")
     assert "peak memory: 391 MiB" in table.equal and any(words.startswith("images a run: 100") for words in table.equal)
     times = [dict(zip(table.heads, cells, strict=True))["device time, all runs"][0] for _, cells in table.lines]
     assert times[0] == "50.8 s" and times[-1] == "16.9 s"

@@ -1,5 +1,5 @@
-"""Hooks of mkdocs: formulas become MathML, which browsers draw without a script; links out of docs/ become plain text; and
-no page may load anything from a network."""
+"""Hooks of mkdocs: formulas become MathML, which browsers draw without a script; links out of docs/ become plain text;
+and no page may load anything from a network."""
 
 from __future__ import annotations
 
