@@ -21,11 +21,11 @@ PLACED := $(VENV)/.placed-$(call sum,cat requirements.lock pyproject.toml; pwd)
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install reproduce test proof bench gpu gpu-wheels reference lint schemas lock
+.PHONY: help install reproduce test proof bench gpu gpu-wheels reference lint schemas lock docs
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
-	@echo "make proof | bench | gpu | gpu-wheels | reference | lint | schemas | lock: see CONTRIBUTING.md"
+	@echo "make proof | bench | gpu | gpu-wheels | reference | lint | schemas | lock | docs: see CONTRIBUTING.md"
 
 install: $(PLACED)
 
@@ -91,3 +91,12 @@ lock:
 		--python-version 3.11 pyproject.toml --output-file requirements.lock $(ARGS)
 	@sed -i.old "s/[0-9a-f]\{64\}/$$(sha256sum requirements.lock | cut -c1-64)/" workflow/envs/sidbench.post-deploy.sh
 	@rm workflow/envs/sidbench.post-deploy.sh.old
+
+# The documentation as pages, build/docs/index.html, which need no network to be read. The builder is no part of the lock: the extra
+# `docs` of pyproject.toml names it, and it has an environment of its own.
+DOCS ?= .venv-docs
+docs: install
+	@test -x $(DOCS)/bin/mkdocs || { $(PYTHON) -m venv $(DOCS) && $(DOCS)/bin/python -m pip install -qq --disable-pip-version-check \
+		$$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
+	@$(DOCS)/bin/mkdocs build --strict --quiet $(ARGS)
+	@echo "build/docs/index.html"

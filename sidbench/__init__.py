@@ -140,7 +140,11 @@ def score(
 
 
 def audit(
-    images: str | Path, reference: str | Path | None = None, *, random_weights: int | None = None
+    images: str | Path,
+    reference: str | Path | None = None,
+    *,
+    random_weights: int | None = None,
+    device: str = "auto",
 ) -> list[AuditTable]:
     """The same images through every installed implementation of FID, and what makes their values differ.
 
@@ -148,15 +152,18 @@ def audit(
         images: A folder, zip, tar or npz.
         reference: Another one; None: the second half of the images.
         random_weights: The seed of a random network; None: the published one, or a random one where it is missing.
+        device: auto, cpu or cuda, of this project's own passes; the others run on the CPU.
     """
     import tempfile
 
     from benchmarks.audit.run import audit as audited
     from benchmarks.audit.subject import subject_of
+    from benchmarks.hardware import chosen_device
 
     with tempfile.TemporaryDirectory() as folder:
         where = Path(reference) if reference is not None else None
-        return audited(subject_of(Path(images), where, Path(folder), random_weights=random_weights))
+        own = chosen_device(device)
+        return audited(subject_of(Path(images), where, Path(folder), random_weights=random_weights, device=own))
 
 
 def load_student(folder: str | Path) -> Generator:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from benchmarks.cli import main
-from benchmarks.report import costs, curves, drawing, page, samples, strip
+from benchmarks.report import costs, curves, drawing, matrix, page, samples, strip
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables import runs
 from benchmarks.tables.layout import Layout
+from benchmarks.tables.summary import summary
 from tests import results_tree as tree
 
 
@@ -111,6 +114,34 @@ def test_page_states_rule_controls_and_verification(written: str) -> None:
         assert f'class="pill {word}"' in text
 
 
+def test_the_first_screen_answers_what_was_reproduced_and_by_how_much(home: Path, written: str) -> None:
+    first = re.sub(r"\s+", " ", written[: written.index("<main>")])
+    found = summary(rows_of(home))
+    assert dict(found.tally) == {"reproduced": 8, "close": 4, "off": 4, "not compared": 4}
+    assert found.answer in first and "8 of 16 judged cells of methods are reproduced" in found.answer
+    assert "Controls, counted apart" in first and "the farthest is DMD" in first
+    assert first.count("<svg") == len(tree.TASKS), "the headline figure: a panel a task"
+    assert "digits, conditional: SiD, alpha 1.2 is best in fd with 2.41 ± 0.22 in 1 step" in first
+
+
+def test_a_task_has_one_table_of_methods_by_metrics(home: Path, written: str) -> None:
+    tables = re.findall(r'<table class="matrix">.*?</table>', written, flags=re.DOTALL)
+    assert len(tables) == len(tree.TASKS)
+    for text in tables:
+        assert text.count('class="value"') == len(tree.ENTRIES) * len(tree.COLUMNS)
+        assert text.count('<span class="pill') == len(tree.ENTRIES) * len(tree.COLUMNS)
+        assert text.count('class="mark-best"') == len(tree.COLUMNS)
+    rows = [row for row in rows_of(home) if row.task.name == "digits-cond"]
+    made = matrix.matrix(rows)
+    assert [name for name, _ in made.groups] == ["teacher", "methods", "controls"]
+    best = [
+        cell.row.line.entry for _, lines in made.groups for line in lines for cell in line.cells if cell and cell.best
+    ]
+    assert best == ["sid-1.2", "sid-1.2"]
+    said = matrix.tip(next(row for row in rows if row.line.entry == "sid-1.2"))
+    assert "seeds 0: 2.190, 1: 2.410, 2: 2.630" in said and "reference 2.46" in said
+
+
 def test_page_of_a_broken_tree_still_says_what_is_missing(tmp_path: Path) -> None:
     home = tree.write(tmp_path)
     shutil.rmtree(home / "runs" / "digits-uncond")
@@ -144,9 +175,44 @@ def test_figure_draws_every_seed_and_the_medians(home: Path) -> None:
     assert panel.curves[0].final == pytest.approx(2.41)
     axis = curves.overview([panel]).axes[0]
     assert (axis.get_xscale(), axis.get_yscale()) == ("log", "log")
-    thick = [line for line in axis.lines if line.get_linewidth() > 1.5]
+    thick = [line for line in axis.lines if line.get_linewidth() == 1.9]
     thin = [line for line in axis.lines if line.get_linewidth() < 0.8]
-    assert len(thick) >= len(panel.curves) and len(thin) == len(panel.curves) * len(tree.SEEDS)
+    methods = [curve.entry for curve in panel.methods]
+    assert methods == ["sid-1.2", "sid-1.0", "sim", "dmd", "evil"]
+    assert len(thick) == len(methods) and len(thin) == len(methods) * len(tree.SEEDS)
+
+
+def stretched(home: Path) -> curves.Panel:
+    """One task's panel whose ablation diverged and whose floor is 0 but for rounding."""
+    rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
+    panel = curves.panel(rows, curves.places(rows))
+    far = {
+        seed: [(images, 1000 * value) for images, value in points] for seed, points in panel.curves[-1].seeds.items()
+    }
+    controls = {"heldout": ("held-out images", 1e-13), "teacher": panel.lines["teacher"]}
+    return replace(panel, curves=(*panel.curves[:-1], replace(panel.curves[-1], seeds=far)), lines=controls)
+
+
+def test_controls_do_not_stretch_the_axes(home: Path) -> None:
+    panel = stretched(home)
+    assert panel.curves[-1].kind == "ablation" and set(panel.near) == {"teacher"}
+    scores = [value for curve in panel.methods for points in curve.seeds.values() for _, value in points]
+    low, high = curves.overview([panel]).axes[0].get_ylim()
+    assert low > 0.5 * 2.04 and max(scores) < high < 1.5 * max(scores)
+    shown = {text.get_text() for text in curves.small(panel, panel.curves[-1]).axes[0].texts}
+    assert shown == {"↑ ends at 14,600"}
+
+
+def test_every_curve_is_named_at_its_end_and_no_name_covers_another(home: Path) -> None:
+    rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
+    panel = curves.panel(rows, curves.places(rows))
+    figure = curves.alone(panel)
+    axis = figure.axes[0]
+    names = [text for text in axis.texts if text.get_fontweight() == "bold"]
+    assert len(names) == len(panel.methods)
+    height = axis.get_position().height * figure.get_size_inches()[1] * 72
+    places = sorted(text.xyann[1] * height for text in names)
+    assert min(b - a for a, b in pairwise(places)) >= curves.LINE_HEIGHT - 1e-6
 
 
 def test_points_that_no_logarithm_shows_are_left_out() -> None:
@@ -169,6 +235,15 @@ def test_cost_is_summed_over_runs(home: Path) -> None:
     assert sid.memory == 410_000_002 and sid.rate == 6399.0
     assert sid.reach is not None and sid.reach < 100_096
     assert found["teacher, Heun 18 steps"].reach is None
+
+
+def test_the_cost_table_says_once_what_is_alike(home: Path) -> None:
+    rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
+    table = costs.table(costs.of_task(rows))
+    assert table.heads == ("runs", "device time, all runs")
+    assert "peak memory: 391 MiB" in table.equal and any(words.startswith("images a run: 100") for words in table.equal)
+    times = [dict(zip(table.heads, cells, strict=True))["device time, all runs"][0] for _, cells in table.lines]
+    assert times[0] == "50.8 s" and times[-1] == "16.9 s"
 
 
 def test_samples_are_the_first_of_the_first_seed(home: Path) -> None:
@@ -219,11 +294,19 @@ def test_a_mistake_is_a_sentence(
 def test_dots_lie_on_one_axis(home: Path) -> None:
     rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
     axis = strip.axis_of(rows)
-    assert axis is not None and axis.logarithmic
+    assert axis is not None and not axis.logarithmic
     drawn = strip.dots(rows[1], axis)
     assert len(drawn.seeds) == 3 and list(drawn.seeds) == sorted(drawn.seeds)
     assert drawn.band is not None and drawn.band[0] < drawn.target < drawn.band[0] + drawn.band[1]
     assert strip.axis_of([]) is None
+
+
+def test_a_control_lies_beyond_the_axis_of_dots(home: Path) -> None:
+    rows = [row for row in rows_of(home) if row.task.name == "digits-cond" and row.column.name == "fd"]
+    floor = replace(rows[-1], values={0: -9e-13})
+    axis = strip.axis_of([*rows[:-1], floor])
+    assert axis is not None and axis.low > 1 and axis.high < 5, "the untrained network's 14 is out too"
+    assert strip.dots(floor, axis).seeds == () and strip.dots(floor, axis).beyond == (strip.MARGIN,)
 
 
 def test_theme_replaces_every_colour(home: Path) -> None:

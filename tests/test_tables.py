@@ -18,6 +18,7 @@ import pytest
 from benchmarks.tables import committed, runs, typeset
 from benchmarks.tables import rows as table_rows
 from benchmarks.tables.published import Published
+from benchmarks.tables.summary import tally
 from benchmarks.tables.verdict import CLOSE, NO_TARGET, OFF, ONE_SEED, PASSED, REPRODUCED, Target, fixed, judge
 from sid.fault import Fault
 from tests import results_tree as tree
@@ -205,7 +206,9 @@ def test_markdown_cells_stay_cells(home: Path) -> None:
     text = typeset.as_markdown("T", rows_of(home))
     assert "<script>" not in text
     table = [line for line in text.splitlines() if line.startswith("|")]
-    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.SHOWN) + 1}
+    assert {line.replace(r"\|", "").count("|") for line in table} == {len(typeset.SHOWN)}, (
+        "no column of published numbers: no paper prints any"
+    )
 
 
 RULE = "minimum of 3 trials"
@@ -292,8 +295,8 @@ def test_a_single_seed_beside_the_reference_shows_its_deviation_and_gets_no_verd
     )
     row = cell(rows, "digits-cond", "sid-1.0")
     assert (row.judgement.text, row.texts()["deviation"]) == ("one seed: no verdict", "-0.150")
-    assert typeset.tally(rows, of_controls=False) == [(ONE_SEED, 8), (NO_TARGET, 2)]
-    assert typeset.tally(rows, of_controls=True) == [(PASSED, 8)]
+    assert tally(rows, of_controls=False) == [(ONE_SEED, 8), (NO_TARGET, 2)]
+    assert tally(rows, of_controls=True) == [(PASSED, 8)]
     assert "10 cells of methods: 8 one seed, 2 not compared. 8 checks of controls: 8 passed." in typeset.as_markdown(
         "t", rows
     )
@@ -348,6 +351,29 @@ def test_a_shipped_ablation_knows_what_it_is_the_ablation_of() -> None:
         for line in task.lines:
             if line.kind == "ablation":
                 assert line.counterpart == "sid-1.2" and line.critic_never == (line.entry == "critic-never")
+
+
+def test_the_csv_holds_full_precision_after_its_rounded_columns(home: Path) -> None:
+    rows = rows_of(home)
+    lines = list(csv.DictReader(io.StringIO(typeset.as_csv(rows))))
+    assert tuple(lines[0]) == (*table_rows.HEADER, *table_rows.EXACT)
+    for row, line in zip(rows, lines, strict=True):
+        assert {name: line[name] for name in table_rows.HEADER} == row.texts(), "the rounded columns stay as they are"
+        numbers = (row.mean, row.spread, row.judgement.deviation)
+        assert [float(line[name]) if line[name] else None for name in table_rows.EXACT] == list(numbers)
+
+
+def test_the_markdown_begins_with_a_summary_and_has_no_empty_column(home: Path) -> None:
+    text = typeset.as_markdown("T", rows_of(home))
+    summary = text[: text.index("## ")]
+    assert "20 cells of methods: 8 reproduced, 4 close, 4 off, 4 not compared." in summary
+    assert (
+        "Half of these cells deviate by at most" in summary
+        and "- digits, conditional: SiD, alpha 1.2 is best" in summary
+    )
+    heads = [line for line in text.splitlines() if line.startswith("| method")]
+    assert len(heads) == len(tree.TASKS) * len(tree.COLUMNS) and not any("published" in head for head in heads)
+    assert not any(set(column) <= set(" |") for column in heads)
 
 
 def test_reference_is_written_whole_and_read_back(home: Path, tmp_path: Path) -> None:

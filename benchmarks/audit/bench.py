@@ -23,15 +23,15 @@ class Bench:
     # function computes another one here. The tables of arithmetic compare them.
     factors: tuple[str, ...] = tuple(factor for factor in ALTERNATIVES if factor != "root")
 
-    def __init__(self, network: Any, images: PixelSet, reference: PixelSet, tap: str = "pool3"):
-        self.network, self.sets, self.tap = network, (images, reference), tap
+    def __init__(self, network: Any, images: PixelSet, reference: PixelSet, tap: str = "pool3", device: str = "cpu"):
+        self.network, self.sets, self.tap, self.device = network, (images, reference), tap, device
         self._rows: dict[tuple, np.ndarray] = {}  # (pixel factors, image) -> its features
         self._values: dict[PeerRecipe, float] = {}
         self._moments: dict[tuple, frechet.Moments] = {}
 
     def reading(self, images: PixelSet, reference: PixelSet) -> Bench:
         """The same pipeline on what another reader took from the folders; images that both read are shared."""
-        other = Bench(self.network, images, reference, self.tap)
+        other = Bench(self.network, images, reference, self.tap, self.device)
         other._rows = self._rows
         return other
 
@@ -84,7 +84,8 @@ class Bench:
         keys = list(missing)
         for first in range(0, len(keys), BATCH):
             part = keys[first : first + BATCH]
-            rows = pixels_to_features(self.network, [chosen.pixels[missing[key]] for key in part], recipe, self.tap)
+            pixels = [chosen.pixels[missing[key]] for key in part]
+            rows = pixels_to_features(self.network, pixels, recipe, self.tap, self.device)
             self._rows |= {(way, key): row for key, row in zip(part, rows, strict=True)}
         return np.stack([self._rows[way, key] for key in chosen.keys])
 
@@ -131,14 +132,17 @@ class FeatureBench(Bench):
         return 0
 
 
-def pixels_to_features(network: Any, images: list[np.ndarray], recipe: PeerRecipe, tap: str) -> np.ndarray:
-    """uint8 images [3, H, W] through resize, rounding, normalisation and the network."""
+def pixels_to_features(
+    network: Any, images: list[np.ndarray], recipe: PeerRecipe, tap: str, device: str = "cpu"
+) -> np.ndarray:
+    """uint8 images [3, H, W] through resize, rounding and normalisation on the CPU, and the network on its device."""
     import torch
 
     with torch.inference_mode():
         pixels = torch.cat([prepared(image, recipe) for image in images])
-        features = network(pixels.contiguous(memory_format=torch.channels_last), (tap,))[tap]
-    return features.float().numpy()
+        pixels = pixels.to(device).contiguous(memory_format=torch.channels_last)
+        features = network(pixels, (tap,))[tap]
+    return features.float().cpu().numpy()
 
 
 def in_span(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -50,6 +50,7 @@ class Subject:
     label: str
     pixels_label: str
     tap: int = 2048
+    device: str = "cpu"  # of this project's own network, which makes most passes; peers run on the CPU
 
 
 @dataclass
@@ -105,7 +106,8 @@ def pipelines(
         within: how exactly it is known.
     """
     (images, refused), (reference, refused_too) = read_ours(subject.images), read_ours(subject.reference)
-    bench, start = Bench(_network(subject.state), images, reference, TAPS[subject.tap]), BASELINES[baseline]
+    network = _network(subject.state).to(subject.device)
+    bench, start = Bench(network, images, reference, TAPS[subject.tap], subject.device), BASELINES[baseline]
     label, count = subject.label, len(images) + len(reference)
     table = AuditTable(
         f"FID of {len(images)} images against {len(reference)}, from the files", f"distance; deviation from {baseline}"

@@ -28,6 +28,7 @@ def subject_of(
     random_weights: int | None = None,
     seed: int = 0,
     tap: int = 2048,
+    device: str = "cpu",
 ) -> Subject:
     """Folders for the peers, and a network; the label names the images and weights.
 
@@ -40,6 +41,7 @@ def subject_of(
         random_weights: The seed of random weights.
         seed: Of synthetic images.
         tap: Dimension of the features.
+        device: Of this project's own network.
     """
     sources = []
     if images is None:
@@ -52,7 +54,7 @@ def subject_of(
         compared, against = _folders(images, reference, folder, samples)
         sources.append(str(images) + (f", the first {samples} images" if samples is not None else ""))
     state, network = _state(weights, random_weights)
-    return Subject(compared, against, state, ", ".join([*sources, network]), sources[0], tap)
+    return Subject(compared, against, state, ", ".join([*sources, network]), sources[0], tap, device)
 
 
 def _state(weights: Path | None, random_weights: int | None) -> tuple[dict, str]:

@@ -35,6 +35,7 @@ class PromptList:
     count: int = 0  # of prompts; 0 if nobody states it
     sha256: str = ""  # of the lines as a text file with a line feed after each
     outer_blanks: int = 0  # prompts that begin or end with a blank, which is part of them
+    by_image: bool = False  # its file may hold image ids of val2014 instead: the first caption of each is the prompt
 
 
 LISTS = {
@@ -62,9 +63,13 @@ LISTS = {
         PromptList(
             "coco-5k",
             DataFile(
-                "5,000 prompts of COCO", ("coco-5k.txt",), COCO_TERMS, "no paper that was read says which they are"
+                "5,000 captions of COCO, or as many image ids of val2014",
+                ("coco-5k.txt",),
+                COCO_TERMS,
+                "whoever chooses them: no paper that was read says which they are",
             ),
             5_000,
+            by_image=True,
         ),
         PromptList(
             "hpsv2",
@@ -131,6 +136,8 @@ def read(name: str, given: Path | None = None, sha256: str = "", count: int = 0)
     if not path.exists():
         raise assets.Missing.data("prompts", known.file, [path.parent])
     prompts = read_lines(path)
+    if names_images(known, prompts):
+        prompts = _captions_of(prompts, path)
     sha256, count = sha256 or known.sha256, count or known.count
     if sha256 and digest(prompts) == sha256:
         return prompts
@@ -143,6 +150,34 @@ def read(name: str, given: Path | None = None, sha256: str = "", count: int = 0)
     if sha256:
         raise Fault(f"{path} is not {name}: {_difference(prompts, known, sha256)}")
     return prompts
+
+
+def names_images(known: PromptList, lines: list[str]) -> bool:
+    """Whether a list holds image ids where it may hold captions."""
+    return known.by_image and all(line.strip().isdecimal() for line in lines)
+
+
+def captions_behind(known: PromptList, path: Path) -> Path | None:
+    """COCO's annotation, where the list at the path holds image ids, whose captions it decides; None without it."""
+    from benchmarks.data.coco2014 import CAPTIONS, Coco2014
+
+    try:
+        return Coco2014().find(CAPTIONS) if known.by_image and names_images(known, read_lines(path)) else None
+    except Fault:
+        return None  # whoever reads the list reports its fault
+
+
+def _captions_of(ids: list[str], path: Path) -> list[str]:
+    """The first caption of each image, from COCO's annotation of val2014."""
+    from benchmarks.data.coco2014 import CAPTIONS, Coco2014, read_annotation
+
+    coco = Coco2014()
+    captions = read_annotation(coco.locate(CAPTIONS)).captions
+    by_id = {int(Path(name).stem.rpartition("_")[2]): texts[0] for name, texts in captions.items()}
+    unknown = [image for image in ids if int(image) not in by_id]
+    if unknown:
+        raise Fault(f"{path}: {len(unknown):,} of its image ids are not of val2014, the first is {unknown[0].strip()}")
+    return [by_id[int(image)] for image in ids]
 
 
 def digest(prompts: list[str]) -> str:

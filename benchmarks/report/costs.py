@@ -27,6 +27,60 @@ class Cost:
     reach: int | None  # images to 1.1 of the final score, median over seeds
 
 
+HEADS = {
+    "runs": "runs",
+    "hours": "device time, all runs",
+    "memory": "peak memory",
+    "images": "images a run",
+    "rate": "images per second",
+    "reach": "images to 1.1 of its final score",
+}
+ALIKE = 1.05  # a column whose values lie within this factor is said once
+TIMES = (("h", 3600), ("min", 60), ("s", 1))
+Number = float | int | None
+
+
+@dataclass(frozen=True)
+class CostTable:
+    """The costs that differ as columns; what is alike in all lines is said once."""
+
+    lines: tuple[tuple[str, tuple[tuple[str, Number], ...]], ...]  # label, then text and number of each column
+    heads: tuple[str, ...]
+    equal: tuple[str, ...]  # "peak memory: 646 to 670 MiB"
+
+
+def table(costs: Sequence[Cost], reach: bool = True) -> CostTable:
+    """Costs as a table; `reach` says whether they have training curves."""
+    names = [name for name in HEADS if reach or name != "reach"]
+    kept, equal = [], []
+    for name in names:
+        numbers = [value for cost in costs if (value := getattr(cost, name)) is not None]
+        if numbers and max(numbers) > ALIKE * min(numbers):
+            kept.append(name)
+        elif numbers:
+            ends = dict.fromkeys(_text(value, name, max(numbers)) for value in (min(numbers), max(numbers)))
+            equal.append(f"{HEADS[name]}: {' to '.join(ends)}")
+    largest = {name: max(value for cost in costs if (value := getattr(cost, name)) is not None) for name in kept}
+    lines = tuple(
+        (cost.label, tuple((_text(getattr(cost, name), name, largest[name]), getattr(cost, name)) for name in kept))
+        for cost in costs
+    )
+    return CostTable(lines, tuple(HEADS[name] for name in kept), tuple(equal))
+
+
+def _text(value: Number, name: str, largest: float) -> str:
+    """A cost in figures that a reader can tell apart, in the unit of the column's largest."""
+    if value is None:
+        return "–"
+    if name == "hours":
+        unit, seconds = next((its for its in TIMES if largest * 3600 >= its[1]), TIMES[-1])
+        amount = value * 3600 / seconds
+        return f"{amount:,.0f} {unit}" if amount >= 100 else f"{amount:.{1 if amount >= 10 else 2}f} {unit}"
+    if name == "memory":
+        return f"{value / 2**30:.3g} GiB" if largest >= 2**30 else f"{value / 2**20:.0f} MiB"
+    return f"{round(value):,}".replace(",", "\N{NARROW NO-BREAK SPACE}")
+
+
 def of_task(rows: Sequence[Row]) -> list[Cost]:
     """The costs of a task's entries, from the rows of its first metric."""
     costs = []

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import re
+from collections.abc import Mapping
 from html import escape
 from typing import Any
 
@@ -18,13 +19,6 @@ COLOURS = ("#0072b2", "#d55e00", "#009e73", "#b5579a", "#b8860b", "#4a9bd1")
 STYLES = ("-", (0, (5, 1.5)), (0, (1, 1.2)))
 ABLATIONS = ("#7a7f87", "#a5662e")
 INK, SOFT, FAINT, PAPER = "#1f2430", "#5d6470", "#d5d8dd", "#fefefe"
-LEGEND: dict[str, Any] = {
-    "loc": "lower left",
-    "frameon": False,
-    "fontsize": 8.5,
-    "labelcolor": INK,
-    "handlelength": 2.2,
-}
 SETTINGS: Any = {
     "svg.hashsalt": "sidbench",
     "svg.fonttype": "none",  # text stays text: small, searchable, in the page's own font
@@ -68,8 +62,15 @@ def as_png(figure: Figure) -> bytes:
     return _save(figure, "png", facecolor="white", dpi=200)
 
 
-def as_inline(figure: Figure, name: str, label: str) -> str:
-    """A part of the page. `name` is unique on the page and prefixes the figure's ids; `label` describes the figure."""
+def as_inline(figure: Figure, name: str, label: str, tips: Mapping[str, str] | None = None) -> str:
+    """A part of the page.
+
+    Args:
+        figure: what is drawn.
+        name: is unique on the page and prefixes the figure's ids.
+        label: describes the figure to a reader who does not see it.
+        tips: what a mark says when the pointer or the keyboard is on it, by the mark's `gid` in the figure.
+    """
     text = _save(figure, "svg", transparent=True).decode()
     text = re.sub(r"\s+", " ", text[text.index("<svg") :]).replace("> <", "><")
     text = re.sub(r"<metadata>.*?</metadata>", "", text)
@@ -79,8 +80,11 @@ def as_inline(figure: Figure, name: str, label: str) -> str:
     for colour, variable in THEMED.items():
         text = text.replace(colour, f"var(--{variable})")
     text = re.sub(r'\b(id="|href="#|url\(#)', rf"\g<1>{name}-", text)
-    width = round(figure.get_figwidth() * PIXELS)
-    attributes = f'style="max-width:{width}px" role="img" aria-label="{escape(label)}"'
+    for mark, words in (tips or {}).items():
+        said = f'class="mark" tabindex="0" role="img" aria-label="{escape(words)}" data-tip="{escape(words)}"'
+        text = text.replace(f'<g id="{name}-{mark}">', f'<g id="{name}-{mark}" {said}>')
+    width, role = round(figure.get_figwidth() * PIXELS), "group" if tips else "img"
+    attributes = f'style="max-width:{width}px" role="{role}" aria-label="{escape(label)}"'
     return re.sub(
         r'<svg[^>]*viewBox="([^"]*)"[^>]*>', lambda tag: f'<svg viewBox="{tag[1]}" {attributes}>', text, count=1
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,15 +12,15 @@ from typing import Any
 from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator
 
-from benchmarks.report.drawing import COLOURS, FAINT, INK, LEGEND, PAPER, SETTINGS, SOFT, STYLES, plain
+from benchmarks.report.drawing import COLOURS, FAINT, INK, PAPER, SETTINGS, SOFT, STYLES, plain
+from benchmarks.report.labels import Box, beside
 from benchmarks.report.strip import LOG_FROM
 from benchmarks.tables.layout import Line, TableColumn, TableTask
 from benchmarks.tables.published import Published
 from benchmarks.tables.rows import Row
+from benchmarks.tables.verdict import fixed
 
 Pair = tuple[float, float]
 
@@ -130,27 +131,66 @@ def _beside(printed: Iterable[Published], x: str, y: str) -> tuple[Point, ...]:
     )
 
 
-WIDTH, HEIGHT = 7.4, 4.6  # inches, without the legend
-LEGEND_ROW = 0.22
+WIDTH, HEIGHT = 7.0, 4.5  # inches
+MARGINS = {"left": 0.82, "right": 0.15, "bottom": 0.5, "top": 0.12}  # inches round the axes
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")  # after six families
 SIGNS = (*MARKERS, "<", ">", "p", "h", "*", "d", "8", "H")  # for each printed number of no entry
+NAME, NUMBER = 8.8, 7.5  # points: labels of series, and of places along them
+ROOM = 0.1  # of the axes, on each side of the marks
 
 
 @rc_context(SETTINGS)
-def drawn(front: TaskFront) -> Figure:
-    """All families of one task, the teacher's line behind the others, and a legend below."""
-    names = [name for family in front.families for name in _names(family)]
-    columns = max(1, min(4, int(72 * WIDTH / (40 + 4.9 * max(map(len, names))))))
-    below = LEGEND_ROW * math.ceil(len(names) / columns)
-    share = below / (HEIGHT + below)
-    layout = ConstrainedLayoutEngine(rect=(0, share, 1, 1 - share))
-    figure = Figure(figsize=(WIDTH, HEIGHT + below), layout=layout)
-    axis = figure.subplots()
+def drawn(front: TaskFront, size: tuple[float, float] = (WIDTH, HEIGHT)) -> Figure:
+    """All families of one task, each named beside its line, with arrows towards larger places along it."""
+    figure = Figure(figsize=size)
+    inner = (size[0] - MARGINS["left"] - MARGINS["right"], size[1] - MARGINS["bottom"] - MARGINS["top"])
+    lower = (MARGINS["left"] / size[0], MARGINS["bottom"] / size[1])
+    axis = figure.add_axes((*lower, inner[0] / size[0], inner[1] / size[1]))
     _frame(axis, front)
-    best = front.best
-    handles = [_draw(axis, family, best) for family in front.families]
-    figure.legend([handle for family in handles for handle in family], names, ncols=columns, **LEGEND)
+    for number, family in enumerate(front.families):
+        _draw(axis, family, front.best, number)
+    _name(axis, front)
     return figure
+
+
+def tips(front: TaskFront) -> dict[str, str]:
+    """What each entry's mark says, by the mark's id."""
+    said = {}
+    for number, family in enumerate(front.families):
+        for place, point in enumerate(family.points):
+            if point.mean is not None:
+                both = ((front.x, 0), (front.y, 1))
+                words = [
+                    f"{column.name} {fixed(point.mean[side], column.decimals)} (seeds "
+                    + ", ".join(f"{seed}: {fixed(pair[side], column.decimals)}" for seed, pair in point.seeds.items())
+                    + ")"
+                    for column, side in both
+                ]
+                said[f"mark-{number}-{place}"] = f"{point.label}: {'; '.join(words)}"
+    return said
+
+
+def sentence(front: TaskFront) -> str:
+    """What is seen: how both scores move along the teacher's line and those of the first students."""
+    moved = []
+    for family in sorted(front.families, key=lambda family: family.kind != "teacher"):
+        means = [(point.at, point.mean) for point in family.points if point.at is not None and point.mean is not None]
+        if family.kind == "printed" or len(means) < 2:
+            continue
+        (first, begin), (last, end) = means[0], means[-1]
+        parts = []
+        for side, column in ((1, front.y), (0, front.x)):
+            a, b = fixed(begin[side], column.decimals), fixed(end[side], column.decimals)
+            move = f"stays at {a}" if a == b else f"{'rises' if end[side] > begin[side] else 'falls'} from {a} to {b}"
+            pick = max if column.higher else min
+            top = pick(means, key=lambda mean: mean[1][side])
+            turn = f" (best at {top[0]:g})" if top[0] not in (first, last) else ""
+            parts.append(f"{column.name.upper()} {move}{turn}")
+        moved.append(f"{family.name} from {first:g} to {last:g}: {' and '.join(parts)}")
+    if not moved:
+        return ""
+    more = f"; {len(moved) - 3} more lines are in the table below" if len(moved) > 3 else ""
+    return f"Along the arrows, {'; '.join(moved[:3])}{more}."
 
 
 def _frame(axis: Axes, front: TaskFront) -> None:
@@ -158,17 +198,87 @@ def _frame(axis: Axes, front: TaskFront) -> None:
     axis.spines[["top", "right"]].set_visible(False)
     axis.grid(True, which="major", color=FAINT, linewidth=0.5)
     axis.set_axisbelow(True)
-    axis.margins(0.09)
     for side, column, name in ((0, front.x, "x"), (1, front.y, "y")):
         values = [pair[side] for pair in pairs]
-        if min(values) > 0 and max(values) / min(values) > LOG_FROM:
+        low, high = min(values), max(values)
+        if low > 0 and high / low > LOG_FROM:
             axis.set(**{f"{name}scale": "log"})
             scale = axis.xaxis if side == 0 else axis.yaxis
             scale.set_major_locator(LogLocator(subs=(1, 2, 5)))
             scale.set_major_formatter(lambda value, _: plain(value))
             scale.set_minor_formatter(lambda value, _: "")
-        axis.set(**{f"{name}label": f"{column.name.upper()}, {column.better}"})
+            limits = (low / (high / low) ** ROOM, high * (high / low) ** ROOM)
+        else:
+            room = ROOM * ((high - low) or abs(high) or 1.0)
+            limits = (low - room, high + room)
+        axis.set(**{f"{name}lim": limits, f"{name}label": f"{column.name.upper()}, {column.better}"})
     axis.tick_params(which="both", length=2.5, width=0.5, labelsize=8)
+
+
+def _points(axis: Axes, pair: Pair) -> Pair:
+    """A place of the axes in points from the figure's corner."""
+    figure = axis.get_figure()
+    assert figure is not None
+    x, y = axis.transData.transform(pair)
+    return float(x) * 72 / figure.dpi, float(y) * 72 / figure.dpi
+
+
+def _name(axis: Axes, front: TaskFront) -> None:
+    """The places along each line, then the families' names: each where it covers the least."""
+    corners = axis.get_position()
+    figure = axis.get_figure()
+    assert figure is not None
+    wide, high = (72 * float(side) for side in figure.get_size_inches())
+    within = Box(corners.x0 * wide, corners.y0 * high, corners.x1 * wide, corners.y1 * high)
+    taken: list[Box] = []
+    for family in front.families:
+        for point in family.points:
+            taken += [_round(_points(axis, pair), 3.5) for pair in _marks(point)]
+        means = [_points(axis, mean) for _, mean in _line(family)]
+        for (x, y), (to_x, to_y) in itertools.pairwise(means):
+            count = 1 + int(math.hypot(to_x - x, to_y - y) / 4)
+            steps = [step / count for step in range(count + 1)]
+            taken += [_round((x + (to_x - x) * step, y + (to_y - y) * step), 2.0) for step in steps]
+    for text, marks, size, colour in _labels(axis, front):
+        box = beside(marks, text, size, taken, within)
+        taken.append(box)
+        share = (box.left / wide, (box.bottom + box.top) / 2 / high)
+        weight: dict[str, Any] = {"fontweight": "bold"} if size == NAME else {}
+        axis.annotate(
+            text, share, xycoords="figure fraction", va="center", fontsize=size, color=colour, zorder=6, **weight
+        )
+
+
+def _labels(axis: Axes, front: TaskFront) -> list[tuple[str, list[Pair], float, str]]:
+    """Every label with the marks that it may stand beside, its size and colour; the numbers first."""
+    numbers: list[tuple[str, list[Pair], float, str]] = []
+    names: list[tuple[str, list[Pair], float, str]] = []
+    for family in front.families:
+        colour = _style(family)[0]
+        places = [(point, point.mean or point.published) for point in family.points]
+        marked = [(point, _points(axis, place)) for point, place in places if place is not None]
+        if family.kind == "printed":
+            names += [(_short(point.label), [mark], NUMBER, colour) for point, mark in marked]
+            continue
+        numbers += [(f"{point.at:g}", [mark], NUMBER, colour) for point, mark in marked if point.at is not None]
+        if marked:
+            names.append((_short(family.name), [mark for _, mark in reversed(marked)], NAME, colour))
+    return numbers + names
+
+
+def _short(label: str, length: int = 30) -> str:
+    return label if len(label) <= length else label[: length - 1].rstrip() + "…"
+
+
+def _round(place: Pair, radius: float) -> Box:
+    return Box(place[0] - radius, place[1] - radius, place[0] + radius, place[1] + radius)
+
+
+def _line(family: Family) -> list[tuple[Point, Pair]]:
+    """The means that the family's line joins."""
+    if family.kind == "printed":
+        return []
+    return [(point, point.mean) for point in family.points if point.mean is not None]
 
 
 def _marks(point: Point) -> list[Pair]:
@@ -176,36 +286,40 @@ def _marks(point: Point) -> list[Pair]:
     return [*point.seeds.values(), *filter(None, (point.mean, point.published))]
 
 
-def _names(family: Family) -> list[str]:
-    """The family's labels in the legend: its name, or those of the printed numbers, which have no line."""
-    return [point.label for point in family.points] if family.kind == "printed" else [family.name]
-
-
-def _draw(axis: Axes, family: Family, best: set[Pair]) -> list[Line2D]:
-    """Draws a family; returns its handles for the legend, as `_names`."""
+def _draw(axis: Axes, family: Family, best: set[Pair], number: int) -> None:
+    """A family's line with its arrows, seeds, means and printed numbers."""
     colour, style, marker = _style(family)
     hollow: dict[str, Any] = {"markerfacecolor": PAPER, "markeredgecolor": colour, "markersize": 5.2, "zorder": 4}
     if family.kind == "printed":
         signs = [SIGNS[place % len(SIGNS)] for place in range(len(family.points))]
-        pairs = [_xy([point.published]) for point in family.points if point.published is not None]
-        return [axis.plot(*pair, sign, **hollow)[0] for pair, sign in zip(pairs, signs, strict=True)]
-    back = family.kind == "teacher"
-    means = [point.mean for point in family.points if point.mean is not None]
+        for point, sign in zip(family.points, signs, strict=True):
+            if point.published is not None:
+                axis.plot(*_xy([point.published]), sign, **hollow)
+        return
+    means = [mean for _, mean in _line(family)]
     printed = [point.published for point in family.points if point.published is not None]
-    axis.plot(*_xy(means), color=colour, linewidth=1.5, linestyle=style, zorder=2.5 if back else 3)
+    axis.plot(*_xy(means), color=colour, linewidth=1.5, linestyle=style, zorder=2.5 if family.kind == "teacher" else 3)
+    if all(point.at is not None for point in family.points):
+        _arrows(axis, means, colour)
     axis.plot(*_xy(printed), color=colour, linewidth=0.7, linestyle=(0, (1, 1.8)), zorder=2)
     axis.plot(*_xy(printed), marker, **hollow)
     seeds = [pair for point in family.points for pair in point.seeds.values()]
     axis.plot(*_xy(seeds), marker, color=colour, alpha=0.35, markersize=3, markeredgewidth=0, zorder=3)
-    for mean in means:
-        size = 6 if mean in best else 4.4
-        axis.plot(*_xy([mean]), marker, color=colour, markersize=size, markeredgewidth=0, zorder=5)
-    for point in family.points:
-        place = point.mean or point.published
-        if point.at is not None and place is not None:
-            text = f"{point.at:g}"
-            axis.annotate(text, place, xytext=(4, 4), textcoords="offset points", fontsize=7.5, color=colour, zorder=6)
-    return [Line2D([], [], color=colour, linewidth=1.5, linestyle=style, marker=marker, markersize=4.4)]
+    for place, point in enumerate(family.points):
+        if point.mean is not None:
+            size = 6.5 if point.mean in best else 4.8
+            gid = f"mark-{number}-{place}"
+            axis.plot(*_xy([point.mean]), marker, color=colour, markersize=size, markeredgewidth=0, zorder=5, gid=gid)
+
+
+def _arrows(axis: Axes, means: Sequence[Pair], colour: str) -> None:
+    """A head in the middle of each segment, towards the larger place."""
+    back = axis.transData.inverted()
+    for begin, end in itertools.pairwise(means):
+        (x, y), (to_x, to_y) = axis.transData.transform(begin), axis.transData.transform(end)
+        tail, head = ((x + (to_x - x) * share, y + (to_y - y) * share) for share in (0.5, 0.58))
+        shape: dict[str, Any] = {"arrowstyle": "-|>", "color": colour, "linewidth": 0, "mutation_scale": 17}
+        axis.annotate("", back.transform(head), back.transform(tail), arrowprops=shape, zorder=4)
 
 
 def _style(family: Family) -> tuple[str, Any, str]:

@@ -57,6 +57,28 @@ document.querySelectorAll("table.sortable").forEach(sortable);
 document.querySelector(".tools").hidden = false;
 filterable(document.querySelector("#filter"), document.querySelector("#matches"));
 
+// What a value or a mark says, while the pointer or the keyboard is on it.
+const tip = document.createElement("div");
+tip.id = "tip";
+tip.setAttribute("role", "tooltip");
+tip.hidden = true;
+document.body.append(tip);
+function say(event) {
+  const marked = event.target.closest?.("[data-tip]");
+  tip.hidden = !marked;
+  if (!marked) return;
+  tip.textContent = marked.dataset.tip;
+  const place = marked.getBoundingClientRect();
+  const left = Math.min(Math.max(place.left, 8), innerWidth - tip.offsetWidth - 8);
+  const above = place.top - tip.offsetHeight - 8;
+  tip.style.left = `${Math.max(left, 8)}px`;
+  tip.style.top = `${above > 8 ? above : place.bottom + 8}px`;
+}
+addEventListener("pointerover", say);
+addEventListener("focusin", say);
+addEventListener("focusout", () => (tip.hidden = true));
+addEventListener("scroll", () => (tip.hidden = true), { passive: true });
+
 // A link to a closed recipe opens it.
 const reveal = () => {
   const target = location.hash.length > 1 && document.getElementById(location.hash.slice(1));
@@ -65,6 +87,7 @@ const reveal = () => {
 addEventListener("hashchange", reveal);
 reveal();
 document.addEventListener("keydown", (event) => {
+  if (event.key === "Escape") tip.hidden = true;
   const open = event.key === "Escape" && document.activeElement?.closest("details[open]");
   if (!open) return;
   open.open = false;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,18 +10,20 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from benchmarks.report import audit, costs, curves, drawing, fronts, provenance, samples, strip
+from benchmarks.report import audit, costs, curves, drawing, fronts, matrix, provenance, samples, strip
 from benchmarks.report.claims import ClaimSection
-from benchmarks.tables import controls, paper_text, typeset, verdict
+from benchmarks.tables import controls, paper_text, verdict
 from benchmarks.tables.filled import LEGEND, FilledTable
 from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
 from benchmarks.tables.recipes import RecipeNote
 from benchmarks.tables.rows import Row, groups, table_notes
+from benchmarks.tables.summary import summary
 from sid import atomic
 from sid.discovery import VERIFIED
 
 TEMPLATES_DIR = Path(__file__).parent
+SIGN = re.compile(r"(?<!\w)-(?=\d)")  # of a number; a hyphen in a name stays one
 ICONS = {
     verdict.REPRODUCED: "✓",
     verdict.CLOSE: "≈",
@@ -44,6 +47,8 @@ class Cell:
 
     row: Row
     texts: dict[str, str]
+    anchor: str
+    tip: str
     dots: strip.Dots | None
     provenance: provenance.Provenance
 
@@ -71,14 +76,17 @@ class Section:
     """All of one task."""
 
     task: TableTask
+    matrix: matrix.Matrix
     tables: list[Table]
     panel: curves.Panel
-    multiples: Markup
+    figure: Markup  # all methods of its first metric along their training
+    multiples: list[Markup]  # one entry each
     front: fronts.TaskFront | None
     plane: Markup  # the front's figure
+    small_plane: Markup  # the same for the first screen, of a task without curves
     strips: list[samples.Strip]
     heads: list[str]
-    costs: list[costs.Cost]
+    costs: costs.CostTable
     printed: list[Published]  # numbers of methods that are no entry
 
 
@@ -120,7 +128,7 @@ NOTHING = Extras()
 
 def write(layout: Layout, rows: Sequence[Row], folder: Path, extras: Extras = NOTHING) -> Path:
     """Writes the page and its figures as files into the folder; returns the page's path."""
-    sections, overview = _sections(layout, rows, extras)
+    sections = _sections(layout, rows, extras)
     panels = [section.panel for section in sections if section.panel.curves]
     figures = {f"front-{its.front.task}": fronts.drawn(its.front) for its in sections if its.front}
     if panels:
@@ -129,16 +137,16 @@ def write(layout: Layout, rows: Sequence[Row], folder: Path, extras: Extras = NO
         atomic.write_text(folder / f"{name}.svg", drawing.as_svg(figure))
         atomic.write_bytes(folder / f"{name}.png", drawing.as_png(figure))
     page = folder / "index.html"
-    atomic.write_text(page, _render(layout, rows, sections, overview, extras))
+    atomic.write_text(page, _render(layout, rows, sections, extras))
     return page
 
 
 def render(layout: Layout, rows: Sequence[Row], extras: Extras = NOTHING) -> str:
     """The page's text. Equal results give equal text."""
-    return _render(layout, rows, *_sections(layout, rows, extras), extras)
+    return _render(layout, rows, _sections(layout, rows, extras), extras)
 
 
-def _sections(layout: Layout, rows: Sequence[Row], extras: Extras) -> tuple[list[Section], Markup]:
+def _sections(layout: Layout, rows: Sequence[Row], extras: Extras) -> list[Section]:
     known = provenance.environments(rows)
     levels = {f"{used.kind}:{used.name}": used.verified for used in layout.components}
     listed = {recipe: number for number, recipe in enumerate(provenance.recipes(rows), start=1)}
@@ -156,11 +164,7 @@ def _sections(layout: Layout, rows: Sequence[Row], extras: Extras) -> tuple[list
             continue
         printed = [number for number in extras.printed if number.task == task.name]
         sections.append(_section(task, tables[task.name], panels[task.name], rows, printed, len(sections)))
-    drawn = [section.panel for section in sections if section.panel.curves]
-    if not drawn:
-        return sections, Markup()
-    label = f"{drawn[0].column.name} against training images on logarithmic axes, one panel a task"
-    return sections, Markup(drawing.as_inline(curves.overview(drawn), "f", label))
+    return sections
 
 
 def _section(
@@ -172,25 +176,46 @@ def _section(
     number: int,
 ) -> Section:
     first = [cell.row for cell in tables[0].cells]
-    many, plane = Markup(), Markup()
+    figure, many, plane, small_plane = Markup(), [], Markup(), Markup()
+    if panel.curves:
+        label = f"{task.title}: {panel.column.name} against training images on logarithmic axes, one line a method"
+        figure = Markup(drawing.as_inline(curves.alone(panel), f"f{number}", label, curves.tips(panel)))
     if len(panel.curves) > 1:
-        label = f"{task.title}: {panel.column.name} against training images, one entry a panel"
-        many = Markup(drawing.as_inline(curves.multiples(panel), f"m{number}", label))
+        for place, curve in enumerate(panel.curves):
+            label = f"{task.title}: {panel.column.name} of {curve.label} against training images"
+            many.append(Markup(drawing.as_inline(curves.small(panel, curve), f"m{number}-{place}", label)))
     front = fronts.front(task, rows, printed)
     if front:
         label = f"{task.title}: {front.y.name} against {front.x.name}, one line a series"
-        plane = Markup(drawing.as_inline(fronts.drawn(front), f"p{number}", label))
+        marks = fronts.tips(front)
+        plane = Markup(drawing.as_inline(fronts.drawn(front), f"p{number}", label, marks))
+        if not figure:
+            small = fronts.drawn(front, curves.PANEL)
+            small_plane = Markup(drawing.as_inline(small, f"s{number}", label, marks))
     shown = samples.strips(task, first)
-    heads = samples.heads(shown) if shown else []
-    return Section(task, tables, panel, many, front, plane, shown, heads, costs.of_task(first), printed)
+    return Section(
+        task=task,
+        matrix=matrix.matrix([cell.row for table in tables for cell in table.cells]),
+        tables=tables,
+        panel=panel,
+        figure=figure,
+        multiples=many,
+        front=front,
+        plane=plane,
+        small_plane=small_plane,
+        strips=shown,
+        heads=samples.heads(shown) if shown else [],
+        costs=costs.table(costs.of_task(first)),
+        printed=printed,
+    )
 
 
 def _cell(row: Row, axis: strip.Axis | None, source: provenance.Provenance) -> Cell:
     dots = strip.dots(row, axis) if axis is not None and row.values else None
-    return Cell(row, row.texts(), dots, source)
+    return Cell(row, row.texts(), matrix.anchor(row), matrix.tip(row), dots, source)
 
 
-def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overview: Markup, extras: Extras) -> str:
+def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], extras: Extras) -> str:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES_DIR),
         autoescape=True,
@@ -199,22 +224,17 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "minus": lambda text: str(text).replace("-", "\N{MINUS SIGN}"),
+        "minus": lambda text: SIGN.sub("\N{MINUS SIGN}", str(text)),
         "slug": lambda word: str(word).split(":")[0].replace(" ", "-"),
         "count": lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
         "short": lambda value: f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}",
-        "hours": _hours,
         "paper_table": paper_text.as_html,
-        "memory": lambda size: f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB",
+        "sentence": fronts.sentence,
     }
     return environment.get_template("page.html.j2").render(
         layout=layout,
         sections=sections,
-        overview=overview,
-        drawn_lines=_drawn_lines(sections),
-        tally=typeset.tally(rows, of_controls=False),
-        checks=typeset.tally(rows, of_controls=True),
-        total=sum(not row.control for row in rows),
+        headline=summary(rows),
         icons=ICONS,
         levels=VERIFIED,
         kinds=KINDS,
@@ -235,22 +255,8 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], overvi
         environments=provenance.environments(rows),
         recipes=provenance.recipes(rows),
         recipe_notes=extras.notes,
-        shared=costs.of_shared(layout.shared),
+        shared=costs.table(costs.of_shared(layout.shared), reach=False),
         width=strip.WIDTH,
         style=Markup((TEMPLATES_DIR / "page.css").read_text(encoding="utf-8")),
         script=Markup((TEMPLATES_DIR / "page.js").read_text(encoding="utf-8")),
     )
-
-
-def _drawn_lines(sections: Sequence[Section]) -> dict[str, bool]:
-    """Which kinds of lines the figures have; their caption explains those."""
-    panels = [section.panel for section in sections if section.panel.curves]
-    controls = {kind: any(kind in panel.lines for panel in panels) for kind in ("teacher", "heldout")}
-    return controls | {"published": any(curve.published for panel in panels for curve in panel.curves)}
-
-
-def _hours(hours: float) -> str:
-    """Device time in hours, minutes or seconds."""
-    if hours >= 1:
-        return f"{hours:,.1f} h"
-    return f"{hours * 60:.1f} min" if hours * 60 >= 1 else f"{hours * 3600:.0f} s"

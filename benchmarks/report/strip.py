@@ -17,6 +17,7 @@ class Dots:
     """Positions along the axis, in units of the drawing."""
 
     seeds: tuple[float, ...]
+    beyond: tuple[float, ...]  # seeds outside the axis, at its edge
     mean: float | None
     target: float | None
     band: tuple[float, float] | None  # start and width of the range that counts as reproduced
@@ -38,16 +39,20 @@ class Axis:
 
 
 def axis_of(rows: Sequence[Row]) -> Axis | None:
-    """One axis for all rows of a table; None if no value is finite."""
-    values = [value for row in rows for value in row.values.values() if math.isfinite(value)]
-    values += [row.target.value for row in rows if row.target is not None]
+    """One axis for all rows of a table, from the methods and the teacher; None if no value is finite.
+
+    A control that is meant to fail would take most of the axis, and a floor that is 0 but for rounding would forbid a
+    logarithm; such values are drawn at the edge.
+    """
+    shown = [row for row in rows if row.line.kind in ("method", "teacher")] or rows
+    values = [value for row in shown for value in row.values.values() if math.isfinite(value)]
+    values += [row.target.value for row in shown if row.target is not None]
     if not values:
         return None
     low, high = min(values), max(values)
-    logarithmic = low > 0 and high / low > LOG_FROM
     if low == high:
         return Axis(low - 1, high + 1, False)
-    return Axis(low, high, logarithmic)
+    return Axis(low, high, low > 0 and high / low > LOG_FROM)
 
 
 def dots(row: Row, axis: Axis) -> Dots:
@@ -56,8 +61,10 @@ def dots(row: Row, axis: Axis) -> Dots:
     if target is not None and allowed is not None:
         start, end = axis.at(target.value - allowed), axis.at(target.value + allowed)
         band = (start, round(max(end - start, 1.0), 2))
+    finite = _finite(row.values.values())
     return Dots(
-        tuple(axis.at(value) for value in _finite(row.values.values())),
+        tuple(axis.at(value) for value in finite if axis.low <= value <= axis.high),
+        tuple(axis.at(value) for value in finite if not axis.low <= value <= axis.high),
         axis.at(row.mean) if row.mean is not None and math.isfinite(row.mean) else None,
         axis.at(target.value) if target is not None else None,
         band,

@@ -172,7 +172,10 @@ def _prompt_list(name: str, _: str) -> dict[str, Path]:
     """The file of a published list, unless its sha256 is known: then no other file is accepted."""
     known = prompt_lists.list_named(name)
     path = None if known.sha256 else assets.find_data("prompts", known.file)
-    return {} if path is None else {"prompts": path}
+    if path is None:
+        return {}
+    captions = prompt_lists.captions_behind(known, path)
+    return {"prompts": path} | ({"captions": captions} if captions is not None else {})
 
 
 def _data(name: str, split: str) -> dict[str, Path]:

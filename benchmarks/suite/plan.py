@@ -40,8 +40,8 @@ from sid.fault import Fault
 from sid.loop.settings import LOOP_VERSION
 from sid.method import deciding
 
-TABLE_VERSION = 3  # of the tables' layout: a bump remakes tables and pages, and trains nothing
-REPORT_VERSION = 3
+TABLE_VERSION = 4  # of the tables' layout: a bump remakes tables and pages, and trains nothing
+REPORT_VERSION = 4
 PROMPTS_VERSION = 1  # of the cache of embeddings
 LATENTS_VERSION = 1  # of the cache of real images
 # Keys of a released generator that decide no number.

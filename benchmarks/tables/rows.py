@@ -27,6 +27,7 @@ from benchmarks.tables.verdict import (
     spread,
 )
 
+EXACT = ("mean", "sd", "difference")  # reproduced, spread and deviation in full precision
 HEADER = (
     "task",
     "method",
@@ -147,6 +148,12 @@ class Row:
             "verdict": self.judgement.text,
             "digest": self.digest,
         }
+
+    def exact(self) -> tuple[str, ...]:
+        """The fields of `EXACT`: as many digits as tell the number from every other one."""
+        return tuple(
+            "" if number is None else repr(number) for number in (self.mean, self.spread, self.judgement.deviation)
+        )
 
 
 def build(

@@ -9,8 +9,9 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from benchmarks.tables import controls
-from benchmarks.tables.rows import HEADER, Row, groups, table_notes
-from benchmarks.tables.verdict import RULE, WORDS, seeds_named
+from benchmarks.tables.rows import EXACT, HEADER, Row, groups, table_notes
+from benchmarks.tables.summary import summary
+from benchmarks.tables.verdict import RULE, seeds_named
 
 SHOWN = ("method", "steps", "published", "reference", "reproduced", "seeds", "deviation", "verdict", "digest")
 PRINTED = tuple(name for name in SHOWN if name not in ("seeds", "digest"))  # in LaTeX, whose caption names the seeds
@@ -45,17 +46,19 @@ SIGNED = re.compile(r"(?<![^ (])[+-]\d+(\.\d+)?")
 MARKDOWN = re.compile(r"([\\`*_\[\]|])")
 
 
-def csv_text(rows: Iterable[Sequence[str]]) -> str:
+def csv_text(rows: Iterable[Sequence[str]], header: Sequence[str] = HEADER) -> str:
     """The csv with its header."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
-    writer.writerow(HEADER)
+    writer.writerow(header)
     writer.writerows(rows)
     return out.getvalue()
 
 
 def as_csv(rows: Iterable[Row]) -> str:
-    return csv_text([[row.texts()[name] for name in HEADER] for row in rows])
+    """The rounded columns, then the same numbers in full precision."""
+    lines = [[*(row.texts()[name] for name in HEADER), *row.exact()] for row in rows]
+    return csv_text(lines, (*HEADER, *EXACT))
 
 
 def _shown(row: Row) -> dict[str, str]:
@@ -80,15 +83,16 @@ def as_markdown(title: str, rows: Sequence[Row]) -> str:
             f"{markdown_safe(column.about)}; {column.better}.",
             "",
         ]
-        lines = [SHOWN, *([markdown_safe(_shown(row)[name]) for name in SHOWN] for row in group)]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(SHOWN))]
+        names = [name for name in SHOWN if any(row.texts()[name] for row in group)]
+        lines = [names, *([markdown_safe(_shown(row)[name]) for name in names] for row in group)]
+        widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
         rule = [
-            "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(SHOWN, widths, strict=True)
+            "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(names, widths, strict=True)
         ]
         for line in (lines[0], rule, *lines[1:]):
             cells = [
                 cell.rjust(width) if name in RIGHT else cell.ljust(width)
-                for name, cell, width in zip(SHOWN, line, widths, strict=True)
+                for name, cell, width in zip(names, line, widths, strict=True)
             ]
             parts.append(f"| {' | '.join(cells)} |")
         parts.append("")
@@ -97,22 +101,21 @@ def as_markdown(title: str, rows: Sequence[Row]) -> str:
     return "\n".join([*parts, RULE, "", controls.RULE, ""])
 
 
-def tally(rows: Sequence[Row], of_controls: bool) -> list[tuple[str, int]]:
-    """How many cells of each word, of the methods or of the controls."""
-    words = [row.judgement.word for row in rows if row.control == of_controls]
-    return [(word, words.count(word)) for word in WORDS if word in words]
-
-
 def _counted(rows: Sequence[Row]) -> list[str]:
-    """The cells of methods by their verdicts, and the checks of controls apart from them."""
-    names = (("cells of methods", False), ("checks of controls", True))
-    counted = [(name, tally(rows, of_controls)) for name, of_controls in names]
+    """The cells of methods by their verdicts, the checks of controls apart from them, by how much, and who is best."""
+    answer = summary(rows)
+    names = (("cells of methods", answer.tally), ("checks of controls", answer.checks))
     lines = [
         f"{sum(number for _, number in words)} {name}: {', '.join(f'{number} {word}' for word, number in words)}."
-        for name, words in counted
+        for name, words in names
         if words
     ]
-    return [" ".join(lines)]
+    paragraphs = [
+        " ".join(lines),
+        markdown_safe(answer.distance),
+        "\n".join(f"- {markdown_safe(said)}" for said in answer.leaders),
+    ]
+    return "\n\n".join(paragraph for paragraph in paragraphs if paragraph).split("\n")
 
 
 def markdown_safe(text: str) -> str:

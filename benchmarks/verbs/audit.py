@@ -50,6 +50,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tap", type=int, default=2048, choices=(64, 192, 768, 2048), help="dimension of the features (default: 2048)"
     )
     parser.add_argument(
+        "--device",
+        default="auto",
+        metavar="NAME",
+        help="cpu, cuda or auto, for this project's own passes; peers run on the CPU (default: %(default)s)",
+    )
+    parser.add_argument(
         "--all-factors", action="store_true", help="each change of the pixels too, alone and in pairs: many more passes"
     )
     parser.add_argument("--value", metavar="NUMBER", help="what somebody reports for these images, to be explained")
@@ -75,6 +81,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.audit.run import audit
     from benchmarks.audit.subject import subject_of
     from benchmarks.audit.write import text, write
+    from benchmarks.hardware import chosen_device
     from sid.discovery import UnknownName
 
     if args.baseline not in BASELINES:
@@ -90,6 +97,7 @@ def run(args: argparse.Namespace) -> int:
             random_weights=args.random_weights,
             seed=args.seed,
             tap=args.tap,
+            device=chosen_device(args.device),
         )
         tables = audit(subject, args.baseline, _progress, args.all_factors, reported, within)
     print(text(tables))

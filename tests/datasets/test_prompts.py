@@ -124,3 +124,34 @@ def test_the_real_captions_where_they_are() -> None:
     known = prompts.LISTS["coco2014-30k"]
     assert len(listed) == 30_000 == known.count
     assert sum(caption != caption.strip() for caption in listed) == known.outer_blanks
+
+
+def test_image_ids_stand_for_the_first_caption_of_each_image(
+    captions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """coco-5k, which no paper lists: a person may bring captions, or ids of val2014."""
+    annotation = json.loads(Path("annotations/captions_val2014.json").read_text())
+    first: dict[int, str] = {}
+    for row in sorted(annotation["annotations"], key=lambda row: row["id"]):
+        first.setdefault(row["image_id"], row["caption"])
+    named = {image["id"]: int(image["file_name"][-16:-4]) for image in annotation["images"]}
+    chosen = sorted(first)[::-1][:2]
+    monkeypatch.setitem(prompts.LISTS, "coco-5k", replace(prompts.LISTS["coco-5k"], count=2))
+    path = written([str(named[image]) for image in chosen], "coco-5k.txt")
+    assert prompts.read("coco-5k", count=2) == [first[image] for image in chosen]
+    assert (
+        prompts.captions_behind(prompts.LISTS["coco-5k"], path) == Path("annotations/captions_val2014.json").resolve()
+    )
+    written([first[image] for image in chosen], "coco-5k.txt")
+    assert prompts.read("coco-5k", count=2) == [first[image] for image in chosen], "captions stay captions"
+    assert prompts.captions_behind(prompts.LISTS["coco-5k"], path) is None
+    written(["1", "999999"], "coco-5k.txt")
+    with pytest.raises(Fault, match="of its image ids are not of val2014"):
+        prompts.read("coco-5k")
+    written(["7", "8"], "captions.txt")
+    with pytest.raises(Fault):
+        prompts.read("coco2014-30k")  # a published list holds captions alone
+    without_annotation()
+    written([str(named[image]) for image in chosen], "coco-5k.txt")
+    with pytest.raises(Fault, match="captions_val2014"):
+        prompts.read("coco-5k")

@@ -146,6 +146,30 @@ def test_a_narrow_window_scrolls_tables_and_not_the_page(tab: chromium.Page, wri
     assert tab.run("document.documentElement.scrollWidth") <= 390
 
 
+def test_on_a_phone_every_verdict_is_seen_without_scrolling_sideways(tab: chromium.Page, written: Path) -> None:
+    tab.open(written, width=390, height=800)
+    ends = """[...document.querySelectorAll("table.matrix .pill, table.matrix .value")]
+        .map((one) => { const place = one.getBoundingClientRect(); return [place.left, place.right]; })"""
+    places = tab.run(ends)
+    assert len(places) > 40 and all(0 <= left < right <= 390 for left, right in places)
+
+
+def test_a_value_says_its_seeds_on_hover_and_on_focus(tab: chromium.Page, written: Path) -> None:
+    tab.open(written)
+    value = 'document.querySelector("table.matrix .methods .value")'
+    tip = 'document.querySelector("#tip")'
+    assert tab.run(f"{tip}.hidden")
+    tab.run(f"{value}.focus()")
+    assert not tab.run(f"{tip}.hidden") and "seeds 0:" in tab.run(f"{tip}.textContent")
+    tab.press("Escape", 27)
+    assert tab.run(f"{tip}.hidden")
+    tab.run(f"{value}.blur(); {value}.scrollIntoView({{block: 'center', behavior: 'instant'}})")
+    place = tab.run(f"(() => {{ const p = {value}.getBoundingClientRect(); return [p.x + 4, p.y + 4]; }})()")
+    tab.ask("Input.dispatchMouseEvent", type="mouseMoved", x=place[0], y=place[1])
+    assert not tab.run(f"{tip}.hidden") and "seeds 0:" in tab.run(f"{tip}.textContent")
+    assert tab.errors() == []
+
+
 def test_it_prints(tab: chromium.Page, written: Path) -> None:
     sheet = 718  # pixels of A4 between its margins
     tab.open(written, width=sheet)

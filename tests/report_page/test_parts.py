@@ -87,15 +87,40 @@ def test_the_front_draws_every_seed_mean_line_and_printed_mark(drawn: fronts.Tas
     assert [len(line) for line in joined if len(line) > 1] == [3, 3]
     hollow = [line for line in axis.lines if line.get_marker() == "o" and line.get_markerfacecolor() == drawing.PAPER]
     assert sum(len(line.get_xdata()) for line in hollow) == 4
-    assert {text.get_text() for text in axis.texts} == {"1.5", "2", "4.5", "3", "7.5"}
+    places = {text.get_text() for text in axis.texts if text.get_fontsize() == fronts.NUMBER and text.get_text()}
+    assert places == {"1.5", "2", "4.5", "3", "7.5", "A method <i>printed</i>"}
+    heads = [text for text in axis.texts if text.arrow_patch is not None]
+    assert len(heads) == 4, "one a segment of the two lines"
 
 
-def test_the_legend_of_a_front_names_each_series_and_each_printed_method_once(drawn: fronts.TaskFront) -> None:
-    (legend,) = fronts.drawn(drawn).legends
-    names = [text.get_text() for text in legend.get_texts()]
-    assert sorted(names) == sorted(
-        ["SiD-LSG", "teacher, 50 steps", "DMD2 <script>alert(2)</script>", "A method <i>printed</i>"]
+def test_a_front_names_each_series_at_its_line_and_each_printed_method_once(drawn: fronts.TaskFront) -> None:
+    axis = fronts.drawn(drawn).axes[0]
+    names = [text.get_text() for text in axis.texts if text.get_fontweight() == "bold"]
+    assert sorted(names) == sorted(["SiD-LSG", "teacher, 50 steps", "DMD2 <script>alert(2)</script>"])
+
+
+def test_an_arrow_points_to_the_larger_guidance(drawn: fronts.TaskFront) -> None:
+    axis = fronts.drawn(drawn).axes[0]
+    series = next(family for family in drawn.families if family.name == "SiD-LSG")
+    (x, y), (to_x, to_y) = (axis.transData.transform(point.mean) for point in series.points[:2])
+    heads = [text for text in axis.texts if text.arrow_patch is not None]
+    moves = [axis.transData.transform(head.xy) - axis.transData.transform(head.xyann) for head in heads]
+    assert any(move[0] * (to_x - x) > 0 and move[1] * (to_y - y) > 0 for move in moves)
+
+
+def test_one_sentence_says_what_is_seen(drawn: fronts.TaskFront) -> None:
+    said = fronts.sentence(drawn)
+    assert said.startswith(
+        "Along the arrows, teacher, 50 steps from 1.5 to 7.5: FID rises from 13.40 to 13.90 (best at 3)"
     )
+    assert "SiD-LSG from 1.5 to 4.5: FID rises from 8.70 to 16.60 and CLIP rises from 0.304 to 0.317" in said
+
+
+def test_marks_say_their_seeds(drawn: fronts.TaskFront) -> None:
+    said = fronts.tips(drawn)
+    text = drawing.as_inline(fronts.drawn(drawn), "p", "label", said)
+    assert text.count('class="mark"') == len(said) == 7
+    assert "DMD2 &lt;script&gt;alert(2)&lt;/script&gt;: clip 0.310" in text
 
 
 def test_equal_fronts_are_equal_bytes(drawn: fronts.TaskFront) -> None:

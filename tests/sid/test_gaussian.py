@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sid import losses
+from tests.sid import gaussian
 
 MU, V, M, LN_S = 0.3, 1.5, -0.9, 0.4  # far enough apart that no expectation is lost in its own noise
 
@@ -27,29 +28,19 @@ def gradients(loss_of, sigma: float, samples: int, seed: int = 0) -> torch.Tenso
 
 
 def constants(sigma: float):
-    s2 = torch.tensor(2 * LN_S, dtype=torch.float64).exp()
-    return s2, s2 + sigma**2, torch.tensor(V + sigma**2, dtype=torch.float64)
+    return gaussian.variances(LN_S, V, sigma)
 
 
 def exact_sid(sigma: float, alpha: float) -> torch.Tensor:
-    s2, S, Q = constants(sigma)
-    gap = 1 / Q - 1 / S
-    return torch.stack(
-        [
-            sigma**4 * (M - MU) / Q * (1 / S + 2 * (1 - alpha) * gap),
-            2 * sigma**4 * s2 * gap * (1 / S + (1 - alpha) * gap),
-        ]
-    )
+    return gaussian.sid(M, LN_S, MU, V, sigma, alpha)
 
 
 def exact_sim(sigma: float) -> torch.Tensor:
-    s2, S, Q = constants(sigma)
-    return torch.stack([2 * (M - MU) / (Q * S), 4 * s2 * (1 / Q - 1 / S) / S])
+    return gaussian.sim(M, LN_S, MU, V, sigma)
 
 
 def exact_diff_instruct(sigma: float) -> torch.Tensor:
-    s2, S, Q = constants(sigma)
-    return torch.stack([sigma**2 * (M - MU) / Q, sigma**2 * s2 * (1 / Q - 1 / S)])
+    return gaussian.matching(M, LN_S, MU, V, sigma)
 
 
 def sim_squared(sigma: float):
