@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from benchmarks.speed.pretended import library
+from benchmarks.speed.pretended.table import RECORD, estimated
 from tests.gpu.families import ENGINES, FAMILIES, KINDS
 
 pytestmark = pytest.mark.slow
@@ -107,6 +108,14 @@ def test_nothing_is_skipped_where_everything_is_present() -> None:
     header = [file for place in folders for file in library.Path(place).rglob("driver_types.h")]
     present = bool(header) and which("cc") is not None and library.sys.platform.startswith("linux")
     assert (library.lacking() == "") >= present
+
+
+COUNTED = json.loads(RECORD.read_text())["rows"] if RECORD.is_file() else {}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_the_plans_memory_is_what_was_counted(name: str) -> None:
+    assert estimated(name, COUNTED[name]) == pytest.approx(COUNTED[name]["peak"], rel=0.15)
 
 
 @pytest.mark.skipif(not os.environ.get(FULL), reason=f"networks of full size take minutes: set {FULL}=1")

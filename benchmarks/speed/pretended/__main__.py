@@ -11,49 +11,24 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 from benchmarks.speed.machine import command, installed
 from benchmarks.speed.pretended import library
+from benchmarks.speed.pretended.table import RECORD, ROWS, Row, line
 from sid import atomic
 from sid.discovery import UnknownName
 from sid.fault import Fault
+from sid.parallel.settings import FAITHFUL
 
-RECORD = Path(__file__).parents[1] / "records" / "pretended.json"
 MODULE = "benchmarks.speed.pretended"
 INSIDE = "SIDBENCH_PRETENDED"  # set in the process that has the library
 SHOWN_OPERATORS = 12
 LATENT = 8  # pixels a side of one latent
-
-
-@dataclass(frozen=True)
-class Row:
-    """A step of a size, with what differs from the case's own settings."""
-
-    title: str
-    case: str
-    batch: int | None = None
-    micro: int | None = None
-    pixels: int | None = None
-    engine: Mapping[str, Any] = field(default_factory=dict)
-
-
-PLAIN = {"checkpointing": False, "split_backward": False}
-ROWS = {
-    "ddpmpp": Row("SiD, DDPM++, 32 px", "sid-ddpmpp-32"),
-    "ddpmpp-micro": Row("the same in micro-batches of 128", "sid-ddpmpp-32", micro=128),
-    "sd15": Row("SiD-LSG, SD 1.5, 512 px", "sid-lsg-sd15"),
-    "sdxl": Row("few-step SiD, SDXL, 1024 px", "sid-few-step-sdxl"),
-    "sdxl-plain": Row("the same without checkpointing", "sid-few-step-sdxl", engine=PLAIN),
-    "sdxl-512": Row("the same at 512 px", "sid-few-step-sdxl", pixels=512),
-    "dmd2": Row("DMD2 with GAN, SDXL, 1024 px", "dmd2-sdxl"),
-    "dmd2-eight-bit": Row("the same with moments in a byte", "dmd2-sdxl", engine={"eight_bit": True}),
-    "pixart": Row("SIM, PixArt, 512 px", "sim-pixart"),
-}
 
 
 def main() -> int:
@@ -69,7 +44,7 @@ def main() -> int:
         faulty |= bool(counts["waits"] or counts["doubles"])
         if not args.check:
             _write(args.record, name, counts)
-        print(line(ROWS[name].title, counts), flush=True)
+        print(line(name, counts), flush=True)
         for kind in ("waits", "doubles"):
             print(*(f"  {kind}: {place} ({times} times)" for place, times in counts[kind].items()), sep="\n", end="")
     return int(args.check and faulty)
@@ -123,7 +98,7 @@ def _count(row: Row) -> dict[str, Any]:
         "operators": operators,
         "batch": batch,
         "micro batch": row.micro,
-        "engine": {name: value for name, value in asdict(subject.engine).items() if value not in ("auto", False)},
+        "engine": {name: value for name, value in asdict(subject.engine).items() if value != getattr(FAITHFUL, name)},
     }
 
 
@@ -174,27 +149,6 @@ def _pixart(row: Row) -> Any:
     method = methods()["sim"]
     engine = EngineSettings(precision="bf16", first_moment=False, **row.engine)
     return Subject(Training(method, method.options("", "", {}), teacher, data, LoopSettings(images=1, batch=1)), engine)
-
-
-HEADER = (
-    "| step | batch | TFLOP | in bf16 | launches | traffic | peak |",
-    "|---|---|---|---|---|---|---|",
-)
-
-
-def line(title: str, counts: Mapping[str, Any]) -> str:
-    """A row of the table."""
-    flops, half = sum(counts["flops"].values()), counts["flops"].get("bfloat16", 0)
-    cells = (title, counts["batch"], f"{flops / 1e12:.0f}", f"{100 * half / flops:.0f} %", f"{counts['launches']:,}")
-    return f"| {' | '.join(map(str, cells))} | {counts['traffic'] / 1e12:.2f} TB | {counts['peak'] / 2**30:.1f} GiB |"
-
-
-def table(record: Path = RECORD) -> Iterator[str]:
-    """The record's rows as a table."""
-    rows = json.loads(record.read_text())["rows"]
-    yield from HEADER
-    for name, counts in rows.items():
-        yield line(ROWS[name].title, counts)
 
 
 if __name__ == "__main__":
