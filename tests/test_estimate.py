@@ -157,6 +157,33 @@ def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) 
             devices.calibrated("results")
 
 
+def test_a_timed_step_takes_the_place_of_the_assumption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's calibration, with a step that says what share it reached."""
+    measured = {"device": "a card", "memory_bytes": 8e10, "rates": {"fp32": 4e13, "bf16": 7e14}}
+    monkeypatch.setattr(devices, "measure", lambda device, side: dict(measured))
+
+    def timed(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        share = 0.6 if "precision=fp32" in words else 0.4
+        assert words[2] == "benchmarks.speed.steps" and words[-2] == "--record"
+        Path(words[-1]).write_text(json.dumps({"share of the matrix rate": share}))
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(devices.subprocess, "run", timed)
+    assert main(["calibrate"]) == 0
+    device = devices.chosen(None, "results")
+    assert device.rates == {"fp32": pytest.approx(0.6 * 4e13), "bf16": pytest.approx(0.4 * 7e14)}
+    assert "60% in fp32 and 40% in bf16" in device.origin and "assumed" not in device.origin
+    assert main(["calibrate", "--no-step"]) == 0
+    assert devices.chosen(None, "results").rates["bf16"] == OF_MEASURED * 7e14
+
+
+def test_a_step_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback\nOutOfMemoryError: no room")
+    monkeypatch.setattr(devices.subprocess, "run", lambda words, **_: failed)
+    with pytest.raises(Fault, match=r"no room.*--no-step"):
+        devices.reached("cuda")
+
+
 SIZED = Network(
     "made", 8, 1000, 1.0, 1.0, 0.5, Saved(100.0, 60.0, 70.0, 40.0, 2000.0, 0.25), (3, 8, 8)
 )  # of which every figure below follows
