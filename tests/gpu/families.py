@@ -16,7 +16,7 @@ from typing import Any
 import torch
 
 from benchmarks.speed.cases import BETAS, SMALL_UNET
-from benchmarks.speed.pretended.device import DEVICE, Subject, counted
+from benchmarks.speed.pretended.device import DEVICE, CountedTraining, counted
 from benchmarks.speed.pretended.watch import is_own
 from benchmarks.suite.components import methods, teachers
 from sid.condition import ClassLabels, Condition
@@ -154,7 +154,7 @@ class Prompts:
         return Condition(**self.rows, null=Condition(**self.null))[chosen]
 
 
-def subject(kind: Kind, engine: EngineSettings) -> Subject:
+def subject(kind: Kind, engine: EngineSettings) -> CountedTraining:
     """What one case trains."""
     family, method = FAMILIES[kind.family], methods()[kind.method]
     with torch.device(DEVICE):
@@ -171,7 +171,7 @@ def subject(kind: Kind, engine: EngineSettings) -> Subject:
     data = Data(conditions, family.shape, real=real, pairs=pairs)
     settings = LoopSettings(images=1, batch=1, student=kind.student)
     options = method.options("", "", dict(kind.options))
-    return Subject(Training(method, options, teacher, data, settings), engine)
+    return CountedTraining(Training(method, options, teacher, data, settings), engine)
 
 
 def report(name: str) -> dict[str, Any]:

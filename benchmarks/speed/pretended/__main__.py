@@ -19,7 +19,7 @@ from unittest import mock
 
 from benchmarks.speed.machine import command, installed
 from benchmarks.speed.pretended import library
-from benchmarks.speed.pretended.table import RECORD, ROWS, Row, line
+from benchmarks.speed.pretended.table import RECORD, ROWS, StepRow, line
 from sid import atomic
 from sid.discovery import UnknownName
 from sid.fault import Fault
@@ -76,7 +76,7 @@ def _write(record: Path, name: str, counts: Mapping[str, Any]) -> None:
     atomic.write_json(record, content)
 
 
-def _count(row: Row) -> dict[str, Any]:
+def _count(row: StepRow) -> dict[str, Any]:
     """The counts of a row, with the settings that gave them."""
     from benchmarks.speed import cases
     from benchmarks.speed.pretended.device import counted
@@ -102,10 +102,10 @@ def _count(row: Row) -> dict[str, Any]:
     }
 
 
-def _of_case(row: Row) -> Any:
+def _of_case(row: StepRow) -> Any:
     """Our side of a case of benchmarks/speed/cases.py. DMD2 updates its generator in every iteration here."""
     from benchmarks.speed.cases import CASES, Side
-    from benchmarks.speed.pretended.device import DEVICE, Subject
+    from benchmarks.speed.pretended.device import DEVICE, CountedTraining
     from sid.loop.settings import LoopSettings
     from sid.loop.trainer import Training
 
@@ -118,19 +118,21 @@ def _of_case(row: Row) -> Any:
     data = side.data()
     side.text = None  # as in a training, which reads prompts from a cache
     engine = replace(case.engine, **{"compile": False, **row.engine})
-    return Subject(Training(side.method, side.options, side.teacher, data, LoopSettings(images=1, batch=1)), engine)
+    return CountedTraining(
+        Training(side.method, side.options, side.teacher, data, LoopSettings(images=1, batch=1)), engine
+    )
 
 
 PIXART_BATCH, PIXART_TOKENS, PIXART_WIDTH = 8, 120, 4096
 
 
-def _pixart(row: Row) -> Any:
+def _pixart(row: StepRow) -> Any:
     """SIM's step, for which there is no straightforward one."""
     import torch
 
     from benchmarks.estimate.published_networks import PIXART
     from benchmarks.speed.cases import BETAS, PROMPTS, CachedPrompts
-    from benchmarks.speed.pretended.device import DEVICE, Subject
+    from benchmarks.speed.pretended.device import DEVICE, CountedTraining
     from benchmarks.suite.components import methods, teachers
     from sid.condition import Condition
     from sid.loop.settings import Data, LoopSettings
@@ -148,7 +150,9 @@ def _pixart(row: Row) -> Any:
     )
     method = methods()["sim"]
     engine = EngineSettings(precision="bf16", first_moment=False, **row.engine)
-    return Subject(Training(method, method.options("", "", {}), teacher, data, LoopSettings(images=1, batch=1)), engine)
+    return CountedTraining(
+        Training(method, method.options("", "", {}), teacher, data, LoopSettings(images=1, batch=1)), engine
+    )
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.nn import functional
 
-from benchmarks.speed.pretended.watch import PINNED, Counts, Watch
+from benchmarks.speed.pretended.watch import PINNED, Counts, OperatorWatch
 from sid.draws import constant
 from sid.loop.settings import LoopSettings
 from sid.loop.trainer import Execution, Training, _Run, train
@@ -32,7 +32,7 @@ PLAIN_ATTENTION = functional.scaled_dot_product_attention
 
 
 @dataclass(frozen=True)
-class Subject:
+class CountedTraining:
     """What is trained: a training, whose budget is set here, and its engine."""
 
     training: Training
@@ -127,7 +127,9 @@ def _pin(tensor: Tensor, *_: Any) -> Tensor:
     return pinned
 
 
-def counted(make: Callable[[], Subject], batch: int, micro: int | None = None, iterations: int = 1) -> list[Counts]:
+def counted(
+    make: Callable[[], CountedTraining], batch: int, micro: int | None = None, iterations: int = 1
+) -> list[Counts]:
     """The counts of some iterations, after one that sets things up.
 
     Args:
@@ -137,7 +139,7 @@ def counted(make: Callable[[], Subject], batch: int, micro: int | None = None, i
         iterations: That are counted.
     """
     counts: list[Counts] = []
-    watch, iterate = Watch(), _Run.iterate
+    watch, iterate = OperatorWatch(), _Run.iterate
 
     def watched(run: _Run, observers: Any) -> None:
         number = run.state.counters.iteration

@@ -16,7 +16,7 @@ RECORD = Path(__file__).parents[1] / "records" / "pretended.json"
 
 
 @dataclass(frozen=True)
-class Row:
+class StepRow:
     """A step of a size, with what differs from the case's own settings."""
 
     title: str
@@ -29,15 +29,15 @@ class Row:
 
 PLAIN = {"checkpointing": False, "split_backward": False}
 ROWS = {
-    "ddpmpp": Row("SiD, DDPM++, 32 px", "sid-ddpmpp-32"),
-    "ddpmpp-micro": Row("the same in micro-batches of 128", "sid-ddpmpp-32", micro=128),
-    "sd15": Row("SiD-LSG, SD 1.5, 512 px", "sid-lsg-sd15"),
-    "sdxl": Row("few-step SiD, SDXL, 1024 px", "sid-few-step-sdxl"),
-    "sdxl-plain": Row("the same without checkpointing", "sid-few-step-sdxl", engine=PLAIN),
-    "sdxl-512": Row("the same at 512 px", "sid-few-step-sdxl", pixels=512),
-    "dmd2": Row("DMD2 with GAN, SDXL, 1024 px", "dmd2-sdxl"),
-    "dmd2-eight-bit": Row("the same with moments in a byte", "dmd2-sdxl", engine={"eight_bit": True}),
-    "pixart": Row("SIM, PixArt, 512 px", "sim-pixart"),
+    "ddpmpp": StepRow("SiD, DDPM++, 32 px", "sid-ddpmpp-32"),
+    "ddpmpp-micro": StepRow("the same in micro-batches of 128", "sid-ddpmpp-32", micro=128),
+    "sd15": StepRow("SiD-LSG, SD 1.5, 512 px", "sid-lsg-sd15"),
+    "sdxl": StepRow("few-step SiD, SDXL, 1024 px", "sid-few-step-sdxl"),
+    "sdxl-plain": StepRow("the same without checkpointing", "sid-few-step-sdxl", engine=PLAIN),
+    "sdxl-512": StepRow("the same at 512 px", "sid-few-step-sdxl", pixels=512),
+    "dmd2": StepRow("DMD2 with GAN, SDXL, 1024 px", "dmd2-sdxl"),
+    "dmd2-eight-bit": StepRow("the same with moments in a byte", "dmd2-sdxl", engine={"eight_bit": True}),
+    "pixart": StepRow("SIM, PixArt, 512 px", "sim-pixart"),
 }
 # The counted network of each case, its method and the method's options.
 SIZED: dict[str, tuple[str, str, int | None, str, dict[str, Any]]] = {

@@ -45,7 +45,7 @@ class Counts:
         return {part.name: getattr(self, part.name) for part in fields(self)}
 
 
-class Watch(TorchDispatchMode):
+class OperatorWatch(TorchDispatchMode):
     """Counts what runs inside; `counts` is begun anew by `reset`."""
 
     def __init__(self) -> None:
