@@ -178,7 +178,7 @@ def report(name: str) -> dict[str, Any]:
     """A case's counts, or what stopped it and where."""
     kind, _, engine = name.partition("/")
     try:
-        (counts,) = counted(lambda: subject(KINDS[kind], ENGINES[engine]), BATCH, KINDS[kind].micro)
+        counts = counted(lambda: subject(KINDS[kind], ENGINES[engine]), BATCH, KINDS[kind].micro)
     except Exception as error:
         places = [frame for frame in traceback.extract_tb(error.__traceback__) if is_own(frame.filename)]
         where = f"{Path(places[-1].filename).name}:{places[-1].lineno}" if places else "?"

@@ -90,7 +90,7 @@ def _count(row: StepRow) -> dict[str, Any]:
 
     batch = row.batch or (PIXART_BATCH if row.case == "sim-pixart" else cases.CASES[row.case].batch)
     with mock.patch.object(cases, "_replace_zeros", lambda net: None):  # a fake tensor does not know whether it is zero
-        (counts,) = counted(make, batch, row.micro)
+        counts = counted(make, batch, row.micro)
     assert subject is not None
     operators = dict(counts.operators.most_common(SHOWN_OPERATORS))
     return {

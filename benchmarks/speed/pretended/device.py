@@ -127,27 +127,21 @@ def _pin(tensor: Tensor, *_: Any) -> Tensor:
     return pinned
 
 
-def counted(
-    make: Callable[[], CountedTraining], batch: int, micro: int | None = None, iterations: int = 1
-) -> list[Counts]:
-    """The counts of some iterations, after one that sets things up.
+def counted(make: Callable[[], CountedTraining], batch: int, micro: int | None = None) -> Counts:
+    """The counts of the iteration after the one that sets things up.
 
     Args:
         make: Makes what is trained, on the pretended device.
         batch: Samples of an iteration.
-        micro: Of a micro-batch.
-        iterations: That are counted.
+        micro: Of a micro-batch; None: the batch.
     """
-    counts: list[Counts] = []
     watch, iterate = OperatorWatch(), _Run.iterate
 
     def watched(run: _Run, observers: Any) -> None:
         number = run.state.counters.iteration
         watch.reset()
         iterate(run, observers)
-        if number >= WARMING:
-            counts.append(watch.counts)
-        if len(counts) == iterations:
+        if number == WARMING:
             raise IterationOver
 
     with contextlib.ExitStack() as stack:
@@ -159,7 +153,7 @@ def counted(
         subject = make()
         given = subject.training
         settings = LoopSettings(
-            images=batch * (iterations + WARMING + 1),
+            images=batch * (WARMING + 2),
             batch=batch,
             micro_batch=micro,
             student=given.settings.student,
@@ -168,4 +162,4 @@ def counted(
         )
         training = Training(given.method, given.options, given.teacher, given.data, settings)
         train(training, Execution(folder, engine=subject.engine, quiet=True, device=DEVICE))
-    return counts
+    return watch.counts
