@@ -18,7 +18,7 @@ from torch import Tensor
 if TYPE_CHECKING:
     from sid.laws import TimeLaw
 
-BLOCK = 64  # samples drawn together; a process draws only the blocks that hold samples of its own
+BLOCK = 64  # samples that share a key; of a block a process draws no more than it needs
 
 
 def key(*parts: object) -> int:
@@ -40,38 +40,54 @@ def constant(values: tuple[float, ...], device: torch.device, dtype: torch.dtype
     return torch.tensor(values, device=device, dtype=dtype)
 
 
+class _Block:
+    """The numbers of one block, drawn as far as they were asked for: a longer draw begins with the shorter one's.
+
+    A block of large samples takes long, and a batch may need one sample of it.
+    """
+
+    def __init__(self, kind: str, seed: int, shape: tuple[int, ...]):
+        self.kind, self.random, self.drawn = kind, np.random.Generator(np.random.Philox(key=seed)), 0
+        self.numbers = np.empty((BLOCK, *shape), np.float32 if kind == "normal" else np.float64)
+
+    def rows(self, count: int) -> np.ndarray:
+        """The first `count` samples."""
+        if count > self.drawn:
+            more = self.numbers[self.drawn : count]
+            if self.kind == "normal":
+                self.random.standard_normal(dtype=np.float32, out=more)
+            else:
+                self.random.random(out=more)
+            self.drawn = count
+        return self.numbers[:count]
+
+
 class Draws:
     """The draws of the samples `indices` (global indices within the iteration's batch)."""
 
     def __init__(self, seed: int, iteration: int, indices: range, player: str = "", blocks: dict | None = None):
         self.seed, self.iteration, self.indices, self.player = seed, iteration, indices, player
         # The last block of each stream: micro-batches smaller than a block share it.
-        self._blocks: dict[tuple, np.ndarray] = {} if blocks is None else blocks
+        self._blocks: dict[tuple, _Block] = {} if blocks is None else blocks
 
     def of(self, player: str) -> Draws:
         """The draws of the same samples for another player."""
         return Draws(self.seed, self.iteration, self.indices, player, self._blocks)
 
-    def _block(self, kind: str, stream: str, block: int, shape: tuple[int, ...]) -> np.ndarray:
+    def _block(self, kind: str, stream: str, block: int, shape: tuple[int, ...]) -> _Block:
         place = (kind, self.player, stream, shape, block)
         if place not in self._blocks:
             for old in [old for old in self._blocks if old[:4] == place[:4]]:
                 del self._blocks[old]
-            random = np.random.Generator(
-                np.random.Philox(key=key(self.seed, self.iteration, self.player, stream, block))
-            )
-            size = (BLOCK, *shape)
-            self._blocks[place] = (
-                random.standard_normal(size, dtype=np.float32) if kind == "normal" else random.random(size)
-            )
+            self._blocks[place] = _Block(kind, key(self.seed, self.iteration, self.player, stream, block), shape)
         return self._blocks[place]
 
     def _gather(self, kind: str, stream: str, shape: tuple[int, ...]) -> Tensor:
         first, last = self.indices.start, self.indices.stop
         parts = []
         for block in range(first // BLOCK, (last - 1) // BLOCK + 1):
-            rows = self._block(kind, stream, block, shape)
-            parts.append(rows[max(first - block * BLOCK, 0) : min(last - block * BLOCK, BLOCK)])
+            rows = self._block(kind, stream, block, shape).rows(min(last - block * BLOCK, BLOCK))
+            parts.append(rows[max(first - block * BLOCK, 0) :])
         return torch.from_numpy(np.concatenate(parts) if len(parts) > 1 else parts[0].copy())
 
     def normal(self, stream: str, shape: tuple[int, ...], like: Tensor) -> Tensor:

@@ -13,10 +13,11 @@ import pytest
 import yaml
 
 from benchmarks.cli import main
-from benchmarks.estimate import devices, estimate, networks
+from benchmarks.estimate import devices, estimate, networks, table
 from benchmarks.estimate.devices import OF_MEASURED, OF_PEAK, TERA
-from benchmarks.estimate.networks import Network, footprint_of
+from benchmarks.estimate.networks import Network, Saved, footprint_of, memory_of
 from benchmarks.suite.components import methods
+from benchmarks.suite.config import Budget, EngineOptions
 from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
 
@@ -59,7 +60,7 @@ def stages(suite: str) -> dict[str, estimate.Stage]:
 
 
 def sd15() -> Network:
-    network = networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
+    network = networks.find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 512)
     assert network is not None
     return network
 
@@ -156,6 +157,72 @@ def test_a_calibration_is_measured_and_read(capsys: pytest.CaptureFixture[str]) 
             devices.calibrated("results")
 
 
+def test_a_timed_step_takes_the_place_of_the_assumption(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU's calibration, with a step that says what share it reached."""
+    measured = {"device": "a card", "memory_bytes": 8e10, "rates": {"fp32": 4e13, "bf16": 7e14}}
+    monkeypatch.setattr(devices, "measure", lambda device, side: dict(measured))
+
+    def timed(words: list[str], **_: Any) -> subprocess.CompletedProcess[str]:
+        share = 0.6 if "precision=fp32" in words else 0.4
+        assert words[2] == "benchmarks.speed.steps" and words[-2] == "--record"
+        Path(words[-1]).write_text(json.dumps({"share of the matrix rate": share}))
+        return subprocess.CompletedProcess(words, 0, "", "")
+
+    monkeypatch.setattr(devices.subprocess, "run", timed)
+    assert main(["calibrate"]) == 0
+    device = devices.chosen(None, "results")
+    assert device.rates == {"fp32": pytest.approx(0.6 * 4e13), "bf16": pytest.approx(0.4 * 7e14)}
+    assert "60% in fp32 and 40% in bf16" in device.origin and "assumed" not in device.origin
+    assert main(["calibrate", "--no-step"]) == 0
+    assert devices.chosen(None, "results").rates["bf16"] == OF_MEASURED * 7e14
+
+
+def test_a_step_that_fails_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "", "Traceback\nOutOfMemoryError: no room")
+    monkeypatch.setattr(devices.subprocess, "run", lambda words, **_: failed)
+    with pytest.raises(Fault, match=r"no room.*--no-step"):
+        devices.reached("cuda")
+
+
+SIZED = Network(
+    "made", 8, 1000, 1.0, 1.0, 0.5, Saved(100.0, 60.0, 70.0, 40.0, 2000.0, 0.25), (3, 8, 8)
+)  # of which every figure below follows
+
+
+def reckoned(batch: int, micro: int | None = None, gpus: int = 1, **engine: Any) -> networks.MemoryEstimate:
+    """SiD on SIZED: teacher, critic, generator and an average of a thousand parameters each."""
+    sid = methods()["sid"]
+    budget = Budget(batch=batch, micro_batch=micro, engine=EngineOptions(**engine) if engine else None)
+    return memory_of(sid, sid.options("", "", {"beta1_generator": 0.0}), SIZED, budget, gpus)
+
+
+def test_the_most_memory_at_once_by_hand() -> None:
+    """36 bytes a parameter, of which 4 are gradients; three graphs, of which two are of frozen networks."""
+    plain = reckoned(10)
+    assert plain.single == 36_000 and plain.activations == 10 * (100 + 2 * 60)
+    assert plain.peak == 36_000  # gradients take what activations leave
+    assert reckoned(100).peak == 32_000 + 100 * 220
+    assert reckoned(100, micro=50).peak == 36_000 + 50 * 220  # the first micro-batch's gradients are there already
+    assert reckoned(100, split_backward=True).activations == 100 * 160
+    assert reckoned(100, checkpointing=True).activations == 100 * 220 / 4
+    assert reckoned(100, precision="bf16").activations == 100 * (70 + 2 * 40) + 2 * 2000
+    assert reckoned(100, first_moment=False).single == 28_000
+    assert reckoned(100, gpus=2).fsdp2_peak == 18_000 - 2_000 + 50 * 220
+
+
+def test_the_settings_that_fit_one_gpu_are_named() -> None:
+    smaller = dict(reckoned(100).smaller)
+    first, *_, last = smaller
+    assert first == "micro_batch=1" and last.startswith("split_backward=true checkpointing=true")
+    assert list(smaller.values()) == sorted(smaller.values(), reverse=True)
+    assert "precision=bf16" not in " ".join(dict(reckoned(100, precision="bf16").smaller))
+    (shown,) = table._smaller(reckoned(1000), list(smaller.values())[2])
+    assert "split_backward=true checkpointing=true micro_batch=1" in shown
+    (shown,) = table._smaller(reckoned(1000), 1.0)
+    assert "no settings fit" in shown
+    assert not list(table._smaller(reckoned(1), 1e9))
+
+
 def test_the_estimate_as_data(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["plan", "sd15", "--gpu", "a100", "--gpus", "4", "--json"]) == 0
     shown = json.loads(capsys.readouterr().out)
@@ -177,8 +244,8 @@ def test_a_miniature_is_told_by_its_last_record_where_there_is_one() -> None:
 
 
 def test_a_network_that_nobody_counted_is_said_to_be_unknown() -> None:
-    assert networks._find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 640) is None
-    assert networks._find("edm", "weights/somebody.pkl", None) is None
+    assert networks.find("stable-diffusion", "stable-diffusion-v1-5/stable-diffusion-v1-5", 640) is None
+    assert networks.find("edm", "weights/somebody.pkl", None) is None
     suite = yaml.safe_load(Path(one_row(control="untrained")).read_text())
     suite["teachers"]["sd15"] |= {"source": "somebody/fine-tuned"}
     Path("own.yaml").write_text(yaml.safe_dump(suite))
@@ -213,9 +280,10 @@ def test_the_footprint_is_that_of_the_networks_that_are_built(name: str, rank: i
     ]
     built = execution.footprint(nets, trimmed, averages)
     per_rank = sum(part.numel() for part in adapter_parameters(adapted)) / 4
-    network = Network("toy", 4, whole, per_rank, 1.0, 1.0, 0.0, toy.SHAPE)
+    network = Network("toy", 4, whole, per_rank, 1.0, 1.0, Saved(0.0, 0.0, 0.0, 0.0, 0.0, 1.0), toy.SHAPE)
     footprint = footprint_of(method, options, network, rank)
     averaged = sum(part.numel() for net in averages for part in nets[net].parameters())
+    assert sorted(footprint.momentless) == sorted(built.momentless)
     assert (footprint.frozen, sorted(footprint.trained), footprint.base) == (
         built.frozen,
         sorted(built.trained),

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import json
 import statistics
+import subprocess
+import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.features.base import full_precision
@@ -25,13 +28,20 @@ if TYPE_CHECKING:
     import torch
 
 
+ROOT = Path(__file__).parents[2]
 TERA = 1e12
 DEFAULT = "h100"
 CPU = "cpu"  # the miniatures' device in a calibration
 # Assumptions, not measurements: the share of a printed peak, and of a measured rate of large products, that a network
 # reaches. Norms, activations, optimisers and small layers take the rest.
 OF_PEAK = {"bf16": 0.35, "tf32": 0.35, "fp32": 0.55}
-OF_MEASURED = 0.5
+OF_MEASURED = 0.5  # where no step was timed
+# The step that `sidbench calibrate` times on a GPU, with the settings of each precision; it fits into 16 GB.
+STEP = ("sid-ddpmpp-32", "--side", "ours", "--rounds", "3", "--micro", "32")
+STEP_SETTINGS = {
+    "fp32": ("precision=fp32", "channels_last=true"),
+    "bf16": ("precision=bf16", "channels_last=true", "first_moment=false"),
+}
 # A measurement
 SIDES = {CPU: 1024, "cuda": 8192}  # of the matrices
 SECONDS = 10.0  # for each precision
@@ -101,14 +111,20 @@ def calibrated(results: str) -> Device | None:
     try:
         calibration: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         measured = {kind: float(calibration["rates"][kind]) for kind in TYPES}
+        shares = {kind: float(calibration.get("shares", {}).get(kind, OF_MEASURED)) for kind in TYPES}
         name, memory = str(calibration["device"]), calibration["memory_bytes"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         raise Fault(f"{path} is no calibration: `sidbench calibrate` writes it anew") from None
-    if min(measured.values()) <= 0:
+    if min(*measured.values(), *shares.values()) <= 0:
         raise Fault(f"{path} has a rate that is not above 0: `sidbench calibrate` writes it anew")
-    rates = {kind: OF_MEASURED * rate for kind, rate in measured.items()}
+    rates = {kind: shares[kind] * rate for kind, rate in measured.items()}
     shown = ", ".join(f"{rate / TERA:.3g} TFLOP/s in {kind}" for kind, rate in measured.items())
-    origin = f"measured by `sidbench calibrate` on {name}: {shown}; {OF_MEASURED:.0%} of it is assumed for networks"
+    origin = f"measured by `sidbench calibrate` on {name}: {shown}; "
+    if "shares" in calibration:
+        reached = " and ".join(f"{share:.0%} in {kind}" for kind, share in shares.items())
+        origin += f"a training step of SiD on DDPM++ reached {reached}, which is taken for all networks"
+    else:
+        origin += f"{OF_MEASURED:.0%} of it is assumed for networks"
     return Device(name, rates, memory, origin)
 
 
@@ -145,6 +161,33 @@ def measure(device: str | None = None, side: int | None = None, seconds: float =
         "side": side,
         "versions": {"torch": version("torch"), "cuda": torch.version.cuda},
     }
+
+
+def reached(device: str) -> dict[str, float]:
+    """The share of the matrix rate that a real training step reaches in each precision, in about a minute of a GPU."""
+    with TemporaryDirectory() as folder:
+        return {kind: _reached(device, words, Path(folder) / f"{kind}.json") for kind, words in STEP_SETTINGS.items()}
+
+
+def _reached(device: str, settings: Sequence[str], record: Path) -> float:
+    engine = [part for word in settings for part in ("--engine", word)]
+    words = [
+        sys.executable,
+        "-m",
+        "benchmarks.speed.steps",
+        *STEP,
+        "--device",
+        device,
+        *engine,
+        "--record",
+        str(record),
+    ]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    share = json.loads(record.read_text()).get("share of the matrix rate") if record.is_file() else None
+    if done.returncode or not share:
+        said = (done.stderr.strip().splitlines() or ["it wrote no share"])[-1]
+        raise Fault(f"the training step could not be timed ({said}): calibrate with --no-step measures products alone")
+    return float(share)
 
 
 def rate(device: str, dtype: str, side: int, seconds: float) -> float:

@@ -2,7 +2,8 @@
 
 The real classes with their published configs run on the meta device: no weights, no values, in seconds. Matrix products
 and convolutions are counted, two FLOPs a multiply-add; everything else is left out. Activations saved for the backward
-pass are counted in float32, with attention as a fused kernel saves it.
+pass are counted in float32 and under bfloat16 autocast (on fake tensors, as a GPU casts), with attention
+as a fused kernel saves it.
 """
 
 from __future__ import annotations
@@ -15,15 +16,18 @@ from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from benchmarks.estimate.published_networks import CLIP, DECODERS, LATENT, PIXELS, T5, TOKENS
 from benchmarks.suite import components
 from sid import atomic
 from sid.condition import Condition
 from sid.lora import adapt, adapter_parameters
+from sid.parallel.sharding import blocks
 from sid.teachers.latent.networks import PixartNetwork, Sd3Network, UnetNetwork
 
 RECORD = Path(__file__).parent / "records" / "flops.json"
@@ -32,6 +36,8 @@ RANK = 64  # of the adapters whose parameters are counted
 SHRINKS = 8  # pixels a side of one latent of an autoencoder
 FULL, EARLY = frozenset({"x0"}), frozenset({"features"})
 
+Build = Callable[[str], nn.Module]  # on a device
+Text = tuple[int, int, int]  # tokens, width, width of the pooled embedding
 ADAPTERS = {"pixart": PixartNetwork, "sd3": Sd3Network}
 
 
@@ -57,11 +63,10 @@ def networks() -> dict[str, Any]:
     """Every teacher's network at its published sizes."""
     counts = {}
     for name, (family, kind, config, sources, sides, (channels, decoder, text, encoders)) in LATENT.items():
-        network = _diffusers(family, kind, config)
-        condition = _condition(text, network)
         shapes: dict[int, tuple[int, ...]] = {side: (channels, side // SHRINKS, side // SHRINKS) for side in sides}
         around = {"decoder": decoder, "text": list(text), "encoders": encoders}
-        counts[name] = {"family": family, "sources": sources, **around, **_counted(network, shapes, condition)}
+        counted = _counted(partial(_diffusers, family, kind, config), shapes, text)
+        counts[name] = {"family": family, "sources": sources, **around, **counted}
     return counts | pixels(PIXELS)
 
 
@@ -69,10 +74,9 @@ def pixels(described: Mapping[str, Any]) -> dict[str, Any]:
     """EDM's networks."""
     counts = {}
     for name, (settings, sources) in described.items():
-        with torch.device("meta"):
-            network = components.teachers()["edm"].build(dict(settings)).network
         side = settings["img_resolution"]
-        counts[name] = {"family": "edm", "sources": sources, **_counted(network, {side: (3, side, side)}, Condition())}
+        build = partial(_edm, settings)
+        counts[name] = {"family": "edm", "sources": sources, **_counted(build, {side: (3, side, side)}, None)}
     return counts
 
 
@@ -155,18 +159,83 @@ def flops(call: Callable[[], Any]) -> int:
 
 def saved_bytes(network: nn.Module, call: Callable[[], Any]) -> int:
     """Bytes that one call saves for its backward pass, without the weights; each storage once."""
+    return sum(_saved(network, call).values())
+
+
+def checkpointed_bytes(network: nn.Module, call: Callable[[], Any]) -> int:
+    """The same where blocks are run again: what lies outside of blocks, their inputs, and the largest block itself."""
+    inputs: dict[int, Any] = {}
+
+    def enter(block: nn.Module, given: tuple[Any, ...], named: dict[str, Any]) -> None:
+        tensors = [part for part in (*given, *named.values()) if isinstance(part, Tensor)]
+        inputs.update({part.untyped_storage()._cdata: part.untyped_storage() for part in tensors})
+
+    hooks = [block.register_forward_pre_hook(enter, with_kwargs=True) for block in blocks(network)]
+    by_block = _saved(network, call)
+    for hook in hooks:
+        hook.remove()
+    inside = [size for block, size in by_block.items() if block is not None]
+    return by_block[None] + sum(storage.nbytes() for storage in inputs.values()) + max(inside, default=0)
+
+
+def _saved(network: nn.Module, call: Callable[[], Any]) -> dict[nn.Module | None, int]:
+    """What a call saves, by the block in which it is saved first; None outside of blocks."""
     own = {part.untyped_storage()._cdata for part in network.parameters()}
-    saved: dict[int, Any] = {}  # the storages themselves, so that no other one takes their place
+    saved: dict[int, tuple[Any, Any]] = {}  # the storages themselves, so that no other one takes their place
+    running: list[nn.Module | None] = [None]
 
     def save(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
-        saved[storage._cdata] = storage
+        saved.setdefault(storage._cdata, (storage, running[-1]))
         return tensor
 
+    hooks = []
+    for block in blocks(network):
+        hooks.append(block.register_forward_pre_hook(lambda block, given: running.append(block)))
+        hooks.append(block.register_forward_hook(lambda block, given, output: running.pop() and None))
     with _fused_attention(), torch.autograd.graph.saved_tensors_hooks(save, lambda tensor: tensor):
         output = call()
     del output
-    return sum(storage.nbytes() for place, storage in saved.items() if place not in own)
+    for hook in hooks:
+        hook.remove()
+    sizes: dict[nn.Module | None, int] = {None: 0}
+    for place, (storage, block) in saved.items():
+        if place not in own:
+            sizes[block] = sizes.get(block, 0) + storage.nbytes()
+    return sizes
+
+
+@contextmanager
+def _fake_gpu() -> Iterator[None]:
+    """Tensors made inside claim a GPU, whose autocast casts. A forward pass alone asks for no device."""
+    common = torch.cuda.amp.common
+    with (
+        mock.patch.object(common, "amp_definitely_not_available", lambda: False),
+        mock.patch.object(torch.cuda, "is_bf16_supported", lambda *_, **__: True),
+        FakeTensorMode(),
+        torch.device("cuda"),
+    ):
+        yield
+
+
+def _in_half(build: Build, shape: tuple[int, ...], text: Text | None) -> dict[str, int]:
+    """Bytes saved under bfloat16 autocast: a sample's, and those of the casts of all weights, which are any batch's."""
+    with _fake_gpu():
+        network = build("cuda")
+        drops = network.training  # EDM's networks drop out where they are trained
+
+        def both(trained: bool) -> tuple[int, int]:
+            network.train(trained and drops).requires_grad_(trained)
+            sizes = []
+            for batch in (1, 2):
+                x = torch.empty(batch, *shape).requires_grad_()
+                call = partial(network, x, torch.ones(batch), _condition(text, network, batch, "cuda"), FULL)
+                with torch.autocast("cuda", torch.bfloat16):
+                    sizes.append(saved_bytes(network, call))
+            return sizes[1] - sizes[0], 2 * sizes[0] - sizes[1]
+
+        (trained, casts), (inputs, _) = both(True), both(False)
+    return {"half_saved_bytes": trained, "half_inputs_bytes": inputs, "cast_bytes": casts}
 
 
 class _Fused(torch.autograd.Function):
@@ -198,38 +267,58 @@ def _meta(*shape: int) -> Tensor:
     return torch.empty(1, *shape, device="meta")
 
 
-def _diffusers(family: str, kind: str, config: dict[str, Any]) -> nn.Module:
+def _diffusers(family: str, kind: str, config: dict[str, Any], device: str) -> nn.Module:
     import diffusers
 
-    with torch.device("meta"):
+    with torch.device(device):
         return ADAPTERS.get(family, UnetNetwork)(getattr(diffusers, kind)(**config)).eval()
 
 
-def _condition(text: tuple[int, int, int], network: Any) -> Condition:
+def _edm(settings: dict[str, Any], device: str) -> nn.Module:
+    with torch.device(device):
+        return components.teachers()["edm"].build(dict(settings)).network
+
+
+def _condition(text: Text | None, network: Any, batch: int = 1, device: str = "meta") -> Condition:
+    if text is None:
+        return Condition()
     tokens, width, pooled = text
+    sized = isinstance(network, UnetNetwork) and pooled
     return Condition(
-        text=_meta(tokens, width),
-        pooled=_meta(pooled) if pooled else None,
-        time_ids=_meta(6) if isinstance(network, UnetNetwork) and pooled else None,
+        text=torch.empty(batch, tokens, width, device=device),
+        pooled=torch.empty(batch, pooled, device=device) if pooled else None,
+        time_ids=torch.empty(batch, 6, device=device) if sized else None,
     )
 
 
-def _counted(network: nn.Module, shapes: dict[int, tuple[int, ...]], condition: Condition) -> dict[str, Any]:
+def _counted(build: Build, shapes: dict[int, tuple[int, ...]], text: Text | None) -> dict[str, Any]:
     """A denoiser's network: a whole pass and one that stops at the features, at every size."""
-    sizes = {}
-    time = torch.ones(1, device="meta")
+    network, sizes = build("meta"), {}
+    time, condition = torch.ones(1, device="meta"), _condition(text, network)
     for side, shape in shapes.items():
         x = _meta(*shape)
+        whole = partial(network, x, time, condition, FULL)
         sizes[str(side)] = {
             "sample": list(shape),
-            "forward": flops(partial(network, x, time, condition, FULL)),
+            "forward": flops(whole),
             "encoder": flops(partial(network, x, time, condition, EARLY)),
-            "saved_bytes": saved_bytes(network, partial(network, x, time, condition, FULL)),
+            "saved_bytes": saved_bytes(network, whole),
+            "inputs_bytes": _to_inputs(network, partial(network, _meta(*shape).requires_grad_(), *whole.args[1:])),
+            "checkpointed_bytes": checkpointed_bytes(network, whole),
+            **_in_half(build, shape, text),
         }
     counts: dict[str, Any] = {"parameters": parameters(network), "sizes": sizes}
     with torch.device("meta"):
         adapt(network, RANK, 1.0)  # type: ignore[arg-type]
     return counts | {"adapters": sum(part.numel() for part in adapter_parameters(network))}
+
+
+def _to_inputs(network: nn.Module, call: Callable[[], Any]) -> int:
+    """What a frozen network saves, through which gradients reach its input alone."""
+    training = network.training
+    size = saved_bytes(network.eval().requires_grad_(False), call)
+    network.train(training).requires_grad_(True)
+    return size
 
 
 def _read(kind: Any, config: Any, tokens: int) -> dict[str, Any]:

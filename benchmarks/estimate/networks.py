@@ -6,6 +6,7 @@ The counts are those of records/flops.json, which benchmarks/estimate/flops.py w
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -13,7 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sid.method import Copy, Ema, Lora, Method, Student
-from sid.parallel.settings import Footprint
+from sid.parallel.settings import EngineSettings, Footprint
+from sid.passes import Passes, Turns
 
 if TYPE_CHECKING:
     from benchmarks.suite.config import Budget, TeacherSection
@@ -26,6 +28,36 @@ STATES = 2  # that a training stores, and one more while it writes
 
 
 @dataclass(frozen=True)
+class Saved:
+    """Bytes that a pass of one sample saves for its backward pass."""
+
+    trained: float  # of a network whose weights are trained, in float32
+    inputs: float  # of a frozen one, to its input alone
+    half_trained: float  # the same under bfloat16 autocast
+    half_inputs: float
+    casts: float  # of the weights' casts under autocast, of any number of samples
+    checkpointed: float  # the share of it that is left where blocks are run again
+
+    def activations(self, passes: Passes, micro: int, settings: EngineSettings, early: float) -> float:
+        """Bytes of a turn's graphs, all at once, for `micro` samples.
+
+        With split_backward frozen networks are run again one after the other: one graph of them is there at a time,
+        and its casts. Checkpointing runs blocks again. A graph that ends at the features is `early` of a whole one.
+        """
+        half = settings.precision != "fp32"
+        frozen = passes.inputs + early * passes.encoder_inputs
+        if settings.split_backward:
+            frozen = min(frozen, math.ceil(passes.inputs / 2) or early)
+        trained = passes.backward + early * passes.encoder_backward
+        graphs = trained * (self.half_trained if half else self.trained)
+        graphs += frozen * (self.half_inputs if half else self.inputs)
+        casts = self.casts * (trained + frozen > 0) * (1 + (frozen > 0)) if settings.precision == "bf16" else 0.0
+        if settings.checkpointing:
+            graphs, casts = graphs * self.checkpointed, 0.0
+        return micro * graphs + casts
+
+
+@dataclass(frozen=True)
 class Network:
     """A teacher's network for images of one size, with its text encoders and autoencoder. FLOPs are of one sample."""
 
@@ -35,7 +67,7 @@ class Network:
     adapters: float  # parameters of adapters, per unit of rank
     forward: float  # FLOPs of a pass
     encoder: float  # FLOPs of a pass that stops at the features
-    saved_bytes: float  # activations that a pass saves for its backward pass, in float32
+    saved: Saved
     sample: tuple[int, ...]
     text: tuple[int, int, int] = (0, 0, 0)  # tokens, width, width of the pooled embedding
     prompt: float = 0.0  # FLOPs of all text encoders
@@ -57,17 +89,17 @@ def counted() -> Mapping[str, Any]:
 
 def of_teacher(teacher: TeacherSection) -> Network | None:
     """The network of a suite's teacher; None if it is trained here or nothing of its size was counted."""
-    return _find(teacher.family, teacher.source, teacher.resolution) if teacher.source is not None else None
+    return find(teacher.family, teacher.source, teacher.resolution) if teacher.source is not None else None
 
 
 def of_released(described: Released, teacher: Network | None) -> Network | None:
     """The network of a released generator, by its base or repository; that of pixel models is their teacher's."""
     if described.kind == "edm":
         return teacher
-    return _find(described.family, described.base or described.repository, described.resolution)
+    return find(described.family, described.base or described.repository, described.resolution)
 
 
-def _find(family: str, source: str | None, side: int | None) -> Network | None:
+def find(family: str, source: str | None, side: int | None) -> Network | None:
     """By the published name, else the family's first network of that size, marked by `stands_for`."""
     alike = {name: counts for name, counts in counted()["networks"].items() if counts["family"] == family}
     stem = Path(str(source)).stem
@@ -95,7 +127,14 @@ def _network(name: str, counts: Mapping[str, Any], size: str, stands_for: str) -
         counts["adapters"] / record["adapter_rank"],
         at["forward"],
         at["encoder"],
-        at["saved_bytes"],
+        Saved(
+            at["saved_bytes"],
+            at["inputs_bytes"],
+            at["half_saved_bytes"],
+            at["half_inputs_bytes"],
+            at["cast_bytes"],
+            at["checkpointed_bytes"] / at["saved_bytes"],
+        ),
         tuple(at["sample"]),
         stands_for=stands_for,
         **around,
@@ -114,11 +153,24 @@ class MemoryEstimate:
 
     single: float  # weights, gradients and optimisers, on one GPU and on each of ddp
     fsdp2: float  # on each GPU, sharded over all of them
-    activations: float  # of the micro-batch, in addition
+    activations: float  # of the micro-batch
+    peak: float  # most at once on one GPU and on each of ddp
+    fsdp2_peak: float  # on each GPU of fsdp2
     micro: int  # samples on a GPU at a time
     precision: str
     state: float  # of one state on disk
     generator: float  # of the generator on disk
+    smaller: tuple[tuple[str, float], ...] = ()  # (settings, peak on one GPU) with more and more savings
+
+
+# In the order of what they cost: nothing but time, rounding, fidelity (docs/engine.md).
+SAVINGS: tuple[dict[str, Any], ...] = (
+    {"split_backward": True},
+    {"checkpointing": True},
+    {"first_moment": False},
+    {"precision": "bf16"},
+    {"eight_bit": True},
+)
 
 
 def memory_of(method: Method, options: Any, network: Network, budget: Budget, gpus: int) -> MemoryEstimate:
@@ -131,26 +183,61 @@ def memory_of(method: Method, options: Any, network: Network, budget: Budget, gp
         budget: Batch, adapters and engine of the run.
         gpus: That share the training.
     """
-    settings, rank = budget.executed, getattr(budget.student, "rank", None)
-    footprint = footprint_of(method, options, network, rank)
-    turns = method.passes(options)
-    graphs = max((turn.passes.graphs for turn in turns.values()), default=0.0)
-    micro = budget.micro_batch or max(budget.batch // gpus, 1)
-    half = 1.0 if settings.precision == "fp32" else 0.5
-
-    def each(strategy: str) -> float:
-        return footprint.bytes_each(replace(settings, strategy=strategy), gpus)
-
+    share = max(budget.batch // gpus, 1)
+    training = _Sized(method.passes(options), _footprint(method, options, network, budget), network, share, gpus)
+    settings, micro = budget.executed, budget.micro_batch or share
+    changed: dict[str, Any] = {}
+    smaller = []
+    for words in ({}, *SAVINGS):
+        changed |= {name: value for name, value in words.items() if getattr(settings, name) != value}
+        named = [f"{name}={str(value).lower()}" for name, value in changed.items()]
+        smaller.append((" ".join([*named, "micro_batch=1"]), training.peak(replace(settings, **changed), 1)))
+    footprint = training.footprint
     stored = 3 * sum(footprint.trained) + footprint.averaged  # weights and two moments; averages
+    sharded = replace(settings, strategy="fsdp2")
     return MemoryEstimate(
-        each("ddp"),
-        each("fsdp2"),
-        half * graphs * micro * network.saved_bytes,
+        footprint.bytes_each(replace(settings, strategy="ddp"), gpus),
+        footprint.bytes_each(sharded, gpus),
+        training.activations(settings, micro),
+        training.peak(settings, micro),
+        training.peak(sharded, micro),
         micro,
         settings.precision,
         FLOAT * stored,
         FLOAT * network.parameters,
+        tuple(smaller),
     )
+
+
+@dataclass(frozen=True)
+class _Sized:
+    """A training whose memory is asked for under several settings."""
+
+    turns: Turns
+    footprint: Footprint
+    network: Network
+    share: int  # samples of an iteration on each GPU
+    gpus: int
+
+    def activations(self, settings: EngineSettings, micro: int) -> float:
+        """Of the largest turn."""
+        early, saved = self.network.early, self.network.saved
+        return max(
+            (saved.activations(turn.passes, micro, settings, early) for turn in self.turns.values()), default=0.0
+        )
+
+    def peak(self, settings: EngineSettings, micro: int) -> float:
+        """Activations are freed while gradients grow; gradients of an earlier micro-batch are there already."""
+        activations, size = self.activations(settings, micro), self.footprint.bytes_each(settings, self.gpus)
+        if self.share > micro:
+            return size + activations
+        gradients = FLOAT * max(self.footprint.trained, default=0)
+        gradients /= self.gpus if settings.strategy == "fsdp2" else 1
+        return size - gradients + max(gradients, activations)
+
+
+def _footprint(method: Method, options: Any, network: Network, budget: Budget) -> Footprint:
+    return footprint_of(method, options, network, getattr(budget.student, "rank", None))
 
 
 def footprint_of(method: Method, options: Any, network: Network, rank: int | None = None) -> Footprint:
@@ -158,7 +245,9 @@ def footprint_of(method: Method, options: Any, network: Network, rank: int | Non
     nets = method.build(options).values()
     whole = network.parameters
     base, trained, averaged = 0, list[int](), 0
+    momentless: list[int] = []
     for net in nets:
+        before = len(trained)
         if isinstance(net, Student):
             base += 0 if rank is None else whole
             trained.append(whole if rank is None else round(rank * network.adapters))
@@ -169,5 +258,12 @@ def footprint_of(method: Method, options: Any, network: Network, rank: int | Non
             trained.append(round(net.rank * network.adapters))
         elif isinstance(net, Ema):
             averaged += whole
-    # Optimisers without a first moment are not subtracted: the players that have them need torch.
-    return Footprint(whole, tuple(trained), (), averaged, base)
+        if _beta1(options, isinstance(net, Student)) == 0:
+            momentless += trained[before:]
+    return Footprint(whole, tuple(trained), tuple(momentless), averaged, base)
+
+
+def _beta1(options: Any, student: bool) -> float:
+    """Adam's beta1 of a network's player, 0 where no option sets it; the players themselves need torch."""
+    own = getattr(options, "beta1_generator", None) if student else None
+    return float(getattr(options, "beta1", 0.0) if own is None else own)

@@ -27,8 +27,10 @@ ASSUMED = (
 )
 MEMORY = (
     "weights, gradients and optimisers; then activations of the micro-batch (what its passes keep for their backward "
-    "passes, attention fused), which come on top. Not included: a GAN's head, the autoencoder and feature networks of "
-    "the curve's points, and what the allocator wastes. (x4): samples of a GPU at a time, the suite's micro-batch."
+    "passes, attention fused). The most at once is both, less the gradients where the first micro-batch is the only "
+    "one: they grow while activations are freed. `one GPU` names settings that fit (docs/engine.md). Not included: a "
+    "GAN's head, the autoencoder and feature networks of the curve's points, and what the allocator wastes. (x4): "
+    "samples of a GPU at a time, the suite's micro-batch."
 )
 
 
@@ -107,6 +109,7 @@ def _memory(estimate: Estimate, device: Device, gpus: int) -> Iterator[str]:
                 f"  {_names(runs, 36):<38}{memory.single / GIGA:>14.1f}{memory.fsdp2 / GIGA:>16.1f}{beside:>16}"
                 f"{_fits(memory, device.memory):>14}"
             ).rstrip()
+            yield from _smaller(memory, device.memory)
     yield from _wrapped(f"These are {MEMORY}")
 
 
@@ -114,13 +117,22 @@ def _fits(memory: MemoryEstimate, room: float | None) -> str:
     """The strategies under which a training fits into a GPU; else the largest micro-batch that would."""
     if room is None:
         return ""
-    both = [
-        name for name, size in (("ddp", memory.single), ("fsdp2", memory.fsdp2)) if size + memory.activations <= room
-    ]
+    both = [name for name, peak in (("ddp", memory.peak), ("fsdp2", memory.fsdp2_peak)) if peak <= room]
     if both:
         return ", ".join(both)
     largest = int((room - memory.fsdp2) / (memory.activations / memory.micro)) if memory.fsdp2 < room else 0
     return f"fsdp2 at x{largest}" if largest else "no"
+
+
+def _smaller(memory: MemoryEstimate, room: float | None) -> Iterator[str]:
+    """The first settings, by what they cost, under which a training fits into one GPU that it does not fit into."""
+    if room is None or memory.peak <= room:
+        return
+    words, peak = next(((words, peak) for words, peak in memory.smaller if peak <= room), (None, memory.smaller[-1][1]))
+    if words is None:
+        yield f"    one GPU: no settings fit; with all savings {peak / GIGA:.1f} GB"
+    else:
+        yield f"    one GPU: {words}: {peak / GIGA:.1f} GB"
 
 
 def _names(runs: Sequence[str], width: int) -> str:

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from benchmarks.speed.pretended.table import table
 from benchmarks.speed.steps import ratios
 from sid import atomic
 from sid.fault import Fault
@@ -40,9 +41,8 @@ our step 1.01 of the straightforward one."""
 
 def page(records: Path = RECORDS) -> str:
     """The page's text."""
-    return "\n".join(
-        [HEAD, *_steps(records), *_gpu(records), *_generation(records), *_workflow(records), *_metrics(records)]
-    )
+    parts = (_steps, _gpu, _pretended, _generation, _workflow, _metrics)
+    return "\n".join([HEAD, *(line for part in parts for line in part(records))])
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -86,6 +86,26 @@ def _figures(record: dict[str, Any]) -> str:
         f"{name} {peak / 2**30:.0f} GiB" if isinstance(peak, int) else f"{name} {peak}" for name, peak in peaks.items()
     )
     return " | ".join([*cells, ", ".join(memory)])
+
+
+def _pretended(records: Path) -> list[str]:
+    path = records / "pretended.json"
+    if not path.is_file():
+        return []
+    record = json.loads(path.read_text())
+    return [
+        "## Counted on a pretended device",
+        "",
+        "The trainer itself on fake tensors (`benchmarks/speed/pretended/`): an iteration that updates every player.",
+        "Nothing here is measured. Launches are operators: one that works on a list of tensors counts once. Traffic is",
+        "what arguments and results hold; workspaces and the allocator's fragments are missing. Estimated is the peak",
+        "that `sidbench plan` expects.",
+        "",
+        *table(path),
+        "",
+        f"`{record['command']}` with torch {record['versions']['torch']}, diffusers {record['versions']['diffusers']}",
+        "",
+    ]
 
 
 def _generation(records: Path) -> list[str]:

@@ -16,6 +16,7 @@ from sid.parallel import sharding
 from sid.parallel.engine import Engine
 
 NAN_GRADIENT = {"nan": 0.0, "posinf": 1e5, "neginf": -1e5}  # as published: a bad gradient spoils one step at most
+JOINED = 2**16  # numbers of a gradient that is small: its launch takes longer than its work
 NOISE_EDGES = (-2.0, -0.5, 1.0)  # bins of ln(sigma/a) in which the critic's loss is logged
 
 
@@ -136,8 +137,7 @@ def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -
     settings = state.player.optimiser
     gradients = [sharding.local(parameter.grad) for parameter in state.parameters if parameter.grad is not None]
     engine.sum_gradients(gradients)
-    for gradient in gradients:
-        torch.nan_to_num_(gradient, **NAN_GRADIENT)
+    _replace_nan(gradients)
     if settings.clip_value is not None:
         torch._foreach_clamp_min_(gradients, -settings.clip_value)
         torch._foreach_clamp_max_(gradients, settings.clip_value)
@@ -150,6 +150,18 @@ def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -
     if watch:
         state.update_norm = engine.norm([weight - old for weight, old in zip(weights, before, strict=True)])
         state.gradient_norm = engine.norm(gradients)
+
+
+def _replace_nan(gradients: list[Tensor]) -> None:
+    """NaN and infinities by NAN_GRADIENT's numbers, in place; small gradients joined, one launch for all of them."""
+    small = [gradient for gradient in gradients if gradient.numel() <= JOINED]
+    joined = torch.cat([gradient.flatten() for gradient in small]) if small else None
+    for gradient in (joined, *(gradient for gradient in gradients if gradient.numel() > JOINED)):
+        if gradient is not None:
+            torch.nan_to_num_(gradient, **NAN_GRADIENT)
+    if joined is not None:
+        parts = joined.split([gradient.numel() for gradient in small])
+        torch._foreach_copy_(small, [part.view_as(gradient) for part, gradient in zip(parts, small, strict=True)])
 
 
 def _rate(settings: Optimiser, steps: int, progress: Progress) -> float:

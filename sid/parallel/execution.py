@@ -19,7 +19,7 @@ from sid.fault import Fault
 from sid.lora import Adapted, switched
 from sid.method import Player
 from sid.nets import trained_parameters
-from sid.parallel import sharding
+from sid.parallel import casting, sharding
 from sid.parallel.engine import Engine
 from sid.parallel.settings import Footprint
 
@@ -125,6 +125,12 @@ def _channels_last(root: nn.Module, sharded: bool) -> None:
 def _apply_settings(root: nn.Module, engine: Engine) -> None:
     settings, network = engine.settings, _network(root)
     parts = sharding.blocks(root)
+    if settings.half_norms:
+        casting.norms_in_half(network)
+    # The compiler merges casts into the products, and shards are gathered in half.
+    if settings.precision == "bf16" and not (settings.compile or engine.sharded):
+        for block in parts:
+            casting.cast_together(block)
     if settings.compile and (settings.checkpointing or settings.split_backward) and _adapted(root):
         raise Fault(
             "engine compile can't be combined with checkpointing or split_backward where a network has adapters: "

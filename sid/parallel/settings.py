@@ -52,12 +52,18 @@ class EngineSettings:
     """Stores moments of parameters with at least 4096 numbers in a byte a number, rounded at random without bias.
     Single steps are off by up to a sixth; a state is saved decoded, so that saving needs that memory for a moment."""
 
+    half_norms: bool = False
+    """With bf16: group and layer norms read and write bfloat16, with sums in float32, where autocast gives them
+    float32. Saves activations and traffic; costs a digit or two in what a norm passes on."""
+
     def faults(self) -> list[str]:
         """What is wrong with these settings, a sentence each."""
         faults = []
         for name, known in (("strategy", STRATEGIES), ("precision", PRECISIONS)):
             if getattr(self, name) not in known:
                 faults.append(f"engine {name} must be one of {', '.join(known)} (got '{getattr(self, name)}')")
+        if self.half_norms and self.precision != "bf16":
+            faults.append(f"engine half_norms needs precision bf16, whose autocast it changes (got '{self.precision}')")
         return faults
 
     def decisive(self) -> dict[str, object]:

@@ -1,8 +1,9 @@
 """Randomness by (seed, iteration, stream, sample), whatever the split."""
 
+import numpy as np
 import torch
 
-from sid.draws import BLOCK, Draws
+from sid.draws import BLOCK, Draws, _Block
 from sid.laws import LogNormal
 
 LIKE = torch.empty(0)
@@ -50,3 +51,18 @@ def test_an_integer_is_shared_by_players_and_ranks():
 def test_noise_is_standard_normal():
     drawn = torch.cat([Draws(0, i, range(512)).normal("z", (16,), LIKE) for i in range(20)]).double().flatten()
     assert abs(drawn.mean()) < 0.01 and abs(drawn.var() - 1) < 0.01 and abs((drawn**4).mean() - 3) < 0.1
+
+
+def test_a_block_is_drawn_as_far_as_it_is_needed():
+    """The numbers are those of the whole block drawn at once, in numpy's words."""
+    for kind, shape in (("normal", (2, 3)), ("uniform", ())):
+        block = _Block(kind, 7, shape)
+        whole = np.random.Generator(np.random.Philox(key=7))
+        size = (BLOCK, *shape)
+        numbers = whole.standard_normal(size, dtype=np.float32) if kind == "normal" else whole.random(size)
+        for count in (1, 2, 9, 5, BLOCK):
+            assert np.array_equal(block.rows(count), numbers[:count])
+            assert block.drawn == max(count, block.drawn)
+    one: dict = {}
+    Draws(0, 0, range(64, 65), "g", one).normal("z", (4,), LIKE)
+    assert [block.drawn for block in one.values()] == [1]

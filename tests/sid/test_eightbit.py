@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from benchmarks.suite.components import methods
-from sid.loop.adam import BLOCK, OCTAVE, SMALLEST, Adam, EightBit
+from sid.loop.adam import SMALLEST, Adam
+from sid.loop.eightbit import BLOCK, BUNDLE, OCTAVE, EightBit, bundles
 from sid.method import Optimiser
 from sid.parallel.settings import EngineSettings
 from tests import toy
@@ -118,6 +119,45 @@ def test_numbers_lie_as_the_parameters_do() -> None:
     torch.testing.assert_close(turned, plain)
     for name, value in ours.state(plain).items():
         torch.testing.assert_close(other.state(turned)[name], value)
+
+
+def test_bundles_hold_every_parameter_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sid.loop.eightbit.BUNDLE", 100)
+    parameters = [nn.Parameter(torch.empty(size)) for size in (40, 60, 1, 250, 99, 2)]
+    groups = bundles(parameters)
+    assert [[part.numel() for part in group] for group in groups] == [[40, 60], [1], [250], [99], [2]]
+    assert BUNDLE % BLOCK == 0
+
+
+def test_a_bundle_is_its_parameters_one_by_one() -> None:
+    """To the nearest: the codes of parameters that are coded together are those of each alone."""
+    shapes = ((70, 70), (64, 64), (5000,))
+    parameters = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
+    together = Adam(parameters, Optimiser(1e-3, betas=(0.9, 0.999)), eight_bit=True)
+    for number, parameter in enumerate(parameters):
+        numbers = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
+        state = {"step": torch.tensor(1.0), "exp_avg": numbers, "exp_avg_sq": numbers.square()}
+        together.restore(parameter, state)
+        for name, signed in (("exp_avg", True), ("exp_avg_sq", False)):
+            alone = EightBit(numbers, signed)
+            alone.write(state[name])
+            assert torch.equal(together.state(parameter)[name], alone.read())
+
+
+def test_a_parameter_without_a_gradient_stands_still_within_its_bundle() -> None:
+    first, second = nn.Parameter(torch.ones(80, 80)), nn.Parameter(torch.ones(70, 70))
+    adam = Adam([first, second], Optimiser(1e-2, betas=(0.9, 0.999)), eight_bit=True)
+    random = torch.Generator().manual_seed(0)
+    first.grad, second.grad = torch.randn(80, 80, generator=random), torch.randn(70, 70, generator=random)
+    adam.step()
+    weights, before = second.detach().clone(), {name: part.clone() for name, part in adam.state(second).items()}
+    moved = first.detach().clone()
+    second.grad = None
+    for _ in range(3):
+        adam.step()
+    assert torch.equal(second, weights) and not torch.equal(first, moved)
+    assert all(torch.equal(adam.state(second)[name], part) for name, part in before.items())
+    assert adam.state(first)["step"] == 4 and adam.state(second)["step"] == 1
 
 
 def test_a_step_without_gradients_moves_nothing() -> None:
