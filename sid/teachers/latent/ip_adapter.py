@@ -131,7 +131,9 @@ class ImageEncoder:
         """
         from diffusers.models.embeddings import ImageProjection
 
-        picture = self.processor(pixels.transpose(1, 2, 0), return_tensors="pt", input_data_format="channels_last")
+        picture = self.processor(
+            pixels.transpose(1, 2, 0).copy(), return_tensors="pt", input_data_format="channels_last"
+        )
         values = picture["pixel_values"]
         if isinstance(layer, ImageProjection):
             embedding = self.encoder(values).image_embeds
