@@ -121,7 +121,13 @@ def first_terms(name, given, player, progress=BEGUN):
 def all_terms(name, given, player, progress=BEGUN):
     method = methods()[name]
     options = method.options("toy", "digits", given)
-    nets = materialise(method.build(options), toy.teacher(), seed=0)
+    condition = toy.data().conditions.draw(Draws(0, 0, range(1)))
+    nets = materialise(
+        method.build(options),
+        toy.teacher(),
+        0,
+        lambda probed: probed(torch.zeros(1, *toy.SHAPE), torch.ones(1), condition, {"features"}).features,
+    )
     with torch.no_grad():
         for parameter in nets["critic"].parameters():
             parameter *= 1.01

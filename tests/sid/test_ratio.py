@@ -19,7 +19,8 @@ F: dict[str, Callable[[Tensor], Tensor]] = {
     "forward-kl": lambda r: r * torch.log(r),
     "jeffreys": lambda r: (r - 1) * torch.log(r),
 }
-MU, V, M, S2, SIGMA = 0.3, 1.5, -0.6, 0.8, 0.7  # teacher N(mu, v), generator N(m, s^2), noised by sigma
+# Teacher N(mu, v), generator N(m, s^2), noised by sigma: near enough that no density that counts meets the clamp.
+MU, V, M, S2, SIGMA = 0.3, 1.0, -0.6, 0.8, 0.7
 
 
 def test_every_divergence_is_defined_here() -> None:
