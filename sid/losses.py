@@ -117,8 +117,8 @@ def inverse_distillation(target: Tensor, teacher: Tensor, critic: Tensor, alpha:
     At alpha = beta = 1 it is twice SiD at alpha = 1/2. Written as a product, which keeps a small distance's digits.
     """
     scaled = beta / alpha * wide(target)
-    difference = wide(teacher) - wide(critic)
-    return alpha * per_sample(difference * (wide(teacher) + wide(critic) - 2 * scaled))
+    gap = wide(teacher) - wide(critic)
+    return alpha * per_sample(gap * (wide(teacher) + wide(critic) - 2 * scaled))
 
 
 def logistic_real(logit: Tensor) -> Tensor:
