@@ -132,7 +132,10 @@ def logistic_fake(logit: Tensor) -> Tensor:
 
 
 def time_weight(kind: str, x: Tensor, teacher: Tensor, a: Tensor, sigma: Tensor, floor: float = FLOOR) -> Tensor:
-    """The time weights w(t) offered with SIM [B]: 1, sigma^4/a^2, sigma^2/a, or the normaliser of SiD."""
+    """The time weights w(t) [B]: SIM's 1, sigma^4/a^2 and sigma^2/a; the normaliser of SiD; and SiD-DiT's.
+
+    SiD-DiT (arXiv 2509.25127) has on flow teachers, where a = 1 - sigma: a (its default), a^2, 1/sigma, 1/sigma^2.
+    """
     a, sigma = wide(a), wide(sigma)
     if kind == "one":
         return torch.ones_like(sigma)
@@ -142,10 +145,14 @@ def time_weight(kind: str, x: Tensor, teacher: Tensor, a: Tensor, sigma: Tensor,
         return sigma**2 / a
     if kind == "normaliser":
         return normaliser(x, teacher, floor)
+    if kind in ("a", "a2"):
+        return a if kind == "a" else a**2
+    if kind in ("1/sigma", "1/sigma2"):
+        return 1 / sigma if kind == "1/sigma" else sigma**-2
     raise ValueError(f"unknown time weight '{kind}': {', '.join(TIME_WEIGHTS)}")
 
 
-TIME_WEIGHTS = ("one", "sigma4/a2", "sigma2/a", "normaliser")
+TIME_WEIGHTS = ("one", "sigma4/a2", "sigma2/a", "normaliser", "a", "a2", "1/sigma", "1/sigma2")
 
 
 def weighted(weight: Tensor, term: Tensor) -> Tensor:

@@ -38,6 +38,7 @@ class ScoreIdentity:
     mixture: bool = True  # match every step of a chain, drawn uniformly; False: the last step alone (an ablation)
     augment: float = 0.0  # of the critic's images, EDM teachers
     detached: bool = False  # no gradient through the networks: distribution matching for every alpha (an ablation)
+    weight: str = "normaliser"  # a name of sid.losses.time_weight
     ratio: RatioWeight | None = None  # weighs the score term by the density ratio (Uni-Instruct)
 
     def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
@@ -91,7 +92,7 @@ class ScoreIdentity:
         critic, beside_x = seen[0].image, seen[1].image
         if self.detached:
             teacher, critic, beside_x = teacher.detach(), critic.detach(), beside_x.detach()
-        weight = losses.normaliser(x, teacher)
+        weight = losses.time_weight(self.weight, x, teacher, at.a, at.sigma)
         term = losses.weighted(weight, losses.sid(x, teacher, critic, self.alpha, beside_x))
         figures = health(x, teacher, critic)
         if not joined:

@@ -25,6 +25,7 @@ MISTAKES: list[tuple[str, dict[str, Any], TeacherFacts, str]] = [
     ("sid-few-step", {"guidance": "zero-cgf"}, ABLE, "unknown guidance 'zero-cgf'; did you mean 'zero-cfg'?"),
     ("sid-few-step", {"steps": 0}, ABLE, "steps must be at least 1 (got 0)"),
     ("sid-few-step", {"renoise": "frsh"}, ABLE, "renoise must be one of fresh, fixed, ddim (got 'frsh')"),
+    ("sid-few-step", {"weight": "1/sgima"}, ABLE, "unknown weight '1/sgima'; did you mean '1/sigma'?"),
     ("sid-few-step", {"adversarial": True}, WITHOUT_REAL, "needs real images"),
     ("sid-few-step", {"adversarial": True, "pooling": "spacial"}, ABLE, "pooling must be one of"),
     ("sida", {}, WITHOUT_REAL, "needs real images"),

@@ -50,6 +50,7 @@ def both(
     clip_value: float | None = None,
     beta1: float = 0.0,
     generator_from: int = 0,
+    clip_generator: float | None = None,
 ) -> Seats:
     """SiD's order: the critic, then the generator."""
 
@@ -66,7 +67,7 @@ def both(
             Seat(
                 "generator",
                 lambda w: score_identity.generator(w, s),
-                Rule(SLOW, beta1, EPS),
+                Rule(SLOW, beta1, EPS, clip_value=clip_generator),
                 ("generator",),
                 GENERATOR,
                 lambda iteration, images: images >= generator_from,
@@ -319,6 +320,39 @@ CASES: dict[str, list[Case]] = {
             worlds,
         )
         for pooling, worlds in (("channels", ("edm", "eps", "v")), ("spatial", ("flow",)))
+    ],
+    "sid-few-step, as SiD-DiT": [
+        Case(
+            "sid-few-step",
+            {
+                **RATES,
+                "steps": 3,
+                "t_init": 1.0,
+                "guidance": "lsg",
+                "kappa": 4.5,
+                "weight": "a",
+                "clip_value": 0.5,
+                "adversarial": True,
+                "pooling": "spatial",
+                "generator_from": 0,
+                "adversarial_from": BATCH,
+            },
+            both(
+                lambda world: Identity(
+                    1.0,
+                    100.0,
+                    ChainRule(3, 1.0),
+                    k1=4.5,
+                    k2=4.5,
+                    k4=4.5,
+                    gan=Gan(1.0, per_sample=True, joined_from=BATCH, spatial=True),
+                    weight="a",
+                ),
+                clip_value=0.5,
+                clip_generator=0.5,
+            ),
+            ("flow",),
+        )
     ],
     "sim": [Case("sim", {**RATES, "c": 0.02, "space": "score", "weight": "sigma2/a"}, sim)],
     "diff-instruct": [
