@@ -38,13 +38,13 @@ class FDistill(dmd2.Dmd2):
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "t_init": 625.0, **dmd2.SMALL},
     }
 
-    def faults(self, options: FDistillSettings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: Any, teacher: TeacherFacts) -> list[str]:
         faults = super().faults(options, teacher) + divergence_faults(options.divergence)
         if options.divergence != "reverse-kl" and not options.gan_critic:
             faults.append("gan_critic must be above 0: the density ratio is read off the head, which must be trained")
         return faults
 
-    def matching(self, nets: Mapping[str, Any], batch: Batch, options: FDistillSettings) -> Terms:
+    def matching(self, nets: Mapping[str, Any], batch: Batch, options: Any) -> Terms:
         from baselines.distribution_matching import matching_terms
         from sid import ratio
 

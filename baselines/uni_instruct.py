@@ -39,9 +39,9 @@ class UniInstruct(sida.Sida):
         "shapes": {"lr": 2e-4, "lr_generator": 2e-4, "generator_from": 1_000, "adversarial_from": 2_000},
     }
 
-    def faults(self, options: UniInstructSettings, teacher: TeacherFacts) -> list[str]:
+    def faults(self, options: Any, teacher: TeacherFacts) -> list[str]:
         return super().faults(options, teacher) + divergence_faults(options.divergence, OFFERED)
 
-    def objective(self, options: UniInstructSettings) -> ScoreIdentity:
+    def objective(self, options: Any) -> ScoreIdentity:
         by_ratio = RatioWeight(options.divergence, options.detach_ratio, options.mean_one)
         return replace(super().objective(options), ratio=by_ratio)
