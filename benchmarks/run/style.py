@@ -63,9 +63,9 @@ def dress(
             "--cleanstyle cfg and both replace the style of the unconditional row, and at --kappa 1 there is none: "
             "give a guidance scale, or --cleanstyle svd"
         )
-    pixels, encoder = _pixels(wanted.image), ip_adapter.ImageEncoder(_encoder_folder(wanted, origin))
-    moment = Moment()
+    pixels, moment = _pixels(wanted.image), Moment()
     ip_adapter.attach(unet, wanted.adapter, wanted.scale, cleaned, moment)
+    encoder = ip_adapter.ImageEncoder(_encoder_folder(wanted, origin))
     embedding, null = encoder.encode(pixels, unet.encoder_hid_proj.image_projection_layers[0])
     network = StyledNetwork(denoiser.network, denoiser.process, times, null, moment, cleaned)
     denoiser.network = network
