@@ -124,13 +124,19 @@ class Dmd2(Method):
             "critic": Turn(critic, more=resting * (1 + earlier)),
         }
 
+    def matching(self, nets: Mapping[str, Any], batch: Batch, options: Dmd2Settings) -> Terms:
+        """The generator's term beside the GAN's; f-distill weighs it."""
+        from baselines.distribution_matching import matching_terms
+
+        return matching_terms(nets, batch, options.kappa, options.discrete)
+
     def players(self, options: Dmd2Settings) -> tuple[Player, ...]:
-        from baselines.distribution_matching import matching_terms, shared_critic
+        from baselines.distribution_matching import shared_critic
         from sid import losses
 
         def generator_loss(nets: Mapping[str, Any], batch: Batch) -> Terms:
             """Matching, and the head's opinion of the noised image: softplus(-l)."""
-            terms = matching_terms(nets, batch, options.kappa, options.discrete)
+            terms = self.matching(nets, batch, options)
             if not _adversarial(options):
                 return terms
             assert terms.image is not None
@@ -178,13 +184,18 @@ def _chain(options: Dmd2Settings) -> Chain:
 def _logit(
     nets: Mapping[str, Any], batch: Batch, x: Tensor, stream: str, discrete: bool, condition: Any = None
 ) -> Tensor:
-    """The head on the critic's features of a noised image: an encoder-only pass. A NaN sample does not enter it."""
+    """The head on a noised image: an encoder-only pass of the critic."""
     from baselines.distribution_matching import law_of
-    from sid.denoiser import filled, unusable
     from sid.players import noised
 
     at = noised(nets, batch, x, law_of(nets, 0, 999, discrete), stream)
-    features = nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features
+    return head_of(nets, nets["critic"](at.x_t, at.t, condition or batch.condition, frozenset({"features"})).features)
+
+
+def head_of(nets: Mapping[str, Any], features: Tensor) -> Tensor:
+    """The head's logits on the critic's features. A NaN sample does not enter it."""
+    from sid.denoiser import filled, unusable
+
     rows = unusable(features)
     return filled(nets["head"](filled(features, rows, 0.0)), rows, math.nan)
 

@@ -23,6 +23,8 @@ class Condition:
     mask: Tensor | None = None  # [B, tokens]
     pooled: Tensor | None = None  # [B, width]
     time_ids: Tensor | None = None  # [B, 6] SDXL's micro-conditioning, the same in both branches
+    style: Tensor | None = None  # [B, images, ...] embedding of a style reference, equal in both branches
+    styled: Tensor | None = None  # [B] whether a row with a style carries the condition
     augment: Tensor | None = None  # [B, 9] labels of the non-leaking augmentation (sid.augment), equal in both branches
     null: Condition | None = None  # batch of 1: the model's "no condition"
 
@@ -54,6 +56,8 @@ class Condition:
             part, null = getattr(self, name), getattr(self.null, name)
             if part is not None and null is not None:
                 parts[name] = torch.where(where.reshape(-1, *[1] * (part.ndim - 1)), null.to(part), part)
+        if self.styled is not None:
+            parts["styled"] = self.styled & ~where
         return replace(self, **parts)
 
     def unconditional(self) -> Condition:

@@ -6,8 +6,10 @@ condition, so guiding x0 and guiding eps are the same thing.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from sid.condition import Condition, cat
 from sid.denoiser import FEATURES, X0, Denoiser, Prediction
@@ -53,3 +55,17 @@ def guided_pair(
         return (Prediction(features=features),) * len(kappas)
     without, given = both.x0.chunk(2)
     return tuple(Prediction(x0=without + kappa * (given - without), features=features) for kappa in kappas)
+
+
+class GuidedDenoiser(nn.Module):
+    """A denoiser under classifier-free guidance: a generator that is sampled with a scale of its own."""
+
+    def __init__(self, denoiser: Denoiser, kappa: float):
+        super().__init__()
+        self.denoiser, self.kappa, self.process = denoiser, kappa, denoiser.process
+        self.family, self.settings, self.prediction = denoiser.family, denoiser.settings, denoiser.prediction
+
+    def forward(
+        self, x_t: Tensor, t: Tensor, condition: Condition | None = None, want: Iterable[str] = X0
+    ) -> Prediction:
+        return guided(self.denoiser, x_t, t, condition or Condition(), self.kappa, frozenset(want))

@@ -101,6 +101,26 @@ def denoising(x: Tensor, prediction: Tensor) -> Tensor:
     return per_sample((wide(prediction) - wide(x)) ** 2)
 
 
+def share_of_target(prediction: Tensor, target: Tensor, share: float, part: float) -> Tensor:
+    """share |prediction - (part / share) target|^2; its limit at share 0 is -2 part prediction . target.
+
+    RealUID's critic (arXiv 2509.22459) regresses generated images with (alpha, beta), real ones with the rests to 1.
+    """
+    if share == 0:
+        return -2 * part * per_sample(wide(prediction) * wide(target))
+    return share * per_sample((wide(prediction) - part / share * wide(target)) ** 2)
+
+
+def inverse_distillation(target: Tensor, teacher: Tensor, critic: Tensor, alpha: float, beta: float) -> Tensor:
+    """RealUID (arXiv 2509.22459): alpha (|teacher - k target|^2 - |critic - k target|^2) with k = beta / alpha.
+
+    At alpha = beta = 1 it is twice SiD at alpha = 1/2. Written as a product, which keeps a small distance's digits.
+    """
+    scaled = beta / alpha * wide(target)
+    gap = wide(teacher) - wide(critic)
+    return alpha * per_sample(gap * (wide(teacher) + wide(critic) - 2 * scaled))
+
+
 def logistic_real(logit: Tensor) -> Tensor:
     """-log D = softplus(-logit), the mean over a sample's logits: a real image's loss, or a generator's."""
     return softplus(-wide(logit)).flatten(1).mean(1)
@@ -112,7 +132,10 @@ def logistic_fake(logit: Tensor) -> Tensor:
 
 
 def time_weight(kind: str, x: Tensor, teacher: Tensor, a: Tensor, sigma: Tensor, floor: float = FLOOR) -> Tensor:
-    """The time weights w(t) offered with SIM [B]: 1, sigma^4/a^2, sigma^2/a, or the normaliser of SiD."""
+    """The time weights w(t) [B]: SIM's 1, sigma^4/a^2 and sigma^2/a; the normaliser of SiD; and SiD-DiT's.
+
+    SiD-DiT (arXiv 2509.25127) has on flow teachers, where a = 1 - sigma: a (its default), a^2, 1/sigma, 1/sigma^2.
+    """
     a, sigma = wide(a), wide(sigma)
     if kind == "one":
         return torch.ones_like(sigma)
@@ -122,10 +145,14 @@ def time_weight(kind: str, x: Tensor, teacher: Tensor, a: Tensor, sigma: Tensor,
         return sigma**2 / a
     if kind == "normaliser":
         return normaliser(x, teacher, floor)
+    if kind in ("a", "a2"):
+        return a if kind == "a" else a**2
+    if kind in ("1/sigma", "1/sigma2"):
+        return 1 / sigma if kind == "1/sigma" else sigma**-2
     raise ValueError(f"unknown time weight '{kind}': {', '.join(TIME_WEIGHTS)}")
 
 
-TIME_WEIGHTS = ("one", "sigma4/a2", "sigma2/a", "normaliser")
+TIME_WEIGHTS = ("one", "sigma4/a2", "sigma2/a", "normaliser", "a", "a2", "1/sigma", "1/sigma2")
 
 
 def weighted(weight: Tensor, term: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +21,7 @@ from sid.discovery import UnknownName
 from sid.draws import Draws
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.guidance import guided
+from sid.guidance import GuidedDenoiser, guided
 from sid.teacher import SAMPLERS, family_of
 
 Sampler = Callable[[Draws, Condition, tuple[int, ...], Tensor], Tensor]
@@ -84,8 +85,11 @@ def heun(
     return x.to(z.dtype)
 
 
-def from_generator(generator: Generator, steps: int | None = None) -> Sampler:
-    """The one- or few-step student as a sampler."""
+def from_generator(generator: Generator, steps: int | None = None, kappa: float = 1.0) -> Sampler:
+    """The one- or few-step student as a sampler; `kappa` guides each of its steps, which students do without."""
+    if kappa != 1:
+        under: Any = GuidedDenoiser(generator.denoiser, kappa)
+        generator = Generator(under, generator.chain)
 
     def sample(draws: Draws, condition: Condition, shape: tuple[int, ...], like: Tensor) -> Tensor:
         noises = [draws.normal(f"z{step}", shape, like) for step in range(generator.noises_needed(steps))]

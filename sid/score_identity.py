@@ -17,6 +17,15 @@ from sid.scales import NONE, Guidance
 
 
 @dataclass(frozen=True)
+class RatioWeight:
+    """A weight of the score term by the density ratio that the discriminator knows at x_t, once the GAN term joins."""
+
+    divergence: str = "forward-kl"
+    detach: bool = True  # False: the ratio is a function of x_t, and its gradient counts
+    mean_one: bool = False  # over their mean in the micro-batch
+
+
+@dataclass(frozen=True)
 class ScoreIdentity:
     """The settings of the two players' losses."""
 
@@ -29,6 +38,8 @@ class ScoreIdentity:
     mixture: bool = True  # match every step of a chain, drawn uniformly; False: the last step alone (an ablation)
     augment: float = 0.0  # of the critic's images, EDM teachers
     detached: bool = False  # no gradient through the networks: distribution matching for every alpha (an ablation)
+    weight: str = "normaliser"  # a name of sid.losses.time_weight
+    ratio: RatioWeight | None = None  # weighs the score term by the density ratio (Uni-Instruct)
 
     def players(self, critic: Optimiser, generator: Optimiser) -> tuple[Player, ...]:
         """Critic first, then the generator."""
@@ -65,7 +76,7 @@ class ScoreIdentity:
 
         Teacher and critic see the same x_t at the same time; gradients run through both, unless `detached`.
         """
-        from sid import losses
+        from sid import losses, ratio
         from sid.adversarial import generator_term, logits
         from sid.denoiser import FEATURES, X0
         from sid.guidance import guided, guided_pair
@@ -81,12 +92,16 @@ class ScoreIdentity:
         critic, beside_x = seen[0].image, seen[1].image
         if self.detached:
             teacher, critic, beside_x = teacher.detach(), critic.detach(), beside_x.detach()
-        weight = losses.normaliser(x, teacher)
+        weight = losses.time_weight(self.weight, x, teacher, at.a, at.sigma)
         term = losses.weighted(weight, losses.sid(x, teacher, critic, self.alpha, beside_x))
         figures = health(x, teacher, critic)
         if not joined:
             return Terms({"sid": term}, {"sid": self.loss_scale}, figures)
         assert self.adversarial is not None and seen[0].features is not None
-        gan = generator_term(logits(seen[0].features, self.adversarial.pooling), weight, x[0].numel(), self.adversarial)
+        logit = logits(seen[0].features, self.adversarial.pooling)
+        gan = generator_term(logit, weight, x[0].numel(), self.adversarial)
+        if self.ratio is not None:
+            h = ratio.weight(self.ratio.divergence, logit.detach() if self.ratio.detach else logit)
+            term = losses.weighted(ratio.with_mean_one(h) if self.ratio.mean_one else h, term)
         weights = {"sid": self.loss_scale / 2, "adversarial": self.adversarial.generator_weight / 2}
         return Terms({"sid": term, "adversarial": gan}, weights, figures)

@@ -291,6 +291,12 @@ def test_a_suites_teacher_is_named_by_its_name(teacher, tmp_path, capsys):
     assert "did you mean 'digits-cond'?" in capsys.readouterr().err
 
 
+def test_a_student_without_a_null_condition_is_not_guided(teacher, tmp_path, capsys):
+    assert train(teacher, tmp_path / "run") == 0
+    assert main(["sample", str(tmp_path / "run"), "--kappa", "2", "--out", str(tmp_path / "a.npz")]) == 2
+    assert "--kappa 2.0" in (error := capsys.readouterr().err) and "has no null condition to guide with" in error
+
+
 def test_samples_overwrite_nothing_and_come_in_portions(teacher, tmp_path, capsys):
     words = ["sample", str(teacher), "--steps", "2", "--count", "5"]
     for name in ("a.zip", "a.npz", "a"):

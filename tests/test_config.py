@@ -105,6 +105,11 @@ def test_options_become_the_methods_dataclass(tmp_path: Path) -> None:
         ({"entries": {"soft": {"options": {"rounds": 1.5}}}}, "options.rounds: must be a whole number (got 1.5)"),
         ({"entries": {"soft": {"options": {"centred": 1}}}}, "options.centred: must be true or false (got 1)"),
         (
+            {"entries": {"soft": {"kappa": 2.0, "tasks": ["one"]}}},
+            "on one: its teacher has no unconditional branch to guide with",
+        ),
+        ({"entries": {"theirs": {"released": "sid-lsg", "kappa": 2.0}}}, "sampled as published: it has no kappa"),
+        (
             {"entries": {"soft": {"options": {"alhpa": 1}}}},
             "entries.soft.options.alhpa: unknown option of toy 'alhpa'; did you mean 'alpha'?",
         ),

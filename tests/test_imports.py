@@ -33,6 +33,7 @@ SID_FLOORS = [
     {"fault"},
     {"atomic", "discovery", "draws", "releases"},
     {MATHS},
+    {"style"},
     {"parallel", "methods", "teachers"},
     {"loop"},
 ]

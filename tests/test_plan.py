@@ -90,6 +90,18 @@ def test_one_option_remakes_one_entry() -> None:
     assert changed(planned(), after) == runs | {"toys"}
 
 
+def test_the_guidance_of_a_students_sampling_remakes_its_row_alone() -> None:
+    taught: dict[str, Any] = {"teachers": {"a": {"training": {"dropout": 0.1}}}}
+    row: dict[str, Any] = {"method": "toy", "tasks": ["one"]}
+    before, same, after = (
+        planned(taught | {"entries": {"row": row | kappa}}) for kappa in ({}, {"kappa": 1.0}, {"kappa": 2.0})
+    )
+    assert not {job.id for job in same.of("run")} & changed(before, same)
+    assert changed(before, after) & {job.id for job in after.of("run")} == {"one/row/0", "one/row/1"}
+    assert after.find("run", "one/row/0").params["sampling"] == {"kappa": 2.0}
+    assert "sampling" not in before.find("run", "one/row/0").params
+
+
 @pytest.mark.parametrize(
     "change",
     [

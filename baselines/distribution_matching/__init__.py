@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sid import losses
+from sid.denoiser import FEATURES, X0
 from sid.guidance import guided
 from sid.laws import TimeLaw
 from sid.method import Batch, Optimiser, Player, Terms
@@ -21,20 +22,32 @@ def law_of(nets: Nets, low: int, high: int, discrete: bool) -> TimeLaw:
     return process.step_law(low, high) if discrete else process.uniform_law(low, high)
 
 
-def matching_terms(nets: Nets, batch: Batch, kappa: float, discrete: bool = False) -> Terms:
+def matching_terms(
+    nets: Nets, batch: Batch, kappa: float, discrete: bool = False, weigh: Callable[[Tensor], Tensor] | None = None
+) -> Terms:
     """The mean over pixels of (x - sg[x - g])^2 / 2 with g = (critic - teacher) / mean |x - teacher|.
 
     The generator's image stays in `shared`, detached, for the critic of the same iteration. t is uniform in the middle
     96 % of the process's index; the critic is not guided, the teacher by `kappa`. DMD prints another factor a_t on VP
     models than its published code uses; this is the code's.
+
+    Args:
+        nets: The networks by name.
+        batch: The generator's micro-batch.
+        kappa: Guidance of the teacher.
+        discrete: Times on the levels of a grid of 1000 alone.
+        weigh: Makes a further factor [B] of the critic's features at x_t (f-distill); None: none.
     """
     x = generate(nets, batch, chain_step(nets, batch))
     batch.shared["x"], batch.shared["condition"] = x.detach(), batch.condition
     at = noised(nets, batch, x.detach(), law_of(nets, 20, 980, discrete))
     with torch.no_grad():
         teacher = guided(nets["teacher"], at.x_t, at.t, batch.condition, kappa).image
-        critic = nets["critic"](at.x_t, at.t, batch.condition).image
-    weight = losses.normaliser(x, teacher) / x[0].numel()
+        seen = nets["critic"](at.x_t, at.t, batch.condition, X0 if weigh is None else X0 | FEATURES)
+        critic = seen.image
+        weight = losses.normaliser(x, teacher) / x[0].numel()
+        if weigh is not None:
+            weight = weight * weigh(seen.features)
     term = losses.weighted(weight, losses.matching(x, teacher, critic))
     return Terms({"matching": term}, health=health(x, teacher, critic), image=x)
 

@@ -125,7 +125,8 @@ class Origin:
     def facts(self) -> dict[str, Any]:
         """The teacher's facts in a generator's description, so that it can be sampled without its teacher."""
         published = {"source": self.source, "resolution": self.resolution} if self.source is not None else {}
-        return {"data": self.data, "conditional": self.conditional, **published}
+        dropped = {"dropout": self.dropout} if self.dropout else {}
+        return {"data": self.data, "conditional": self.conditional, **dropped, **published}
 
     @property
     def place(self) -> Path | None:
@@ -185,6 +186,18 @@ def teacher_facts(folder: Path) -> TeacherFacts:
         dropout=origin.dropout,
         real=origin.data is not None and origin.resolution is None,
     )
+
+
+def has_null(origin: Origin) -> bool:
+    """Whether its network knows a null condition: published text-to-image models, and own ones by their dropout."""
+    return facts_of(
+        "",
+        origin.family,
+        conditional=origin.conditional,
+        published=origin.source is not None,
+        dropout=origin.dropout,
+        real=False,
+    ).guidance
 
 
 def open_generator(folder: Path, prompts: Path | None = None) -> tuple[Generator, Data]:

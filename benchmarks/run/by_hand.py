@@ -12,6 +12,7 @@ import torch
 
 from benchmarks.hardware import chosen_device
 from benchmarks.run import artefacts, embeddings
+from benchmarks.run.style import StyleReference, dress
 from benchmarks.suite import components
 from benchmarks.suite.strict import parse_options
 from sid import generator as generators
@@ -25,6 +26,9 @@ from sid.prompts import PromptCache, PromptConditions
 
 if TYPE_CHECKING:
     from sid.condition import Conditions
+
+
+TEACHER_STEPS = 18  # of a teacher's sampler, where a user names none
 
 
 @dataclass(frozen=True)
@@ -91,6 +95,7 @@ class Samples:
     shape: tuple[int, ...]
     decode: Callable[[torch.Tensor], torch.Tensor] | None
     device: str
+    remarks: tuple[str, ...] = ()  # what a user should know
 
     def portions(self, indices: range, seed: int, batch: int) -> Iterator[np.ndarray]:
         """uint8 images [N, C, H, W], `batch` at a time; the batch changes no image."""
@@ -102,34 +107,58 @@ class Samples:
 
 
 def samples_of(
-    folder: Path, steps: int | None = None, kappa: float = 1.0, prompts: Path | None = None, device: str = "auto"
+    folder: Path,
+    steps: int | None = None,
+    kappa: float = 1.0,
+    prompts: Path | None = None,
+    device: str = "auto",
+    style: StyleReference | None = None,
 ) -> Samples:
     """Opens a folder for sampling.
 
     Args:
         folder: A run's, an exported student's, or a teacher's.
         steps: Of a student's chain (default: all), or of a teacher's sampler (default: 18).
-        kappa: Guidance of a teacher.
+        kappa: Guidance of a teacher, or of each step of a student.
         prompts: A file of prompts, one a line, for models that read text; they are embedded once, in the folder.
         device: auto, cpu or cuda.
+        style: A style reference, for models that take an adapter.
     """
     place = chosen_device(device)
     distilled = (folder / "generator.json").exists()
     origin = artefacts.Origin.of(folder, "generator.json" if distilled else "teacher.json")
+    if kappa != 1 and not artefacts.has_null(origin):
+        raise Fault(f"--kappa {kappa}: {folder} has no null condition to guide with")
     cached = embeddings.embed_file(origin, prompts, folder)
     if distilled:
         generator, data = artefacts.open_generator(folder, cached)
         if steps is not None and steps > generator.chain.steps:
             raise Fault(f"--steps {steps}: this generator's chain has {generator.chain.steps}")
-        if kappa != 1:
-            raise Fault("--kappa guides a teacher; a distilled generator has its guidance in its weights")
-        sampler = sampling.from_generator(generator.to(place), steps)
+        denoiser, times = generator.denoiser, generator.times[:steps]
     else:
-        teacher, data = artefacts.open_teacher(folder, cached)
-        sampler = sampling.from_teacher(teacher.to(place), steps or 18, kappa)
+        denoiser, data = artefacts.open_teacher(folder, cached)
+        times = _sampler_times(denoiser, steps or TEACHER_STEPS) if style is not None else []
     conditions = data.conditions if cached is None else PromptConditions(PromptCache(cached), "index")
+    remarks: list[str] = []
+    if style is not None:
+        styled, remarks = dress(denoiser, origin, style, times, kappa)
+        conditions = styled(conditions)
+    if distilled:
+        sampler = sampling.from_generator(generator.to(place), steps, kappa)
+    else:
+        sampler = sampling.from_teacher(denoiser.to(place), steps or TEACHER_STEPS, kappa)
     decoder = artefacts.decoder_of(origin)
-    return Samples(sampler, conditions, data.sample_shape, decoder and decoder.to(place), place)
+    return Samples(sampler, conditions, data.sample_shape, decoder and decoder.to(place), place, tuple(remarks))
+
+
+def _sampler_times(denoiser: Any, steps: int) -> list[float]:
+    """The times of the sampler that a teacher has by default; those of pixel models take no style."""
+    if denoiser.process.kind == "edm":
+        return []
+    from sid.teacher import SAMPLERS
+    from sid.teachers.latent.samplers import times_of
+
+    return times_of(denoiser, steps, SAMPLERS[denoiser.process.kind][0])
 
 
 def settings_of(images: int, batch: int, **rest: Any) -> LoopSettings:

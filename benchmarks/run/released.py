@@ -17,10 +17,10 @@ from benchmarks.suite import components
 from benchmarks.suite.released import Released, locate_file
 from sid.chain import Chain
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
-from sid.denoiser import X0, Denoiser, Prediction
+from sid.denoiser import Denoiser
 from sid.fault import Fault
 from sid.generator import Generator
-from sid.guidance import guided
+from sid.guidance import GuidedDenoiser
 from sid.noise import Flow, Process
 from sid.prompts import PromptConditions, cache_prompts
 from sid.teacher import Teacher
@@ -218,18 +218,6 @@ class TimedGenerator(Generator):
             return x0
         process, last = self.denoiser.process, self._time(steps - 1, x_t)
         return process.add_noise(x0, process.eps_from_x0(x_t, x0, last), torch.full_like(last, self.ends)).to(x0.dtype)
-
-
-class GuidedDenoiser(nn.Module):
-    """A denoiser under classifier-free guidance, for generators that were published with a scale."""
-
-    def __init__(self, denoiser: Denoiser, kappa: float):
-        super().__init__()
-        self.denoiser, self.kappa, self.process = denoiser, kappa, denoiser.process
-        self.family, self.settings, self.prediction = denoiser.family, denoiser.settings, denoiser.prediction
-
-    def forward(self, x_t: Tensor, t: Tensor, condition: Condition | None = None, want: Any = X0) -> Prediction:
-        return guided(self.denoiser, x_t, t, condition or Condition(), self.kappa, frozenset(want))
 
 
 class DataMinusNoise(nn.Module):

@@ -140,7 +140,8 @@ def _control(job: Job, protocol: Protocol) -> SampleSource:
         kappa, sampler_name = options.get("kappa", 1.0), options.get("sampler")
         sampler = sampling.from_teacher(teacher, params["steps"], kappa, sampler_name, churn)
         return _source(sampler, params["steps"], data, Origin.of(folder), params, protocol)
-    return _source(sampling.from_generator(Generator(teacher)), 1, data, Origin.of(folder), params, protocol)
+    sampler = sampling.from_generator(Generator(teacher), kappa=params.get("sampling", {}).get("kappa", 1.0))
+    return _source(sampler, 1, data, Origin.of(folder), params, protocol)
 
 
 def _released(job: Job, protocol: Protocol) -> SampleSource:
@@ -189,7 +190,7 @@ def _distil(job: Job, suite: Suite, protocol: Protocol, scorer: Scorer, quiet: b
         data.pairs = teacher_pairs(Path(params["pairs"]), prompts)
 
     def source(student: Generator) -> SampleSource:
-        sampler = sampling.from_generator(student)
+        sampler = sampling.from_generator(student, kappa=params.get("sampling", {}).get("kappa", 1.0))
         return _source(sampler, student.chain.steps, data, origin, params, protocol)
 
     def observe(images: int, student: Generator) -> dict[str, float]:

@@ -272,7 +272,7 @@ def _entry_faults(suite: Suite, at: Location, name: str, entry: Entry, on: Seque
         yield from _known((*at, "released"), "released generator", entry.released, known)
         if entry.released in known and (lacks := released.describe(entry.released).lacks):
             yield (*at, "released"), f"'{entry.released}' cannot be opened here: {lacks}"
-    if entry.control == "teacher":
+    if entry.released is None and entry.control != "heldout":
         yield from _sampler_faults(suite, at, entry, on)
     if entry.method is None:
         return
@@ -320,7 +320,7 @@ def _init_faults(suite: Suite, at: Location, name: str, entry: Entry, on: Sequen
 
 
 def _sampler_faults(suite: Suite, at: Location, entry: Entry, on: Sequence[str]) -> Faults:
-    """How the control 'teacher' is sampled must fit each task's teacher."""
+    """How a teacher or a student is sampled must fit each task's teacher."""
     for task in on:
         teacher = suite.teachers.get(suite.tasks[task].teacher)
         if teacher is None or teacher.family not in components.teachers():

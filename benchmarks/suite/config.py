@@ -70,7 +70,7 @@ class Entry(Strict):
     released: str | None = Field(None, description="a published generator of `sidbench list released`")
     options: dict[str, Any] = Field({}, description="the method's options")
     steps: Count | None = Field(None, description="sampling steps of the control 'teacher'")
-    kappa: Number = Field(1.0, description="guidance of the control 'teacher'")
+    kappa: Number = Field(1.0, description="guidance in sampling: of a teacher, or of each step of a student")
     sampler: str | None = Field(None, description="sampler of the control 'teacher'; absent: its process's own")
     churn: ChurnSection | None = Field(None, description="EDM's stochastic sampler for the control 'teacher'")
     stop_players: dict[str, Share] = Field(
@@ -100,8 +100,14 @@ class Entry(Strict):
                 )
         if self.control == "heldout" and self.quantiser:
             raise ValueError("the control 'heldout' has no quantiser: its images are uint8 already")
+        if "kappa" in self.model_fields_set and (self.released or self.control == "heldout"):
+            raise ValueError(
+                "a released generator is sampled as published: it has no kappa"
+                if self.released
+                else "the control 'heldout' has no kappa"
+            )
         if self.control != "teacher":
-            unused = sorted(self.model_fields_set & {"steps", "kappa", "sampler", "churn"})
+            unused = sorted(self.model_fields_set & {"steps", "sampler", "churn"})
             if unused:
                 raise ValueError(f"only the control 'teacher' has {' and '.join(unused)}")
         elif self.steps is None:

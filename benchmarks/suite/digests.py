@@ -94,7 +94,7 @@ def scored(protocol: Protocol) -> dict[str, Any]:
 
 
 def sampled(entry: Entry) -> dict[str, Any]:
-    """How a teacher is sampled, beyond its steps, where that is not the default."""
+    """How a teacher or a student is sampled, beyond its steps, where that is not the default."""
     sampling = entry.model_dump(mode="json", include={"kappa", "sampler", "churn"}, exclude_defaults=True)
     return {"sampling": sampling} if sampling else {}
 

@@ -297,6 +297,7 @@ class Plan:
                 rest["leaves"] = handed
             if entry.prompts:
                 section["prompts_from"] = entry.prompts
+            section |= sampled(entry)
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
             described = describe(entry.released)

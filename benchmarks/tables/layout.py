@@ -137,7 +137,7 @@ def _line(plan: Plan, jobs: list[Job]) -> Line:
     entry = plan.suite.entries_of(jobs[0].params["task"])[name]
     kind: Kind = entry.control or ("ablation" if entry.stop_players else "method")
     digests = {job.params["seed"]: job.digest for job in jobs}
-    guided = entry.control == "teacher" and "kappa" in entry.model_fields_set
+    guided = "kappa" in entry.model_fields_set
     at = entry.kappa if entry.at is None and guided else entry.at
     return Line(
         entry=name,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 HELP = "sample a generator (or a teacher, with --steps) into a zip, a folder or an npz"
 EXAMPLE = "sidbench sample results/mini/runs/digits-cond/sid-1.2/0 --count 64 --out samples.zip"
@@ -17,7 +18,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the noise (default: %(default)s)")
     parser.add_argument("--steps", type=int, help="steps of a chain, or of a teacher's sampler (default: all, or 18)")
     parser.add_argument("--prompts", type=Path, metavar="FILE", help="one a line, for models that read text")
-    parser.add_argument("--kappa", type=float, default=1.0, help="guidance of a teacher (default: %(default)s)")
+    parser.add_argument(
+        "--kappa", type=float, default=1.0, help="guidance of a teacher, or of each step of a student (default: 1)"
+    )
+    style = parser.add_argument_group("a style reference, on Stable Diffusion and SDXL and their students")
+    style.add_argument("--style", type=Path, metavar="IMAGE", help="the reference")
+    style.add_argument("--style-adapter", type=Path, metavar="FILE", help="an IP-Adapter's safetensors")
+    style.add_argument(
+        "--style-encoder", type=Path, metavar="FOLDER", help="its image encoder (default: image_encoder beside it)"
+    )
+    style.add_argument("--style-scale", type=float, default=1.0, help="of the style branch (default: %(default)s)")
+    style.add_argument(
+        "--cleanstyle", choices=("svd", "cfg", "both"), help="CleanStyle's CS-SVD, SS-CFG or both (default: neither)"
+    )
+    style.add_argument(
+        "--style-schedule",
+        choices=("published", "shifted", "noise"),
+        default="published",
+        help="of CS-SVD: step / steps (the identity at one step), (step - 1) / steps, or by noise level",
+    )
     parser.add_argument("--batch", type=int, default=1000, help="images at a time; changes no image")
     parser.add_argument("--device", default="auto", metavar="NAME", help="cpu, cuda or auto (default: %(default)s)")
 
@@ -36,7 +55,10 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.run import by_hand
 
     writing.refuse_form(args.out)
-    samples = by_hand.samples_of(args.folder, args.steps, args.kappa, args.prompts, args.device)
+    reference = _reference(args)
+    samples = by_hand.samples_of(args.folder, args.steps, args.kappa, args.prompts, args.device, reference)
+    for remark in samples.remarks:
+        print(remark)
     indices = range(args.first, args.first + args.count)
     facts = {"seed": args.seed, "first": args.first, "from": str(args.folder)}
     with tqdm(total=args.count, desc="sampling", unit="image", disable=None) as bar:
@@ -49,3 +71,23 @@ def run(args: argparse.Namespace) -> int:
         writing.write_portions(args.out, portions(), args.count, facts)
     print(f"{args.out}: {args.count} images")
     return 0
+
+
+def _reference(args: argparse.Namespace) -> Any:
+    """The style reference that was asked for, or None."""
+    from benchmarks.run.style import StyleReference
+    from sid.fault import Fault
+    from sid.style.settings import PARTS, CleanStyle
+
+    if args.style is None:
+        idle = [name for name in ("style_adapter", "style_encoder", "cleanstyle") if getattr(args, name) is not None]
+        if idle:
+            raise Fault(f"--{idle[0].replace('_', '-')} needs a style reference: give an image with --style")
+        return None
+    if args.style_adapter is None:
+        raise Fault("--style needs an adapter: give an IP-Adapter's safetensors with --style-adapter")
+    cleaned = None
+    if args.cleanstyle is not None:
+        svd, cfg = PARTS[args.cleanstyle]
+        cleaned = CleanStyle(svd, cfg, schedule=args.style_schedule)
+    return StyleReference(args.style, args.style_adapter, args.style_encoder, args.style_scale, cleaned)

@@ -7,7 +7,8 @@ from typing import Any, ClassVar
 
 from sid.adversarial import Adversarial
 from sid.chain import Chain
-from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, positive
+from sid.discovery import unknown
+from sid.method import Copy, Method, Net, Optimiser, Player, Student, TeacherFacts, newer, positive
 from sid.passes import Turns
 from sid.scales import preset, preset_faults
 from sid.score_identity import ScoreIdentity
@@ -38,6 +39,11 @@ class FewStepSettings:
     lr_generator: float = 1e-6
     loss_scale: float = 100.0
     eps: float = 1e-8
+    weight: str = newer("normaliser", before="normaliser")  # normaliser | a | a2 | 1/sigma | 1/sigma2: a is SiD-DiT's
+    clip_value: float | None = newer(None, before=None)  # of both players' gradients; 1 in SiD-DiT's pure bf16
+
+
+WEIGHTS = ("normaliser", "a", "a2", "1/sigma", "1/sigma2")
 
 
 class SidFewStep(Method):
@@ -66,6 +72,10 @@ class SidFewStep(Method):
     def faults(self, options: FewStepSettings, teacher: TeacherFacts) -> list[str]:
         faults = positive(options, "lr", "lr_generator", "t_max", "loss_scale")
         faults += _chain(options).faults(teacher.process)
+        if options.weight not in WEIGHTS:
+            faults.append(unknown("weight", options.weight, WEIGHTS))
+        if options.clip_value is not None:
+            faults += positive(options, "clip_value")
         if not 0 <= _prompt_dropout(options) < 1:
             faults.append(f"prompt_dropout must be in [0, 1) (got {options.prompt_dropout})")
         if options.adversarial:
@@ -81,9 +91,11 @@ class SidFewStep(Method):
         return _objective(options).passes(options.steps)
 
     def players(self, options: FewStepSettings) -> tuple[Player, ...]:
-        return _objective(options).players(
-            Optimiser(options.lr, eps=options.eps), Optimiser(options.lr_generator, eps=options.eps)
+        critic, generator = (
+            Optimiser(rate, eps=options.eps, clip_value=options.clip_value)
+            for rate in (options.lr, options.lr_generator)
         )
+        return _objective(options).players(critic, generator)
 
 
 def _objective(options: FewStepSettings) -> ScoreIdentity:
@@ -95,6 +107,7 @@ def _objective(options: FewStepSettings) -> ScoreIdentity:
         loss_scale=options.loss_scale,
         prompt_dropout=_prompt_dropout(options),
         mixture=options.mixture,
+        weight=options.weight,
     )
 
 

@@ -74,21 +74,21 @@ class Sida(Method):
         }
 
     def passes(self, options: SidaSettings) -> Turns:
-        return _objective(options).passes()
+        return self.objective(options).passes()
 
     def players(self, options: SidaSettings) -> tuple[Player, ...]:
         critic = Optimiser(options.lr, eps=options.eps, clip_value=options.clip_value)
-        return _objective(options).players(critic, Optimiser(options.lr_generator, eps=options.eps))
+        return self.objective(options).players(critic, Optimiser(options.lr_generator, eps=options.eps))
 
-
-def _objective(options: SidaSettings) -> ScoreIdentity:
-    return ScoreIdentity(
-        options.alpha,
-        adversarial=_adversarial(options),
-        t_max=options.t_max,
-        loss_scale=options.loss_scale,
-        augment=options.augment,
-    )
+    def objective(self, options: SidaSettings) -> ScoreIdentity:
+        """Both players' losses; Uni-Instruct adds a weight to the generator's."""
+        return ScoreIdentity(
+            options.alpha,
+            adversarial=_adversarial(options),
+            t_max=options.t_max,
+            loss_scale=options.loss_scale,
+            augment=options.augment,
+        )
 
 
 def _adversarial(options: SidaSettings) -> Adversarial:

@@ -147,6 +147,7 @@ def test_new_never_overwrites(tmp_path: Path, capsys: pytest.CaptureFixture[str]
 EXPECTED = {
     *("sid", "sid-lsg", "sid-few-step", "sida", "sim"),
     *("diff-instruct", "vsd", "dmd", "dmd2", "consistency", "regression"),
+    *("f-distill", "uni-instruct", "realuid"),
 }
 
 

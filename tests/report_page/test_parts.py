@@ -179,8 +179,13 @@ def test_the_teachers_guidance_is_its_place_and_released_generators_are_componen
     name = sorted(released())[0]
     taught = {"label": "t", "control": "teacher", "steps": 2, "kappa": 3.0, "series": "teacher"}
     entries = {"teacher": Entry.model_validate(taught), "theirs": Entry.model_validate({"released": name})}
+    entries["student"] = Entry.model_validate({"method": "sid", "kappa": 2.0, "series": "guided student"})
     layout = layout_of(Plan(suite.model_copy(update={"entries": entries})))
-    assert [(line.series, line.at) for line in layout.tasks[0].lines] == [("teacher", 3.0), ("", None)]
+    assert [(line.series, line.at) for line in layout.tasks[0].lines] == [
+        ("teacher", 3.0),
+        ("", None),
+        ("guided student", 2.0),
+    ]
     (part,) = [part for part in layout.components if part.kind == "released"]
     assert (part.name, part.version) == (name, None) and part.verified in VERIFIED
 

@@ -24,6 +24,7 @@ SCORE_METHODS = {
     "dmd2": ("dmd2", {"gan_generator": 0.0, "gan_critic": 0.0}),
     "sid-lsg": ("sid-lsg", {"kappa": 2.0}),
     "few-step": ("sid-few-step", {"steps": 3}),
+    "realuid": ("realuid", {"alpha": 1.0, "beta": 1.0}),
 }
 
 
@@ -110,17 +111,31 @@ def test_adam_without_beta1_is_its_no_first_moment_form():
         assert torch.allclose(parameter, plain, rtol=1e-12)
 
 
-def first_terms(name, given, player):
+BEGUN = Progress()
+
+
+def first_terms(name, given, player, progress=BEGUN):
+    return next(iter(all_terms(name, given, player, progress).terms.values()))
+
+
+def all_terms(name, given, player, progress=BEGUN):
     method = methods()[name]
     options = method.options("toy", "digits", given)
-    nets = materialise(method.build(options), toy.teacher(), seed=0)
+    condition = toy.data().conditions.draw(Draws(0, 0, range(1)))
+    nets = materialise(
+        method.build(options),
+        toy.teacher(),
+        0,
+        lambda probed: probed(torch.zeros(1, *toy.SHAPE), torch.ones(1), condition, {"features"}).features,
+    )
     with torch.no_grad():
         for parameter in nets["critic"].parameters():
             parameter *= 1.01
     draws = Draws(0, 0, range(8), player)
-    batch = Batch(draws, toy.data().conditions.draw(draws), Progress(), toy.SHAPE, torch.empty(0), size=8)
+    batch = Batch(draws, toy.data().conditions.draw(draws), progress, toy.SHAPE, torch.empty(0), size=8)
+    batch.real, batch.real_condition = toy.data().real(draws)
     chosen = next(single for single in method.players(options) if single.name == player)
-    return next(iter(chosen.loss(nets, batch).terms.values()))
+    return chosen.loss(nets, batch)
 
 
 @pytest.mark.parametrize("player", ["critic", "generator"])
@@ -128,6 +143,75 @@ def first_terms(name, given, player):
 def test_without_guidance_and_with_one_step_it_is_sid(other, given, player):
     """All four scales 1, or K = 1: bit for bit the same loss, in one pass."""
     assert torch.equal(first_terms("sid", {"alpha": 1.2}, player), first_terms(other, {**given, "alpha": 1.2}, player))
+
+
+def same_terms(first, second):
+    assert first.terms.keys() == second.terms.keys() and first.weights == second.weights
+    return all(torch.equal(term, second.terms[name]) for name, term in first.terms.items())
+
+
+@pytest.mark.parametrize("player", ["critic", "generator"])
+def test_f_distill_with_weight_one_is_dmd2(player):
+    """Reverse KL, h = 1: bit for bit; another divergence changes the matching term and leaves the GAN's alone."""
+    dmd2 = all_terms("dmd2", {}, player)
+    assert same_terms(dmd2, all_terms("f-distill", {"divergence": "reverse-kl"}, player))
+    other = all_terms("f-distill", {"divergence": "forward-kl", "mean_one": False}, player)
+    assert same_terms(dmd2, other) == (player == "critic") and torch.equal(dmd2.terms["gan"], other.terms["gan"])
+
+
+@pytest.mark.parametrize("player", ["critic", "generator"])
+@pytest.mark.parametrize("images", [0, 10**6])
+def test_uni_instruct_with_weight_one_is_sida_and_before_the_gan_term_sid(player, images):
+    """Reverse KL: SiDA's two terms bit for bit. Before the term joins every divergence is SiD at alpha = 1."""
+    progress = Progress(images=images)
+    sida = all_terms("sida", {}, player, progress)
+    assert same_terms(sida, all_terms("uni-instruct", {"divergence": "reverse-kl"}, player, progress))
+    forward = all_terms("uni-instruct", {}, player, progress)
+    assert same_terms(sida, forward) == (player == "critic" or images == 0)
+    if player == "generator" and images == 0:
+        assert torch.equal(forward.terms["sid"], first_terms("sid", {"alpha": 1.0}, player))
+
+
+def test_realuid_without_real_data_is_twice_sid_at_a_half():
+    """As images with SiD's weight; its critic is SiD's."""
+    given = {"alpha": 1.0, "beta": 1.0}
+    ours, base = (
+        first_terms(name, options, "generator") for name, options in (("realuid", given), ("sid", {"alpha": 0.5}))
+    )
+    torch.testing.assert_close(ours, 2 * base, rtol=1e-5, atol=1e-7)
+    assert torch.equal(first_terms("realuid", given, "critic"), first_terms("sid", {}, "critic"))
+    method = methods()["realuid"]
+    assert not method.needs_of(method.options("toy", "digits", given))
+    assert method.needs_of(method.options("toy", "digits")) == {"real"}
+    scaled = method.options("toy", "digits").loss_scale, methods()["sid"].options("toy", "digits").loss_scale
+    assert 2 * scaled[0] == scaled[1]
+
+
+def test_fgm_is_sid_at_a_half_on_flow():
+    """|v* - v_x|^2 - |v - v_x|^2 = 2 / t^2 times SiD at alpha = 1/2 in images."""
+    from sid import losses
+    from sid.noise import Flow
+
+    random = torch.Generator().manual_seed(1)
+    x, eps, teacher, critic = (torch.randn(6, 3, 4, 4, generator=random, dtype=torch.float64) for _ in range(4))
+    t = torch.linspace(0.1, 0.95, 6, dtype=torch.float64)
+    process = Flow()
+    x_t = process.add_noise(x, eps, t)
+    flows = [process.flow_from_x0(x_t, image, t) for image in (x, teacher, critic)]
+    ours = losses.inverse_distillation(*flows, 1.0, 1.0)
+    torch.testing.assert_close(ours, 2 / t**2 * losses.sid(x, teacher, critic, 0.5), rtol=1e-10, atol=1e-10)
+
+
+def test_realuids_target_is_the_mixture():
+    """alpha |f - (b/a) x|^2 + (1 - a) |f - (1-b)/(1-a) y|^2 at one place is least at b x + (1 - b) y; so at a = 1."""
+    from sid import losses
+
+    x, y = torch.tensor([[2.0]]).double(), torch.tensor([[-1.0]]).double()
+    for alpha, beta in ((0.9, 0.85), (0.5, 1.0), (1.0, 0.8)):
+        f = torch.tensor([[beta * 2.0 + (1 - beta) * -1.0]], dtype=torch.float64, requires_grad=True)
+        loss = losses.share_of_target(f, x, alpha, beta) + losses.share_of_target(f, y, 1 - alpha, 1 - beta)
+        (gradient,) = torch.autograd.grad(loss.sum(), f)
+        assert abs(gradient.item()) < 1e-12
 
 
 def test_the_zero_cfg_critic_never_sees_the_condition():

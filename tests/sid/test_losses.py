@@ -183,3 +183,12 @@ def test_logistic_losses_are_the_cross_entropy(case):
     per_sample = {"reduction": "none"}
     assert torch.allclose(losses.logistic_real(logit), bce(logit, ones, **per_sample).flatten(1).mean(1))
     assert torch.allclose(losses.logistic_fake(logit), bce(logit, zeros, **per_sample).flatten(1).mean(1))
+
+
+def test_sid_dits_weights_on_flow():
+    """a = 1 - sigma at t = 0.25, 0.5 and 0.8; 1/sigma^2 turns the x0 form into the flow form."""
+    x = torch.zeros(3, 1, 2, 2)
+    sigma = torch.tensor([0.25, 0.5, 0.8])
+    expected = {"a": 1 - sigma, "a2": (1 - sigma) ** 2, "1/sigma": 1 / sigma, "1/sigma2": sigma**-2}
+    for kind, weight in expected.items():
+        torch.testing.assert_close(losses.time_weight(kind, x, x, 1 - sigma, sigma), weight)

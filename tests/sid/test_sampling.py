@@ -19,8 +19,9 @@ from sid.discovery import UnknownName
 from sid.fault import Fault
 from sid.noise import Edm
 from sid.prompts import PromptConditions, cache_prompts
-from sid.sampling import Churn, from_teacher, generate, heun
+from sid.sampling import Churn, from_generator, from_teacher, generate, heun
 from sid.teachers.latent.samplers import scheduled
+from tests import toy
 from tests.sid.teachers.tiny_pipelines import SIZE, family_of
 
 Folder = Callable[[str], Path]
@@ -37,6 +38,27 @@ class Gaussian(nn.Module):
 
 def gaussian() -> Denoiser:
     return Denoiser(Gaussian(), Edm(), "x0")
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_a_students_guidance_is_that_of_each_step(steps: int) -> None:
+    """kappa 1 is the student itself, 0 its null condition alone, and one step is affine in kappa."""
+    from sid.chain import Chain
+    from sid.draws import Draws
+    from sid.generator import Generator
+
+    generator = Generator(toy.teacher(dtype=torch.float64), Chain(steps))
+    draws = Draws(0, 0, range(6), "sample")
+    condition = toy.data().conditions.draw(draws)
+
+    def images(kappa: float, given: Condition = condition) -> torch.Tensor:
+        return from_generator(generator, kappa=kappa)(draws, given, toy.SHAPE, torch.empty(0, dtype=torch.float64))
+
+    assert torch.equal(images(1.0), from_generator(generator)(draws, condition, toy.SHAPE, torch.empty(0).double()))
+    assert torch.equal(images(0.0), images(1.0, condition.unconditional()))
+    assert (images(3.0) - images(1.0)).abs().max() > 1e-3
+    if steps == 1:
+        torch.testing.assert_close(images(3.0), 3 * images(1.0) - 2 * images(0.0), rtol=1e-10, atol=1e-10)
 
 
 def test_no_churn_is_the_deterministic_sampler_bit_for_bit() -> None:

@@ -6,11 +6,12 @@ A method that claims `verified = "update"` must stand here (tests/updates/test_u
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from baselines import vsd
-from tests.updates import others, score_identity
+from baselines.realuid import RealUid
+from tests.updates import newer, others, score_identity
 from tests.updates.loop import ChainRule, Follower, Seat, Turn
 from tests.updates.optimiser import Rule
 from tests.updates.score_identity import Gan, Identity
@@ -49,6 +50,7 @@ def both(
     clip_value: float | None = None,
     beta1: float = 0.0,
     generator_from: int = 0,
+    clip_generator: float | None = None,
 ) -> Seats:
     """SiD's order: the critic, then the generator."""
 
@@ -65,7 +67,7 @@ def both(
             Seat(
                 "generator",
                 lambda w: score_identity.generator(w, s),
-                Rule(SLOW, beta1, EPS),
+                Rule(SLOW, beta1, EPS, clip_value=clip_generator),
                 ("generator",),
                 GENERATOR,
                 lambda iteration, images: images >= generator_from,
@@ -148,6 +150,49 @@ def dmd2(world: World) -> tuple[Seat, ...]:
             conditions="generator",
         ),
     )
+
+
+def f_distill(world: World) -> tuple[Seat, ...]:
+    """DMD2's seats with another loss of the generator."""
+    generator, critic = dmd2(world)
+    chain = ChainRule(2, ENTRANCE[world.facts.process], unit=True)
+    loss = lambda w: newer.f_distill_generator(w, chain, 1.5, 3e-3, lambda r: r / (r + 1))  # noqa: E731
+    return (replace(generator, loss=loss), critic)
+
+
+def uni_instruct(detach: bool) -> Seats:
+    gan = Gan(0.01, False, 2 * BATCH)
+    identity = Identity(1.0, 100.0, gan=gan)
+
+    def seats(world: World) -> tuple[Seat, ...]:
+        critic, generator = both(lambda world: identity, clip_value=0.5)(world)
+        loss = lambda w: newer.uni_instruct(w, identity, gan, lambda r: r, detach)  # noqa: E731
+        return (critic, replace(generator, loss=loss))
+
+    return seats
+
+
+def realuid(as_flow: bool, ratio: int, **rest: Any) -> Seats:
+    def seats(world: World) -> tuple[Seat, ...]:
+        return (
+            Seat(
+                "critic",
+                lambda w: newer.real_critic(w, 0.9, 0.85, as_flow),
+                Rule(FAST, eps=EPS, **rest),
+                ("critic",),
+                CRITIC,
+            ),
+            Seat(
+                "generator",
+                lambda w: newer.real_generator(w, 0.9, 0.85, as_flow),
+                Rule(SLOW, eps=EPS, **rest),
+                ("generator",),
+                GENERATOR,
+                lambda iteration, images: iteration % ratio == 0,
+            ),
+        )
+
+    return seats
 
 
 def swiftbrush(world: World) -> tuple[Seat, ...]:
@@ -276,6 +321,39 @@ CASES: dict[str, list[Case]] = {
         )
         for pooling, worlds in (("channels", ("edm", "eps", "v")), ("spatial", ("flow",)))
     ],
+    "sid-few-step, as SiD-DiT": [
+        Case(
+            "sid-few-step",
+            {
+                **RATES,
+                "steps": 3,
+                "t_init": 1.0,
+                "guidance": "lsg",
+                "kappa": 4.5,
+                "weight": "a",
+                "clip_value": 0.5,
+                "adversarial": True,
+                "pooling": "spatial",
+                "generator_from": 0,
+                "adversarial_from": BATCH,
+            },
+            both(
+                lambda world: Identity(
+                    1.0,
+                    100.0,
+                    ChainRule(3, 1.0),
+                    k1=4.5,
+                    k2=4.5,
+                    k4=4.5,
+                    gan=Gan(1.0, per_sample=True, joined_from=BATCH, spatial=True),
+                    weight="a",
+                ),
+                clip_value=0.5,
+                clip_generator=0.5,
+            ),
+            ("flow",),
+        )
+    ],
     "sim": [Case("sim", {**RATES, "c": 0.02, "space": "score", "weight": "sigma2/a"}, sim)],
     "diff-instruct": [
         Case("diff-instruct", {**RATES, "t_init": None, "loss_scale": 3.0}, diff_instruct, edm=AUGMENTED)
@@ -287,6 +365,42 @@ CASES: dict[str, list[Case]] = {
         EVERYWHERE,
     ),
     "dmd2": by_process("dmd2", {**RATES, **SCHEDULE, **DMD2, "warmup": 5, "warmup_calls": 3}, dmd2, EVERYWHERE),
+    "f-distill": by_process(
+        "f-distill",
+        {**RATES, **SCHEDULE, **DMD2, "warmup": 5, "warmup_calls": 3, "divergence": "jensen-shannon"},
+        f_distill,
+        EVERYWHERE,
+    ),
+    **{
+        f"uni-instruct, {word}": [
+            Case(
+                "uni-instruct",
+                {
+                    **RATES,
+                    "generator_from": 0,
+                    "adversarial_from": 2 * BATCH,
+                    "clip_value": 0.5,
+                    "detach_ratio": detach,
+                },
+                uni_instruct(detach),
+            )
+        ]
+        for word, detach in (("as published", True), ("the ratio differentiated", False))
+    },
+    "realuid, as published": [
+        Case(
+            "realuid",
+            {**RATES, "alpha": 0.9, "beta": 0.85, "ratio": 2, "warmup": 2, "clip_norm": 0.05},
+            realuid(True, 2, warmup=2, clip_norm=0.05),
+        )
+    ],
+    "realuid, of images": [
+        Case(
+            "realuid",
+            {**RATES, **RealUid.SMALL, "alpha": 0.9, "beta": 0.85},
+            realuid(False, 1),
+        )
+    ],
     "vsd, as SwiftBrush": [
         *by_process("vsd", {**SWIFTBRUSH, "layers": ("to_q", "to_v")}, swiftbrush, ("eps", "v", "flow")),
         *by_process("vsd", {**SWIFTBRUSH, "layers": ()}, swiftbrush, ("edm-mlp",)),

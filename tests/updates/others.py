@@ -57,9 +57,13 @@ def dmd_generator(w: Turn, chain: ChainRule, kappa: float, regression: float, di
 
 
 def logit(w: Turn, x: Tensor, stream: str, discrete: bool, given: object) -> Tensor:
-    """DMD2's head on the critic's features of a noised image: convolutions of stride 2 to 4 x 4, one to a pixel."""
+    """DMD2's head on a noised image: convolutions of stride 2 to 4 x 4 on the critic's features, one to a pixel."""
     t = w.world.process.indexed(w.u(f"t{stream}"), 0, 999, discrete)
-    h = w.features("critic", w.noised(x, t, w.noise(f"eps{stream}")), t, given)  # type: ignore[arg-type]
+    return headed(w, w.features("critic", w.noised(x, t, w.noise(f"eps{stream}")), t, given))  # type: ignore[arg-type]
+
+
+def headed(w: Turn, h: Tensor) -> Tensor:
+    """The head's logit [B] on the critic's features."""
     head, stage = w.nets["head"].numbers, 0
     while h.shape[-1] > 1:
         stride, padding = (2, 1) if h.shape[-1] > 4 else (4, 0)

@@ -39,6 +39,7 @@ class Identity:
     prompt_dropout: float = 0.0  # of a guided critic's turn
     augment: float = 0.0
     gan: Gan | None = None
+    weight: str = "mean"  # 1 / mean |x - phi|; a: 1 - sigma, the weight of SiD-DiT on flow
     every_time: bool = False  # the critic learns at the teacher's own times
 
 
@@ -58,6 +59,7 @@ def generator(w: Turn, s: Identity) -> Tensor:
     phi = w.f("teacher", x_t, t, w.condition, s.k4)
     psi, features = w.see("critic", x_t, t, w.condition, s.k2, joined)
     norm = 1 / (x - phi).detach().abs().flatten(1).mean(1).clamp_min(1e-5)
+    norm = w.world.process.levels(t)[0] if s.weight == "a" else norm
     score = s.scale * (norm * total((phi - psi) * ((phi - x) - s.alpha * (phi - psi)))).sum()
     if not joined:
         return score / w.size

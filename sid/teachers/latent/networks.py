@@ -50,7 +50,7 @@ class UnetNetwork(nn.Module):
         return output, seen[0] if seen else None
 
     def _encode(
-        self, x: Tensor, time: Tensor, text: Tensor, added: dict[str, Tensor] | None, guidance: Tensor | None
+        self, x: Tensor, time: Tensor, text: Tensor, added: dict[str, Any] | None, guidance: Tensor | None
     ) -> Tensor:
         """The down blocks and the mid block, as in UNet2DConditionModel.forward."""
         unet = self.unet
@@ -67,13 +67,14 @@ class UnetNetwork(nn.Module):
             hidden = out[0] if isinstance(out, tuple) else out  # down blocks also return the skips
         return hidden
 
-    def _added(self, condition: Condition, like: Tensor) -> dict[str, Tensor] | None:
-        """SDXL's pooled embedding and micro-conditioning."""
+    def _added(self, condition: Condition, like: Tensor) -> dict[str, Any] | None:
+        """SDXL's pooled embedding and micro-conditioning; with a style adapter the reference's embedding."""
+        style = {} if condition.style is None else {"image_embeds": [condition.style.to(like.device, like.dtype)]}
         if self.unet.config.addition_embed_type != "text_time":
-            return None
+            return style or None
         if condition.pooled is None or condition.time_ids is None:
             raise Fault("SDXL needs a pooled embedding and time ids beside the text embeddings")
-        return {
+        return style | {
             "text_embeds": condition.pooled.to(like.device, like.dtype),
             "time_ids": condition.time_ids.to(like.device).float(),  # sizes of 1000 and more are inexact in bfloat16
         }

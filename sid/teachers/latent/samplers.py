@@ -52,6 +52,14 @@ def _config_of(process: Process) -> dict[str, Any]:
     return {"trained_betas": (1 - products / before).tolist(), "timestep_spacing": "trailing"}
 
 
+def times_of(denoiser: Denoiser, steps: int, name: str) -> list[float]:
+    """The times at which the named scheduler asks the network."""
+    scheduler = scheduler_for(denoiser, name)
+    scheduler.set_timesteps(steps)
+    flow = denoiser.process.kind == "flow"
+    return [float(time) for time in (scheduler.sigmas[:-1] if flow else scheduler.timesteps)]
+
+
 @torch.no_grad()
 def scheduled(denoiser: Denoiser, z: Tensor, condition: Condition, steps: int, kappa: float, name: str) -> Tensor:
     """The image of unit noise z after `steps` steps of guided denoising by the scheduler `name`."""

@@ -1,0 +1,1 @@
+"""Style references without their content: CleanStyle (Feng et al., arXiv 2602.20721), acting on IP-Adapters."""

@@ -1,0 +1,1 @@
+"""CleanStyle: closed forms, and adapters on tiny pipelines of the real classes."""
