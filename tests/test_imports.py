@@ -39,7 +39,7 @@ SID_FLOORS = [
 ]
 # How many Python files there may be: a folder is a room, and a newcomer reads its top first.
 MOST_AT_TOP = {"benchmarks": 8, "sid": 30}
-MOST_IN_ALL = {"benchmarks": 200}
+MOST_IN_ALL = {"benchmarks": 220}
 # Heavy or far packages, and the only places of `sid` that may import them (inside functions).
 TEACHERS_ONLY = {"diffusers", "transformers", "peft"}
 COMPONENTS = (
