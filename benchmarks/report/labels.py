@@ -48,10 +48,10 @@ def apart(wanted: Sequence[float], gap: float, low: float, high: float) -> list[
             pools[-1] = (pools[-1][0] + total, pools[-1][1] + count)
     level = [total / count for total, count in pools for _ in range(count)]
     room = high - (len(wanted) - 1) * gap
-    found = [0.0] * len(wanted)
+    places = [0.0] * len(wanted)
     for rank, place in enumerate(order):
-        found[place] = min(max(level[rank], low), max(room, low)) + rank * gap
-    return found
+        places[place] = min(max(level[rank], low), max(room, low)) + rank * gap
+    return places
 
 
 def text_box(text: str, left: float, middle: float, size: float) -> Box:
