@@ -57,7 +57,7 @@ def folder(tmp_path, monkeypatch, metadata):
     )
     config = Mask2FormerConfig(
         backbone_config=swin,
-        **{"feature_size": 16, "mask_feature_size": 16, "hidden_dim": 16, "num_attention_heads": 2, "num_queries": 6},
+        **{"feature_size": 32, "mask_feature_size": 32, "hidden_dim": 32, "num_attention_heads": 2, "num_queries": 6},
         **{"encoder_layers": 1, "encoder_feedforward_dim": 16, "decoder_layers": 2, "dim_feedforward": 16},
         num_labels=80,
     )
