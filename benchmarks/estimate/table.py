@@ -130,7 +130,9 @@ def _smaller(memory: MemoryEstimate, room: float | None) -> Iterator[str]:
         return
     for words, peak in memory.smaller:
         if peak <= room:
-            yield from _wrapped(f"    one GPU: {peak / GIGA:.1f} GB with {words}")
+            yield from textwrap.wrap(
+                f"    one GPU: {peak / GIGA:.1f} GB with {words}", WIDTH, subsequent_indent=" " * 8
+            )
             return
     yield f"    one GPU: {memory.smaller[-1][1] / GIGA:.1f} GB with all savings: it does not fit"
 
