@@ -213,13 +213,13 @@ def test_the_most_memory_at_once_by_hand() -> None:
 def test_the_settings_that_fit_one_gpu_are_named() -> None:
     smaller = dict(reckoned(100).smaller)
     first, *_, last = smaller
-    assert first == "micro_batch=1" and last.startswith("split_backward=true checkpointing=true")
+    assert first == "micro_batch=1" and last.startswith("micro_batch=1 split_backward=true checkpointing=true")
     assert list(smaller.values()) == sorted(smaller.values(), reverse=True)
     assert "precision=bf16" not in " ".join(dict(reckoned(100, precision="bf16").smaller))
     (shown,) = table._smaller(reckoned(1000), list(smaller.values())[2])
-    assert "split_backward=true checkpointing=true micro_batch=1" in shown
+    assert shown.endswith("with micro_batch=1 split_backward=true checkpointing=true")
     (shown,) = table._smaller(reckoned(1000), 1.0)
-    assert "no settings fit" in shown
+    assert "does not fit" in shown
     assert not list(table._smaller(reckoned(1), 1e9))
 
 

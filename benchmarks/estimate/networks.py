@@ -127,18 +127,20 @@ def _network(name: str, counts: Mapping[str, Any], size: str, stands_for: str) -
         counts["adapters"] / record["adapter_rank"],
         at["forward"],
         at["encoder"],
-        Saved(
-            at["saved_bytes"],
-            at["inputs_bytes"],
-            at["half_saved_bytes"],
-            at["half_inputs_bytes"],
-            at["cast_bytes"],
-            at["checkpointed_bytes"] / at["saved_bytes"],
-        ),
+        _saved(at),
         tuple(at["sample"]),
         stands_for=stands_for,
         **around,
     )
+
+
+def _saved(at: Mapping[str, Any]) -> Saved:
+    """What a size's record says of saved activations; sizes that were counted in float32 alone are halved in half."""
+    whole = at["saved_bytes"]
+    if "half_saved_bytes" not in at:
+        return Saved(whole, whole, whole / 2, whole / 2, 0.0, 1.0)
+    half, casts = (at["half_saved_bytes"], at["half_inputs_bytes"]), at["cast_bytes"]
+    return Saved(whole, at["inputs_bytes"], *half, casts, at["checkpointed_bytes"] / whole)
 
 
 def extractor_flops(name: str) -> float | None:
@@ -186,12 +188,14 @@ def memory_of(method: Method, options: Any, network: Network, budget: Budget, gp
     share = max(budget.batch // gpus, 1)
     training = _Sized(method.passes(options), _footprint(method, options, network, budget), network, share, gpus)
     settings, micro = budget.executed, budget.micro_batch or share
-    changed: dict[str, Any] = {}
-    smaller = []
-    for words in ({}, *SAVINGS):
-        changed |= {name: value for name, value in words.items() if getattr(settings, name) != value}
-        named = [f"{name}={str(value).lower()}" for name, value in changed.items()]
-        smaller.append((" ".join([*named, "micro_batch=1"]), training.peak(replace(settings, **changed), 1)))
+    sparing = settings
+    smaller = [("micro_batch=1", training.peak(settings, 1))]
+    for saving in SAVINGS:
+        peak = training.peak(replace(sparing, **saving), 1)
+        if peak < smaller[-1][1]:  # not where it is set already, or saves nothing
+            sparing = replace(sparing, **saving)
+            words = " ".join(f"{name}={str(value).lower()}" for name, value in saving.items())
+            smaller.append((f"{smaller[-1][0]} {words}", peak))
     footprint = training.footprint
     stored = 3 * sum(footprint.trained) + footprint.averaged  # weights and two moments; averages
     sharded = replace(settings, strategy="fsdp2")

@@ -128,11 +128,13 @@ def _smaller(memory: MemoryEstimate, room: float | None) -> Iterator[str]:
     """The first settings, by what they cost, under which a training fits into one GPU that it does not fit into."""
     if room is None or memory.peak <= room:
         return
-    words, peak = next(((words, peak) for words, peak in memory.smaller if peak <= room), (None, memory.smaller[-1][1]))
-    if words is None:
-        yield f"    one GPU: no settings fit; with all savings {peak / GIGA:.1f} GB"
-    else:
-        yield f"    one GPU: {words}: {peak / GIGA:.1f} GB"
+    for words, peak in memory.smaller:
+        if peak <= room:
+            yield from textwrap.wrap(
+                f"    one GPU: {peak / GIGA:.1f} GB with {words}", WIDTH, subsequent_indent=" " * 8
+            )
+            return
+    yield f"    one GPU: {memory.smaller[-1][1] / GIGA:.1f} GB with all savings: it does not fit"
 
 
 def _names(runs: Sequence[str], width: int) -> str:
