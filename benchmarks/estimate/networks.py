@@ -235,8 +235,8 @@ class _Sized:
         activations, size = self.activations(settings, micro), self.footprint.bytes_each(settings, self.gpus)
         if self.share > micro:
             return size + activations
-        gradients = FLOAT * max(self.footprint.trained, default=0)
-        gradients /= self.gpus if settings.strategy == "fsdp2" else 1
+        holders = self.gpus if settings.strategy == "fsdp2" else 1
+        gradients = FLOAT * max(self.footprint.trained, default=0) / holders
         return size - gradients + max(gradients, activations)
 
 

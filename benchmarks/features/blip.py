@@ -197,7 +197,7 @@ class BlipVqa(NetworkExtractor):
     version = 1
     paper = "Li et al., BLIP, arXiv 2201.12086"
     verified = "layout"
-    outputs = ("yes", "truncated")
+    outputs: ClassVar[tuple[str, ...]] = ("yes", "truncated")
     pairs = True
     preprocess = "square-aa-bicubic-uint8/openai-mean-std"
     weights: ClassVar[tuple[Weight, ...]] = (VQA, VQA_CONFIG, VOCABULARY)
@@ -262,7 +262,7 @@ class BlipDpg(BlipVqa):
     name = "blip-vqa-dpg"
     version = 1
     paper = "Hu et al., ELLA, arXiv 2403.05135"
-    outputs = ("score", "parts", "truncated")
+    outputs: ClassVar[tuple[str, ...]] = ("score", "parts", "truncated")
     weights: ClassVar[tuple[Weight, ...]] = (*BlipVqa.weights, QUESTIONS)
     items: dict[str, list[DpgQuestion]]
 
@@ -285,7 +285,7 @@ class BlipDpg(BlipVqa):
             if asked is None:
                 raise Fault(f"{self.name}: '{caption[:60]}' is no prompt of DPG-Bench")
             _, cut, yes = self.answers(image.expand(len(asked), -1, -1, -1), [question.text for question in asked])
-            score, parts = judged(asked, yes)
+            score, parts = judged(asked, yes.tolist())
             for output, value in (("score", [score]), ("parts", parts), ("truncated", bool(cut.any()))):
                 made[output].append(value)
         return {output: np.array(values) for output, values in made.items()}

@@ -76,7 +76,8 @@ class LpipsAlex(NetworkExtractor):
         import torch
 
         shift, scale = (torch.tensor(values, device=prepared.device).view(3, 1, 1) for values in (SHIFT, SCALE))
-        x, parts = (prepared / 127.5 - 1 - shift) / scale, []
+        x = (prepared / 127.5 - 1 - shift) / scale
+        parts: list[Tensor] = []
         with full_precision():
             for index, layer in enumerate(self.network):
                 x = layer(x)

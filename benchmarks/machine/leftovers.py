@@ -54,7 +54,7 @@ def examine(results: Path, named: Sequence[str]) -> Cleaning:
     strangers = list(_strangers(results, {plan.suite.name for plan in plans}, {str(name) for name in named}))
     for name in strangers:
         found.left_alone.append(f"{name} neither ships nor was named: its results stay, and what suites share")
-    entries = []
+    entries: list[tuple[Path, str]] = []
     if not strangers and _is_folder(results / SHARED):
         entries += _shared(results / SHARED, {(job.kind, job.digest) for plan in plans for job in plan.jobs})
     for home in sorted({results / plan.suite.name for plan in plans}):

@@ -226,7 +226,7 @@ def _whole(axis: Axes, panel: Panel) -> None:
 def _label_ends(axis: Axes, panel: Panel) -> None:
     """Each curve's label at its end, moved apart where several end together, with a thin line to its curve."""
     ended = [curve for curve in panel.methods if curve.median]
-    figure = axis.get_figure()
+    figure = axis.get_figure(root=True)
     assert figure is not None
     height = axis.get_position().height * figure.get_size_inches()[1] * 72
     low, high = (math.log(value) for value in axis.get_ylim())

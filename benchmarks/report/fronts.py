@@ -226,7 +226,7 @@ def _points(axis: Axes, pair: Pair) -> Pair:
 def _name(axis: Axes, front: TaskFront) -> None:
     """The places along each line, then the families' names: each where it covers the least."""
     corners = axis.get_position()
-    figure = axis.get_figure()
+    figure = axis.get_figure(root=True)
     assert figure is not None
     wide, high = (72 * float(side) for side in figure.get_size_inches())
     within = Box(corners.x0 * wide, corners.y0 * high, corners.x1 * wide, corners.y1 * high)
@@ -317,9 +317,11 @@ def _arrows(axis: Axes, means: Sequence[Pair], colour: str) -> None:
     back = axis.transData.inverted()
     for begin, end in itertools.pairwise(means):
         (x, y), (to_x, to_y) = axis.transData.transform(begin), axis.transData.transform(end)
-        tail, head = ((x + (to_x - x) * share, y + (to_y - y) * share) for share in (0.5, 0.58))
+        tail, head = (
+            tuple(map(float, back.transform((x + (to_x - x) * share, y + (to_y - y) * share)))) for share in (0.5, 0.58)
+        )
         shape: dict[str, Any] = {"arrowstyle": "-|>", "color": colour, "linewidth": 0, "mutation_scale": 17}
-        axis.annotate("", back.transform(head), back.transform(tail), arrowprops=shape, zorder=4)
+        axis.annotate("", (head[0], head[1]), (tail[0], tail[1]), arrowprops=shape, zorder=4)
 
 
 def _style(family: Family) -> tuple[str, Any, str]:

@@ -15,6 +15,7 @@ from sid.fault import Fault
 
 if TYPE_CHECKING:
     from benchmarks.audit.budget import BudgetCase, Measure
+    from benchmarks.images.reading import Images
     from benchmarks.scoring.requests import Request
     from benchmarks.scoring.score import ScoreSettings
 
@@ -128,6 +129,7 @@ def _budget(args: argparse.Namespace) -> int:
     images = images.first(args.samples) if args.samples is not None else images
     if captions and len(captions) != len(images):
         raise Fault(f"{len(images):,} images but {len(captions):,} captions: they must pair up")
+    reference: Images | None
     if args.reference is not None:
         reference = open_images(args.reference)
     else:

@@ -44,7 +44,7 @@ def cast_together(block: nn.Module) -> None:
     """Casts the block's float32 weights when it is entered under autocast. Adapted layers stay as they are."""
     adapted = {id(part) for module in block.modules() if isinstance(module, Adapted) for part in module.modules()}
     layers = [part for part in block.modules() if isinstance(part, MULTIPLYING) and id(part) not in adapted]
-    places = [(layer, name) for layer in layers for name in ("weight", "bias") if _is_wide(layer, name)]
+    places: list[Place] = [(layer, name) for layer in layers for name in ("weight", "bias") if _is_wide(layer, name)]
     if places:
         _cast_within(block, places)
 

@@ -142,12 +142,10 @@ def _pixart(row: StepRow) -> Any:
     with torch.device(DEVICE):
         teacher = teachers()["pixart"].build({"network": PIXART, "scheduler": BETAS})
     null, rows = (
-        {"text": torch.ones(count, PIXART_TOKENS, PIXART_WIDTH), "mask": torch.ones(count, PIXART_TOKENS)}
+        Condition(text=torch.ones(count, PIXART_TOKENS, PIXART_WIDTH), mask=torch.ones(count, PIXART_TOKENS))
         for count in (1, PROMPTS)
     )
-    data = Data(
-        CachedPrompts(Condition(**rows, null=Condition(**null))), (4, PIXART["sample_size"], PIXART["sample_size"])
-    )
+    data = Data(CachedPrompts(replace(rows, null=null)), (4, PIXART["sample_size"], PIXART["sample_size"]))
     method = methods()["sim"]
     engine = EngineSettings(precision="bf16", first_moment=False, **row.engine)
     return CountedTraining(

@@ -105,4 +105,4 @@ def environment() -> Iterator[dict[str, str]]:
 def run(words: Sequence[str], **more: object) -> subprocess.CompletedProcess[str]:
     """Runs Python with these words beside a pretended GPU."""
     with environment() as variables:
-        return subprocess.run([sys.executable, *words], env=variables, cwd=ROOT, text=True, **more)  # type: ignore[call-overload, no-any-return]
+        return subprocess.run([sys.executable, *words], env=variables, cwd=ROOT, text=True, **more)  # type: ignore[call-overload]

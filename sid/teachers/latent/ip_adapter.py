@@ -117,7 +117,7 @@ class ImageEncoder:
         except Exception as error:
             raise Fault(f"{folder} is no CLIP image encoder: {first_line(error)}") from None
         self.encoder = self.encoder.float().eval().requires_grad_(False)
-        side = self.encoder.config.image_size
+        side: Any = self.encoder.config.image_size
         self.processor = transformers.CLIPImageProcessor(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}
         )
