@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
     parser.add_argument("artefact", metavar="KIND/DIGEST", help="an artefact of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
+    parser.add_argument("--output", nargs="+", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: its files
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 

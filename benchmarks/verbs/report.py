@@ -13,7 +13,7 @@ EXAMPLE = "sidbench report mini"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("named", nargs="+", metavar="SUITE|FOLDER", help="suites, or folders of results to join")
-    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
+    parser.add_argument("--output", nargs="+", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: its files
     parser.add_argument("--out", type=Path, metavar="DIR", help="folder of the page (default: beside the runs)")
 
 

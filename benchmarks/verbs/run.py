@@ -13,7 +13,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run_id", metavar="TASK/ENTRY/SEED", help="a run of the suite (see `sidbench plan SUITE`)")
     parser.add_argument("--quiet", action="store_true", help="no progress")
     parser.add_argument("--digest", metavar="DIGEST", help="refuse the run if the plan gives it another digest")
-    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
+    parser.add_argument("--output", nargs="+", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: its files
     parser.add_argument("--gpus", type=int, metavar="N", help="GPUs a node (default: what the suite asks for)")
 
 

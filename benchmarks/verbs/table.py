@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="make the papers' own tables too, printed beside reproduced; needs no run",
     )
-    parser.add_argument("--output", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: where the files belong
+    parser.add_argument("--output", nargs="+", metavar="FILE", help=argparse.SUPPRESS)  # of the workflow: its files
     parser.add_argument("--quiet", action="store_true", help="print no table")
     parser.add_argument(
         "--as-reference",

@@ -41,12 +41,13 @@ SHARED = f"{RESULTS}/_shared"
 HOME = f"{RESULTS}/{NAME}"
 
 # Jobs run with this Python and this code, wherever both are.
+IMPORTED_FROM = os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")]))
 os.environ.update(
     {parent.WATCH: str(os.getpid())},  # a killed Snakemake leaves no job behind
     **{launch.BEGAN: os.environ.get(launch.BEGAN) or str(time.time())},
     PATH=os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")]),
     SIDBENCH_LOCK=str(workflow.source_path("../../requirements.lock")),  # for the environment of `--sdm conda`
-    PYTHONPATH=os.pathsep.join(filter(None, [str(CODE), os.environ.get("PYTHONPATH")])),
+    PYTHONPATH=IMPORTED_FROM,
     # A training on a CPU frees its activations and allocates them again in every step: with pages of 4 KB that is up to
     # 400,000 page faults in 20 iterations, with pages of 2 MB 500, and up to 7 % of the time.
     GLIBC_TUNABLES=os.environ.get("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1"),
@@ -56,11 +57,11 @@ os.environ.update(
 def sidbench(*words):
     """A `sidbench` command. It replaces the shell, so that signals and the end of Snakemake reach it.
 
-    Files lie where Snakemake wants the first output: with a bucket as storage, in a copy of the results on this machine.
+    Files lie where Snakemake wants the outputs: with a bucket as storage, in a copy of the results on this machine.
     """
-    code = f"PYTHONPATH={quoted(os.environ['PYTHONPATH'])}"  # said again: Snakemake takes it away from a conda's jobs
+    code = f"PYTHONPATH={quoted(IMPORTED_FROM)}"  # said again: Snakemake takes it away from a conda's jobs
     fixed = f"{code} exec python -m benchmarks --results={quoted(RESULTS)}"
-    return " ".join([fixed, *words, "--output={output[0]:q}", "> {log:q} 2>&1"])
+    return " ".join([fixed, *words, "--output {output:q}", "> {log:q} 2>&1"])
 
 
 def quoted(word):
