@@ -90,6 +90,7 @@ def test_negative_zero_is_no_number_to_print() -> None:
 def test_csv_has_the_promised_columns_and_order(home: Path) -> None:
     text = typeset.as_csv(rows_of(home))
     header = "task,method,steps,metric,published,reference,reproduced,spread,seeds,deviation,verdict,digest"
+    header += ",mean,sd,difference"  # in full precision
     assert text.splitlines()[0] == header
     lines = list(csv.DictReader(io.StringIO(text)))
     declared = [
@@ -100,6 +101,10 @@ def test_csv_has_the_promised_columns_and_order(home: Path) -> None:
     assert first["method"] == "sid-1.2"
     assert (first["reference"], first["reproduced"], first["spread"]) == ("2.46", "2.41", "0.220")
     assert (first["seeds"], first["deviation"], first["verdict"]) == ("0 1 2", "-0.050", "reproduced")
+    for rounded, precise in (("reproduced", "mean"), ("spread", "sd"), ("deviation", "difference")):
+        digits = len(first[rounded].partition(".")[2])
+        assert f"{float(first[precise]):.{digits}f}" == first[rounded]
+    assert len(first["sd"]) > len(first["spread"])
 
 
 def test_equal_runs_give_equal_bytes_whatever_they_cost(home: Path, tmp_path: Path) -> None:
