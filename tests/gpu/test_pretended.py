@@ -21,13 +21,10 @@ FULL = "SIDBENCH_FULL"  # set: every method with every engine, and the networks 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "sparing": "bfloat16", "fp16": "float16"}
 ALWAYS = [
     "sid-ddpmpp/fp32",
-    "sid-adm/fp16",
     "sid-lsg-sd/bf16",
-    "sid-lsg-adapters-sd/bf16",
     "sid-few-step-sdxl/sparing",
     "dmd2-sdxl/sparing",
     "sim-pixart/bf16",
-    "sid-few-step-sd3/bf16",
 ]
 EVERY = [
     f"{kind}/{engine}"

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -241,3 +242,13 @@ def test_the_page_shows_each_claim_with_its_answer_and_steps(home: Path, rows: l
     )
     assert "No task here for:" in section and "would be decided by chance" in section
     assert "What the papers claim" not in page.render(full.layout(), rows)
+
+
+@pytest.mark.parametrize("absent", ["teacher", "heldout", "untrained"])
+def test_a_suite_needs_no_control_for_a_page(absent: str, home: Path, rows: list[table_rows.Row]) -> None:
+    layout = full.layout()
+    tasks = tuple(
+        replace(task, lines=tuple(line for line in task.lines if line.kind != absent)) for task in layout.tasks
+    )
+    text = page.render(replace(layout, tasks=tasks), [row for row in rows if row.line.kind != absent], page.Extras())
+    assert "against training images" in text
