@@ -234,7 +234,6 @@ class BlipVqa(NetworkExtractor):
     def answers(self, prepared: Tensor, questions: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """For each image and its question: the probability of "yes", whether the question was cut, the answer yes."""
         import numpy as np
-        import torch
 
         longest = self.network.config.text_config.max_position_embeddings
         lengths = np.array([len(ids) for ids in self.tokenizer(list(questions))["input_ids"]])
@@ -244,12 +243,24 @@ class BlipVqa(NetworkExtractor):
         with full_precision():
             patches = self.network.vision_model(pixel_values=standardise(prepared, MEAN, STD))[0]
             read = self.network.text_encoder(**_asked(tokens), encoder_hidden_states=patches, return_dict=False)[0]
-            start = torch.full((len(read), 1), self.network.decoder_start_token_id, device=read.device)
-            words = tokens["attention_mask"]  # without it an answer would depend on the longest question of the batch
-            made = self.network.text_decoder(input_ids=start, encoder_hidden_states=read, encoder_attention_mask=words)
-            likely = made.logits[:, -1].float().softmax(-1)
+            likely = self._first_words(read, tokens["attention_mask"].sum(1))
         yes = self.tokenizer.convert_tokens_to_ids("yes")
         return likely[:, yes].cpu().numpy(), lengths > longest, (likely.argmax(-1) == yes).cpu().numpy()
+
+    def _first_words(self, read: Tensor, lengths: Tensor) -> Tensor:
+        """Probabilities of an answer's first word [B, words].
+
+        Questions of one length go together: transformers' decoder attends to padding, whatever mask it is given.
+        """
+        import torch
+
+        likely = read.new_zeros(len(read), self.network.config.text_config.vocab_size, dtype=torch.float32)
+        for length in lengths.unique().tolist():
+            rows = (lengths == length).nonzero().squeeze(1)
+            start = torch.full((len(rows), 1), self.network.decoder_start_token_id, device=read.device)
+            made = self.network.text_decoder(input_ids=start, encoder_hidden_states=read[rows, :length])
+            likely[rows] = made.logits[:, -1].float().softmax(-1)
+        return likely
 
 
 def _asked(tokens: Any) -> dict[str, Tensor]:

@@ -21,10 +21,12 @@ FULL = "SIDBENCH_FULL"  # set: every method with every engine, and the networks 
 DTYPES = {"fp32": "float32", "bf16": "bfloat16", "sparing": "bfloat16", "fp16": "float16"}
 ALWAYS = [
     "sid-ddpmpp/fp32",
+    "sid-adm/fp16",
     "sid-lsg-sd/bf16",
     "sid-few-step-sdxl/sparing",
     "dmd2-sdxl/sparing",
     "sim-pixart/bf16",
+    "sid-few-step-sd3/bf16",
 ]
 EVERY = [
     f"{kind}/{engine}"
@@ -77,7 +79,11 @@ def test_matrix_products_are_in_the_engines_precision(case: str, reports: Report
     report, dtype = reports[case], DTYPES[case.partition("/")[2]]
     assert report.get("flops", {}).get(dtype, 0) > 0
     others = {name: count for name, count in report["products"].items() if not name.startswith(f"{dtype}:")}
-    assert others == {}
+    if dtype == "float16":  # EDM's fp16 leaves the embeddings of time and label in float32: a small share
+        assert {name.partition(": ")[2] for name in others} <= {"mm", "addmm"}
+        assert report["flops"]["float32"] < 0.01 * report["flops"][dtype]
+    else:
+        assert others == {}
 
 
 def test_every_family_and_engine_has_a_case() -> None:
