@@ -189,7 +189,8 @@ def small(panel: Panel, chosen: Curve) -> Figure:
 
 def tips(panel: Panel) -> dict[str, str]:
     """What the mark at each curve's end says, by the mark's id."""
-    name, said = panel.column.name.upper(), {}
+    name = panel.column.name.upper()
+    said: dict[str, str] = {}
     for curve in panel.curves:
         if curve.median:
             images, value = curve.median[-1]
@@ -227,7 +228,7 @@ def _label_ends(axis: Axes, panel: Panel) -> None:
     """Each curve's label at its end, moved apart where several end together, with a thin line to its curve."""
     ended = [curve for curve in panel.methods if curve.median]
     figure = axis.get_figure()
-    assert figure is not None
+    assert isinstance(figure, Figure)
     height = axis.get_position().height * figure.get_size_inches()[1] * 72
     low, high = (math.log(value) for value in axis.get_ylim())
     ends = [(math.log(curve.median[-1][1]) - low) / (high - low) * height for curve in ended]
@@ -267,10 +268,10 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False) -> None:
         axis.set_ylabel(panel.column.name.upper())
     lines = panel.near
     images, scores = panel.extent
-    for values, limit, below in ((images, axis.set_xlim, 0.05), (scores, axis.set_ylim, 0.12)):
-        if values:
-            ratio = max(values[1] / values[0], 1.5)
-            limit(values[0] / ratio**below, values[1] * ratio**0.05)
+    if images:
+        axis.set_xlim(*_roomy(images, 0.05))
+    if scores:
+        axis.set_ylim(*_roomy(scores, 0.12))
     _ticks(axis, images, scores)
     for kind, dashes in (("teacher", (0, (6, 2))), ("heldout", (0, (1, 1.8)))):
         if kind in lines:
@@ -289,6 +290,12 @@ def _frame(axis: Axes, panel: Panel, bare: bool = False) -> None:
                     fontsize=7.2,
                     color=SOFT,
                 )
+
+
+def _roomy(values: Range, below: float) -> Range:
+    """The range with some room below and above it, as shares of its length on a logarithmic axis."""
+    ratio = max(values[1] / values[0], 1.5)
+    return values[0] / ratio**below, values[1] * ratio**0.05
 
 
 def _ticks(axis: Axes, images: Range | None, scores: Range | None) -> None:

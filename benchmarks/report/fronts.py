@@ -218,7 +218,7 @@ def _frame(axis: Axes, front: TaskFront) -> None:
 def _points(axis: Axes, pair: Pair) -> Pair:
     """A place of the axes in points from the figure's corner."""
     figure = axis.get_figure()
-    assert figure is not None
+    assert isinstance(figure, Figure)
     x, y = axis.transData.transform(pair)
     return float(x) * 72 / figure.dpi, float(y) * 72 / figure.dpi
 
@@ -227,7 +227,7 @@ def _name(axis: Axes, front: TaskFront) -> None:
     """The places along each line, then the families' names: each where it covers the least."""
     corners = axis.get_position()
     figure = axis.get_figure()
-    assert figure is not None
+    assert isinstance(figure, Figure)
     wide, high = (72 * float(side) for side in figure.get_size_inches())
     within = Box(corners.x0 * wide, corners.y0 * high, corners.x1 * wide, corners.y1 * high)
     taken: list[Box] = []
