@@ -52,7 +52,8 @@ class CostTable:
 def table(costs: Sequence[Cost], reach: bool = True) -> CostTable:
     """Costs as a table; `reach` says whether they have training curves."""
     names = [name for name in HEADS if reach or name != "reach"]
-    kept, equal = [], []
+    kept: list[str] = []
+    equal: list[str] = []
     for name in names:
         numbers = [value for cost in costs if (value := getattr(cost, name)) is not None]
         if numbers and max(numbers) > ALIKE * min(numbers):

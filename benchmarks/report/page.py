@@ -176,7 +176,8 @@ def _section(
     number: int,
 ) -> Section:
     first = [cell.row for cell in tables[0].cells]
-    figure, many, plane, small_plane = Markup(), [], Markup(), Markup()
+    figure, plane, small_plane = Markup(), Markup(), Markup()
+    many: list[Markup] = []
     if panel.curves:
         label = f"{task.title}: {panel.column.name} against training images on logarithmic axes, one line a method"
         figure = Markup(drawing.as_inline(curves.alone(panel), f"f{number}", label, curves.tips(panel)))
