@@ -21,7 +21,7 @@ PLACED := $(VENV)/.placed-$(call sum,cat requirements.lock pyproject.toml; pwd)
 
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: help install reproduce test proof bench gpu gpu-wheels reference lint schemas lock docs
+.PHONY: help install reproduce test proof bench gpu gpu-wheels reference lint schemas lock docs docs-builder
 
 help:
 	@sed -n '2,4s/^# *//p' Makefile
@@ -95,8 +95,10 @@ lock:
 # The documentation as pages, build/docs/index.html, which need no network to be read. The builder is no part of the lock: the extra
 # `docs` of pyproject.toml names it, and it has an environment of its own.
 DOCS ?= .venv-docs
-docs: install
-	@test -x $(DOCS)/bin/mkdocs || { $(PYTHON) -m venv $(DOCS) && $(DOCS)/bin/python -m pip install -qq --disable-pip-version-check \
-		$$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }
+docs: docs-builder
 	@$(DOCS)/bin/mkdocs build --strict --quiet $(ARGS)
 	@echo "build/docs/index.html"
+
+docs-builder: install
+	@test -x $(DOCS)/bin/mkdocs || { $(PYTHON) -m venv $(DOCS) && $(DOCS)/bin/python -m pip install -qq --disable-pip-version-check \
+		$$($(PYTHON) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"])'); }

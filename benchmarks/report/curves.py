@@ -189,7 +189,8 @@ def small(panel: Panel, chosen: Curve) -> Figure:
 
 def tips(panel: Panel) -> dict[str, str]:
     """What the mark at each curve's end says, by the mark's id."""
-    name, said = panel.column.name.upper(), {}
+    name = panel.column.name.upper()
+    said: dict[str, str] = {}
     for curve in panel.curves:
         if curve.median:
             images, value = curve.median[-1]

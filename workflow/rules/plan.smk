@@ -31,7 +31,7 @@ try:
     SUITE, RESULTS = WORDS["suite"], config_words.nameable(WORDS["results"])
     ROWS = WORDS["rows"].split(",") if WORDS["rows"] else None  # task/entry; None: all
     MOST_GPUS = int(WORDS["gpus"]) if WORDS["gpus"] else None  # for one job; None: as planned
-    validate({**config}, "../schemas/config.schema.yaml")
+    validate({**config, **{name: word for name, word in WORDS.items() if word}}, "../schemas/config.schema.yaml")
     PLAN = load_plan(SUITE, RESULTS, ROWS)
 except Fault as fault:
     raise WorkflowError(*fault.sentences)
