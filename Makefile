@@ -96,7 +96,7 @@ lock:
 # `docs` of pyproject.toml names it, and it has an environment of its own.
 DOCS ?= .venv-docs
 docs: docs-builder
-	@$(DOCS)/bin/mkdocs build --strict --quiet $(ARGS)
+	@NO_MKDOCS_2_WARNING=1 $(DOCS)/bin/mkdocs build --strict --quiet $(ARGS)
 	@echo "build/docs/index.html"
 
 docs-builder: install
