@@ -74,7 +74,7 @@ def test_it_holds_one_folder_and_every_file_that_the_code_reads(wheel: Path) -> 
     read = [name for name in tracked() if name.startswith(("sid/", "baselines/", "benchmarks/", "workflow/"))]
     read += ["Snakefile", "profiles/default/profile.yaml", "results/reference/mini.csv"]
     wanted = {f"sidbench/tree/{name}" for name in read if not name.endswith(".md") and (ROOT / name).is_file()}
-    assert len(wanted) > 300 and not wanted - names
+    assert len(wanted) > 300 and not wanted - names, sorted(wanted - names)
 
 
 def test_every_verb_that_needs_no_training_answers(sidbench, tmp_path: Path) -> None:
