@@ -59,7 +59,7 @@ class RealUid(Method):
     version = 1
     paper = "Kornilov et al., Universal Inverse Distillation with Real-Data Supervision, arXiv 2509.22459"
     verified = "update"
-    covers = "EDM, VP, flow; on VP of images alone"
+    covers = "EDM, VP, flow"
     Options = RealUidSettings
     # The miniature: SiD at alpha 1/2 where alpha = beta = 1.
     SMALL: ClassVar[dict[str, Any]] = {

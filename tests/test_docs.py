@@ -31,14 +31,14 @@ MAKE = re.compile(r"^([A-Za-z_-]+) ?:[^=]", re.MULTILINE)
 def lines(page: Path) -> list[str]:
     """The commands of a page's blocks, continuation lines joined, without comments and environment variables."""
     text = page.read_text(encoding="utf-8")
-    found = [line for block in BASH.findall(text) for line in re.sub(r"\\\n", " ", block).splitlines()]
-    return [line.strip() for line in found if line.strip() and not line.strip().startswith("#")]
+    written = [line for block in BASH.findall(text) for line in re.sub(r"\\\n", " ", block).splitlines()]
+    return [line.strip() for line in written if line.strip() and not line.strip().startswith("#")]
 
 
 def said(page: Path) -> list[str]:
     """The commands within sentences."""
     prose = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
-    return [" ".join(found.split()) for found in INLINE.findall(prose)]
+    return [" ".join(command.split()) for command in INLINE.findall(prose)]
 
 
 def words(line: str) -> list[str]:
@@ -52,8 +52,8 @@ def words(line: str) -> list[str]:
 
 def commands(program: str) -> list[tuple[Path, list[str]]]:
     """Every command of one program in the blocks of all pages."""
-    found = [(page, words(line)) for page in PAGES for line in lines(page)]
-    return [(page, split) for page, split in found if split and Path(split[0]).name == program]
+    commands = [(page, words(line)) for page in PAGES for line in lines(page)]
+    return [(page, split) for page, split in commands if split and Path(split[0]).name == program]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -116,9 +116,9 @@ def test_page_states_rule_controls_and_verification(written: str) -> None:
 
 def test_the_first_screen_answers_what_was_reproduced_and_by_how_much(home: Path, written: str) -> None:
     first = re.sub(r"\s+", " ", written[: written.index("<main>")])
-    found = summary(rows_of(home))
-    assert dict(found.tally) == {"reproduced": 8, "close": 4, "off": 4, "not compared": 4}
-    assert found.answer in first and "8 of 16 judged cells of methods are reproduced" in found.answer
+    overview = summary(rows_of(home))
+    assert dict(overview.tally) == {"reproduced": 8, "close": 4, "off": 4, "not compared": 4}
+    assert overview.answer in first and "8 of 16 judged cells of methods are reproduced" in overview.answer
     assert "Controls, counted apart" in first and "the farthest is DMD" in first
     assert first.count("<svg") == len(tree.TASKS), "the headline figure: a panel a task"
     assert "digits, conditional: SiD, alpha 1.2 is best in fd with 2.41 ± 0.22 in 1 step" in first

@@ -50,20 +50,20 @@ class Cleaning:
 def examine(results: Path, named: Sequence[str]) -> Cleaning:
     """Compares a results tree with the plans of the shipped suites and of the named ones."""
     plans = [Plan(load_suite(name), str(results)) for name in dict.fromkeys([*named, *files.names("suite")])]
-    found = Cleaning()
+    cleaning = Cleaning()
     strangers = list(_strangers(results, {plan.suite.name for plan in plans}, {str(name) for name in named}))
     for name in strangers:
-        found.left_alone.append(f"{name} neither ships nor was named: its results stay, and what suites share")
+        cleaning.left_alone.append(f"{name} neither ships nor was named: its results stay, and what suites share")
     entries: list[tuple[Path, str]] = []
     if not strangers and _is_folder(results / SHARED):
         entries += _shared(results / SHARED, {(job.kind, job.digest) for plan in plans for job in plan.jobs})
     for home in sorted({results / plan.suite.name for plan in plans}):
         if home.is_symlink():
-            found.left_alone.append(f"{home} is a link: what it leads to stays")
+            cleaning.left_alone.append(f"{home} is a link: what it leads to stays")
         elif home.is_dir():
             entries += _suite(home, [plan for plan in plans if plan.suite.name == home.name])
-    found.leftovers = [Leftover(path, why, _size(path)) for path, why in entries]
-    return found
+    cleaning.leftovers = [Leftover(path, why, _size(path)) for path, why in entries]
+    return cleaning
 
 
 def remove(leftovers: Sequence[Leftover], results: Path) -> None:

@@ -52,21 +52,21 @@ class CostTable:
 def table(costs: Sequence[Cost], reach: bool = True) -> CostTable:
     """Costs as a table; `reach` says whether they have training curves."""
     names = [name for name in HEADS if reach or name != "reach"]
-    kept: list[str] = []
+    columns: list[str] = []
     equal: list[str] = []
     for name in names:
         numbers = [value for cost in costs if (value := getattr(cost, name)) is not None]
         if numbers and max(numbers) > ALIKE * min(numbers):
-            kept.append(name)
+            columns.append(name)
         elif numbers:
             ends = dict.fromkeys(_text(value, name, max(numbers)) for value in (min(numbers), max(numbers)))
             equal.append(f"{HEADS[name]}: {' to '.join(ends)}")
-    largest = {name: max(value for cost in costs if (value := getattr(cost, name)) is not None) for name in kept}
+    largest = {name: max(value for cost in costs if (value := getattr(cost, name)) is not None) for name in columns}
     lines = tuple(
-        (cost.label, tuple((_text(getattr(cost, name), name, largest[name]), getattr(cost, name)) for name in kept))
+        (cost.label, tuple((_text(getattr(cost, name), name, largest[name]), getattr(cost, name)) for name in columns))
         for cost in costs
     )
-    return CostTable(lines, tuple(HEADS[name] for name in kept), tuple(equal))
+    return CostTable(lines, tuple(HEADS[name] for name in columns), tuple(equal))
 
 
 def _text(value: Number, name: str, largest: float) -> str:

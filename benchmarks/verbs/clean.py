@@ -26,18 +26,18 @@ def run(args: argparse.Namespace) -> int:
     results = Path(args.results)
     if not results.is_dir():
         raise Fault(f"there is no folder '{results}'")
-    found = leftovers.examine(results, args.suites)
-    for sentence in found.left_alone:
+    cleaning = leftovers.examine(results, args.suites)
+    for sentence in cleaning.left_alone:
         report(f"left alone: {sentence}")
-    for leftover in found.leftovers:
+    for leftover in cleaning.leftovers:
         print(f"{leftover.size / 2**20:10.1f} MiB  {leftover.path}  ({leftover.why})")
-    total = sum(leftover.size for leftover in found.leftovers) / 2**20
-    if not found.leftovers:
+    total = sum(leftover.size for leftover in cleaning.leftovers) / 2**20
+    if not cleaning.leftovers:
         print(f"{results}: nothing that no suite needs")
         return 0
     if args.remove:
         leftovers.refuse_at_work(results)
-        leftovers.remove(found.leftovers, results)
+        leftovers.remove(cleaning.leftovers, results)
     done = "removed" if args.remove else "to remove; --remove does it"
-    print(f"{total:10.1f} MiB in {len(found.leftovers)} places {done}")
+    print(f"{total:10.1f} MiB in {len(cleaning.leftovers)} places {done}")
     return 0

@@ -23,8 +23,8 @@ def on_page_markdown(markdown: str, **_: Any) -> str:
 
 
 def _prose(text: str) -> str:
-    text = BLOCK.sub(lambda found: f"\n\n<div>{convert(found[1].strip(), display='block')}</div>\n\n", text)
-    text = INLINE.sub(lambda found: f"<span>{convert(found[1])}</span>", text)
+    text = BLOCK.sub(lambda match: f"\n\n<div>{convert(match[1].strip(), display='block')}</div>\n\n", text)
+    text = INLINE.sub(lambda match: f"<span>{convert(match[1])}</span>", text)
     return OUTSIDE.sub(r"\1", text)
 
 

@@ -49,5 +49,5 @@ class CleanStyle:
         """a of CS-SVD at a position in [0, 1]: strong early, none late."""
         falling = self.gamma * (position - self.c)
         # 1 - s = 1 / (1 + e^falling), written so that neither end overflows.
-        kept = math.exp(-falling) / (1 + math.exp(-falling)) if falling > 0 else 1 / (1 + math.exp(falling))
-        return self.alpha * kept
+        remaining = math.exp(-falling) / (1 + math.exp(-falling)) if falling > 0 else 1 / (1 + math.exp(falling))
+        return self.alpha * remaining

@@ -219,8 +219,8 @@ def test_a_grey_reference_is_its_rgb_copy_and_a_transparent_one_refused(
     assert np.array_equal(*pictures)
     clear = worlds.reference(tmp_path / "clear.png", "RGBA")
     adapter = sd / "adapter" / "ip-adapter.safetensors"
-    told = refused(capsys, sd, "student-1", "--style", clear, "--style-adapter", adapter)
-    assert "clear.png is transparent in places (mode RGBA): lay it on a background" in told
+    refusal = refused(capsys, sd, "student-1", "--style", clear, "--style-adapter", adapter)
+    assert "clear.png is transparent in places (mode RGBA): lay it on a background" in refusal
 
 
 def test_bad_input_is_a_sentence(sd: Path, tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
@@ -246,8 +246,8 @@ def test_bad_input_is_a_sentence(sd: Path, tmp_path: Path, capsys: pytest.Captur
         capsys, sd, "teacher", *words, *encoder
     )
     worlds.image_encoder(tmp_path / "wide", 20)
-    told = refused(capsys, sd, "student-1", *given, "--style-encoder", tmp_path / "wide")
-    assert "the image encoder's embedding has width 20, which the adapter does not take" in told
+    refusal = refused(capsys, sd, "student-1", *given, "--style-encoder", tmp_path / "wide")
+    assert "the image encoder's embedding has width 20, which the adapter does not take" in refusal
     save_file({"lora.weight": torch.zeros(1)}, tmp_path / "lora.safetensors")
     words = ("--style", style, "--style-adapter", tmp_path / "lora.safetensors")
     assert "is no IP-Adapter" in refused(capsys, sd, "teacher", *words, *encoder)

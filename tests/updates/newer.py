@@ -81,7 +81,7 @@ def real_critic(w: Turn, alpha: float, beta: float, as_flow: bool) -> Tensor:
     for image, seen, share, part in ((x, given, alpha, beta), (w.real, w.real_condition, 1 - alpha, 1 - beta)):
         x_t = w.noised(image, t, eps)
         psi, target = w.f("critic", x_t, t, seen), image
-        weight = torch.ones_like(t) if as_flow else process.weight(t)
+        weight = torch.ones_like(sigma) if as_flow else process.weight(t)  # VP's t are whole numbers
         if as_flow:
             psi, target = flow(psi, x_t, a, sigma), flow(image, x_t, a, sigma)
         loss = loss + (weight * share * total((psi - part / share * target) ** 2)).sum()

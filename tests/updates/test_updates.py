@@ -107,9 +107,6 @@ def distance(first: dict[str, torch.Tensor], second: dict[str, torch.Tensor]) ->
     return sum(float(((first[name] - second[name]) ** 2).sum()) for name in first) ** 0.5
 
 
-LIMITS = {"realuid": "on VP of images alone"}  # what a method says of the cases that leave out a process
-
-
 def test_every_method_that_says_so_is_among_them() -> None:
     """`verified = "update"` is a claim of this file's, and so are the processes that it says it covers."""
     listed = {case.method for cases in CASES.values() for case in cases}
@@ -121,4 +118,4 @@ def test_every_method_that_says_so_is_among_them() -> None:
         covers, _, limit = methods()[name].covers.partition("; ")
         assert covers == ", ".join(words)
         distances = {case.given.get("distance") for _, case, _ in ALL if case.method == name}
-        assert limit == ("l2 alone" if "l2" in distances else LIMITS.get(name, ""))
+        assert limit == ("l2 alone" if "l2" in distances else "")

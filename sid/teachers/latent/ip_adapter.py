@@ -93,9 +93,9 @@ def _refuse_other_base(unet: Any, file: Path, tensors: dict[str, Tensor], crossi
         wanted = tuple(unet.get_submodule(name).to_k.weight.shape)
         stored = tuple(tensors[key].shape) if key in tensors else None
         if stored != wanted:
-            found = "missing" if stored is None else f"{stored[0]} x {stored[1]}"
+            shape = "missing" if stored is None else f"{stored[0]} x {stored[1]}"
             raise Fault(
-                f"{file} is an adapter of another base: its {key} is {found}, "
+                f"{file} is an adapter of another base: its {key} is {shape}, "
                 f"and {name} needs {wanted[0]} x {wanted[1]}"
             )
     if f"{2 * len(crossings) + 1}.to_k_ip.weight" in tensors:
