@@ -8,18 +8,20 @@ for, `--jobs N` several at a time; `--report` writes the rows to that file. A su
 from __future__ import annotations
 
 import argparse
+import contextlib
 import hashlib
+import io
 import json
+import multiprocessing
 import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -92,15 +94,21 @@ def copy_tree(folder: Path) -> None:
 
 
 def run_tests(folder: Path, tests: tuple[str, ...], k: str = "") -> tuple[bool, str]:
-    """Whether they pass, and the first test that fails."""
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=no", "-W", "ignore", "-p", "no:cacheprovider", *tests]
-    environment = os.environ | {"PYTHONPATH": str(folder), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    command += ["-k", k] if k else []
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=3600)
-    if done.returncode == 5:
-        raise SystemExit(f"no test matches -k '{k}' in {', '.join(tests)}")
-    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", done.stdout, re.MULTILINE)
-    return done.returncode == 0, failed.group(1) if failed else done.stdout[-500:] + done.stderr[-500:]
+    """Whether the tests pass in this process, which is spent by it, and the first that fails."""
+    import pytest
+
+    os.chdir(folder)
+    sys.path.insert(0, str(folder))
+    os.environ |= {"PYTHONPATH": str(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    sys.dont_write_bytecode = True
+    arguments = ["-x", "-q", "--tb=no", "-W", "ignore", "-p", "no:cacheprovider", *tests, *(["-k", k] if k else [])]
+    with contextlib.redirect_stdout(io.StringIO()) as written, contextlib.redirect_stderr(written):
+        status = pytest.main(arguments)
+    printed = written.getvalue()
+    if status == pytest.ExitCode.NO_TESTS_COLLECTED:
+        raise ValueError(f"no test matches -k '{k}' in {', '.join(tests)}")
+    failed = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - |$)", printed, re.MULTILINE)
+    return status == pytest.ExitCode.OK, failed.group(1) if failed else printed[-1000:]
 
 
 def tried(numbered: tuple[int, Mutation]) -> Outcome:
@@ -113,7 +121,7 @@ def tried(numbered: tuple[int, Mutation]) -> Outcome:
         path = folder / mutation.file
         text = path.read_text()
         if text.count(mutation.old) != 1:
-            raise SystemExit(f"'{mutation.what}': its text stands {text.count(mutation.old)} times in {mutation.file}")
+            raise ValueError(f"'{mutation.what}': its text stands {text.count(mutation.old)} times in {mutation.file}")
         path.write_text(text.replace(mutation.old, mutation.new))
         survived, test = run_tests(folder, mutation.tests, mutation.k)
     return Outcome(number, mutation, survived, test, time.perf_counter() - begin)
@@ -126,13 +134,21 @@ def selections(mutations: list[Mutation]) -> Iterator[tuple[str, str]]:
         yield test, "" if "" in narrowed else " or ".join(f"({k})" for k in sorted(narrowed))
 
 
-def unchanged_faults(mutations: list[Mutation], jobs: int) -> list[str]:
+def unchanged_faults(mutations: list[Mutation], processes: ProcessPoolExecutor) -> list[str]:
     """Tests that fail without any mutation: nothing can be said then."""
     with tempfile.TemporaryDirectory(prefix="unchanged-") as name:
         copy_tree(Path(name))
-        with ThreadPoolExecutor(jobs) as pool:
-            outcomes = pool.map(lambda chosen: run_tests(Path(name), (chosen[0],), chosen[1]), selections(mutations))
-            return [failed for passed, failed in outcomes if not passed]
+        running = [processes.submit(run_tests, Path(name), (test,), k) for test, k in selections(mutations)]
+        outcomes = [process.result() for process in running]
+    return [failed for passed, failed in outcomes if not passed]
+
+
+def workers(jobs: int) -> ProcessPoolExecutor:
+    """Processes that serve one task each, forked from one that has imported what every test imports."""
+    os.environ["OMP_NUM_THREADS"] = "1"
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["torch", "numpy", "scipy.stats", "pytest"])
+    return ProcessPoolExecutor(jobs, mp_context=context, max_tasks_per_child=1)
 
 
 def row(outcome: Outcome) -> str:
@@ -190,19 +206,18 @@ def main() -> int:
     chosen = numbered if args.only is None else [numbered[number - 1] for number in args.only]
     if args.missing:
         chosen = [(number, mutation) for number, mutation in chosen if mutation.key not in recorded()]
-    if failed := unchanged_faults([mutation for _, mutation in chosen], args.jobs):
-        print(f"the unchanged tree fails {', '.join(failed)}: nothing can be said")
-        return 1
-    outcomes = []
-    with ThreadPoolExecutor(args.jobs) as pool:
-        for outcome in pool.map(tried, chosen):
-            outcomes.append(outcome)
+    survivors = 0
+    with workers(args.jobs) as processes:
+        if failed := unchanged_faults([mutation for _, mutation in chosen], processes):
+            print(f"the unchanged tree fails {', '.join(failed)}: nothing can be said")
+            return 1
+        for outcome in processes.map(tried, chosen):
             print(outcome.line(), flush=True)
-    survivors = sum(outcome.survived for outcome in outcomes)
+            survivors += outcome.survived
+            if args.report:
+                rows = recorded() | {outcome.mutation.key: row(outcome)}
+                REPORT.write_text(report(rows, load()), encoding="utf-8")
     print(f"{len(chosen) - survivors} of {len(chosen)} mutations caught")
-    if args.report:
-        rows = recorded() | {outcome.mutation.key: row(outcome) for outcome in outcomes}
-        REPORT.write_text(report(rows, load()), encoding="utf-8")
     return 1 if survivors else 0
 
 
