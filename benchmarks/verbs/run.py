@@ -19,17 +19,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from benchmarks.machine import launch
+    from benchmarks.run import twins
     from benchmarks.suite.plan import load_plan
 
     args.results = launch.results_of(args, "run")
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)
     launch.confirm(job, args.digest)
-    with (
-        launch.alone(job, f"sidbench run {args.suite} {args.run_id}"),
-        launch.started(job, "run", args.run_id, args) as command,
-    ):
-        from benchmarks.run import runner
+    with launch.alone(job, f"sidbench run {args.suite} {args.run_id}"):
+        if suite := twins.take_over(job, plan):
+            print(f"{job.id} is the run of that name of {suite}, digest {job.digest}: taken over")
+            return 0
+        with launch.started(job, "run", args.run_id, args) as command:
+            from benchmarks.run import runner
 
-        runner.run(job, plan, command, args.quiet)
+            runner.run(job, plan, command, args.quiet)
     return 0
