@@ -37,7 +37,7 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Plan:
 
 
 def test_a_picture_shows_what_its_caption_says() -> None:
-    pictures, captions = WORLD.images("train").astype(float), WORLD.captions("train")
+    pictures, captions = WORLD.images("world").astype(float), WORLD.captions("world")
     for picture, caption in list(zip(pictures, captions, strict=True))[::97]:
         _, colour, _, place, _, ground = caption.split()
         assert np.abs(picture[:, 0, 0] - GROUNDS[ground]).max() <= 1
@@ -47,6 +47,17 @@ def test_a_picture_shows_what_its_caption_says() -> None:
         row, column = np.unravel_index(inside.argmax(), inside.shape)
         nearest = min(COLOURS, key=lambda name: np.abs(picture[:, row, column] - COLOURS[name]).sum())
         assert nearest == colour
+
+
+def test_one_training_caption_in_ten_is_another_images() -> None:
+    """The other splits hold right captions: each combination as often as it has images, in one piece."""
+    captions = WORLD.captions("train")
+    right = [caption for caption in dict.fromkeys(WORLD.captions("heldout")) for _ in range(16)]
+    wrong = np.mean([caption != own for caption, own in zip(captions, right, strict=True)])
+    assert 0.08 < wrong < 0.12 and set(captions) == set(right)
+    for split, each in (("heldout", 8), ("novel", 16), ("world", 16)):
+        listed = WORLD.captions(split)
+        assert listed == [caption for caption in dict.fromkeys(listed) for _ in range(each)]
 
 
 def test_some_combinations_are_never_shown() -> None:

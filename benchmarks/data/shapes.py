@@ -1,7 +1,9 @@
 """The miniature's text-to-image world: one coloured shape on a plain ground, 16x16 pixels, with its caption.
 
 Captions are "<size> <colour> <shape> <place> on <ground>". One combination in eight is never trained on: it is the
-split `novel`. Images are drawn by rule from (split, index): nothing is stored or downloaded.
+split `novel`. As on the web, some captions are wrong: one training image in ten has another's, so that a model of them
+needs guidance, as those of real captions do. Images are drawn by rule from (split, index): nothing is stored or
+downloaded.
 """
 
 from __future__ import annotations
@@ -32,11 +34,12 @@ JITTER = 0.6  # pixels that the middle moves by at most
 PER_CAPTION = {"train": 16, "heldout": 8, "novel": 16, "world": 16}
 SEEDS = {"train": 1, "heldout": 2, "novel": 3, "world": 4}
 NOVEL = 8  # one combination in 8 is never trained on
+WRONG = 0.1  # share of the training images that have another image's caption
 
 
 class Shapes(Dataset):
     name = "shapes"
-    version = 1
+    version = 2
     paper = "drawn by rule; made for this project"
     verified = "weights"
     shape = (3, SIDE, SIDE)
@@ -49,7 +52,8 @@ class Shapes(Dataset):
 
     def captions(self, split: str) -> list[str]:
         """Each caption once per image; the split `world` has all combinations, `heldout` those of `train`."""
-        return [caption for caption in _captions(split) for _ in range(PER_CAPTION[split])]
+        captions = [caption for caption in _captions(split) for _ in range(PER_CAPTION[split])]
+        return _partly_wrong(captions) if split == "train" else captions
 
 
 @lru_cache
@@ -65,6 +69,19 @@ def _captions(split: str) -> tuple[str, ...]:
     novel = {every[place] for place in order[: len(every) // NOVEL]}
     chosen = {"novel": novel, "world": set(every)}.get(split, set(every) - novel)
     return tuple(every[place] for place in order if every[place] in chosen)
+
+
+def _partly_wrong(captions: list[str]) -> list[str]:
+    """Captions of which the share `WRONG` is drawn anew from all; a few of these are right by chance."""
+    import numpy as np
+
+    random = np.random.Generator(np.random.Philox(key=5))
+    wrong = random.uniform(size=len(captions)) < WRONG
+    others = random.integers(len(captions), size=len(captions))
+    return [
+        captions[other] if is_wrong else caption
+        for caption, is_wrong, other in zip(captions, wrong, others, strict=True)
+    ]
 
 
 @lru_cache
