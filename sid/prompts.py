@@ -207,15 +207,21 @@ class WordEncoder:
     """Prompts to [B, tokens, width]: the row of each word plus the row of its place, all orthogonal.
 
     The transformer's projection and cross-attention learn the rest. The null prompt is the empty one: places alone.
+
+    Args:
+        vocabulary: The words that prompts may have.
+        tokens: The most words of a prompt.
+        width: Of a row.
+        pooled: Gives the mean of a prompt's rows too, for networks that read a pooled embedding beside the text.
     """
 
-    def __init__(self, vocabulary: Sequence[str], tokens: int = 6, width: int = 32):
+    def __init__(self, vocabulary: Sequence[str], tokens: int = 6, width: int = 32, pooled: bool = False):
         if len(vocabulary) + tokens > width:
             raise Fault(
                 f"{len(vocabulary)} words and {tokens} places need embeddings of width {len(vocabulary) + tokens} "
                 f"at least (got {width})"
             )
-        self.vocabulary, self.tokens, self.width = tuple(vocabulary), tokens, width
+        self.vocabulary, self.tokens, self.width, self.pooled = tuple(vocabulary), tokens, width, pooled
         random = torch.Generator().manual_seed(ALPHABET_SEED)
         rows = torch.linalg.qr(torch.randn(width, width, dtype=torch.float64, generator=random))[0]
         rows = rows.float() * width**0.5  # unit variance per entry
@@ -225,8 +231,9 @@ class WordEncoder:
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The arguments it was made with."""
-        return {"vocabulary": list(self.vocabulary), "tokens": self.tokens, "width": self.width}
+        """The arguments it was made with; caches made before `pooled` came keep their names."""
+        stated = {"vocabulary": list(self.vocabulary), "tokens": self.tokens, "width": self.width}
+        return stated | ({"pooled": True} if self.pooled else {})
 
     @property
     def digest(self) -> str:
@@ -241,7 +248,7 @@ class WordEncoder:
                 if word not in self.word:
                     raise Fault(f"'{word}' in the prompt '{prompt}' is none of: {', '.join(self.vocabulary)}")
                 text[row, place] += self.word[word]
-        return {"text": text}
+        return {"text": text} | ({"pooled": text.mean(dim=1)} if self.pooled else {})
 
     def null(self) -> dict[str, Tensor]:
         return self.encode([""])

@@ -83,6 +83,17 @@ def test_words_are_apart_and_unknown_ones_are_named() -> None:
     assert encoder.over_long(["small red circle left on black today"]) == [0]
 
 
+def test_a_network_of_pooled_embeddings_gets_the_mean_of_the_words() -> None:
+    caption = "small red circle left on black"
+    plain, pooled = WordEncoder(WORLD.vocabulary), WordEncoder(WORLD.vocabulary, pooled=True)
+    encoded = pooled.encode([caption])
+    assert torch.equal(encoded["text"], plain.encode([caption])["text"]) and "pooled" not in plain.null()
+    assert torch.allclose(encoded["pooled"], encoded["text"].sum(1) / 6)
+    assert "pooled" not in plain.settings and plain.digest != pooled.digest, "older caches keep their names"
+    families = components.teachers()
+    assert [name for name in families if getattr(families[name], "pooled", False)] == ["sd3"]
+
+
 def test_r_precision_counts_own_captions() -> None:
     random = np.random.default_rng(0)
     captions = np.repeat(random.normal(size=(5, 8)), 2, axis=0)
@@ -123,15 +134,17 @@ def test_every_method_runs_from_end_to_end(run: str, plan: Plan) -> None:
 def test_a_student_of_adapters_leaves_them_too(plan: Plan) -> None:
     from safetensors.torch import load_file
 
-    for task in ("shapes", "unet"):
+    for task in ("shapes", "unet", "flow"):
         job = plan.find("run", f"{task}/adapters/0")
         if not (job.folder / "generator.json").is_file():
             runner.run(job, plan, "made by a test", quiet=True)
         opened, _ = artefacts.open_generator(job.folder)
         assert not any("lora" in name or ".base." in name for name in opened.state_dict())
         file = job.folder / "pytorch_lora_weights.safetensors"
-        assert file.is_file() == (task == "unet")  # diffusers reads no adapters of a PixArt transformer
-    assert all(name.startswith("unet.") and ".lora_" in name for name in load_file(file))
+        part = {"unet": "unet.", "flow": "transformer."}.get(task)
+        assert file.is_file() == (part is not None)  # diffusers reads no adapters of a PixArt transformer
+        if part is not None:
+            assert all(name.startswith(part) and ".lora_" in name for name in load_file(file))
 
 
 def test_training_encodes_no_prompt(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from markupsafe import Markup
 from benchmarks.report import audit, costs, curves, drawing, fronts, matrix, provenance, samples, strip
 from benchmarks.report.claims import ClaimSection
 from benchmarks.tables import controls, paper_text, verdict
+from benchmarks.tables.across import Across
 from benchmarks.tables.filled import LEGEND, FilledTable
 from benchmarks.tables.layout import Layout, TableColumn, TableTask
 from benchmarks.tables.published import KINDS, Published
@@ -106,13 +107,14 @@ class PaperTables:
 @dataclass(frozen=True)
 class Extras:
     """Shown beside the cells: printed numbers of methods that are no entry, the metrics' audit, where settings come
-    from, the papers' claims and tables."""
+    from, the papers' claims and tables, and the suite's table over several tasks."""
 
     printed: Sequence[Published] = ()
     audits: Sequence[audit.Audit] = ()
     notes: Mapping[tuple[str, str], RecipeNote] = field(default_factory=dict)  # by task and entry
     claims: ClaimSection = field(default_factory=ClaimSection)
     papers: Sequence[FilledTable] = ()
+    across: Across | None = None
 
     @property
     def by_paper(self) -> list[PaperTables]:
@@ -243,6 +245,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], extras
         claims=extras.claims,
         papers=extras.by_paper,
         paper_legend=LEGEND,
+        across=extras.across,
         audited=audit.SHOWN,
         random=any(row.random for row in rows),
         rule=verdict.RULE,

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 def encoder_of(family: str, source: str | None, world: str | None) -> Any:
     """The published model's text encoders; for a miniature, vectors of the words of the data set it is trained on."""
-    if source is None:
-        return WordEncoder(open_dataset(world or "").vocabulary)
     teacher: Any = components.teachers()[family]
+    if source is None:
+        return WordEncoder(open_dataset(world or "").vocabulary, pooled=teacher.pooled)
     return teacher.text_encoder(source).to(default_device())
 
 

@@ -82,7 +82,7 @@ def _train_teacher(job: Job, command: str, quiet: bool) -> None:
         "digest": job.digest,
     }
     origin = Origin(**{name: value for name, value in described.items() if name != "digest"})
-    prompts = _training_captions(Path(params["state"]), params["data"]) if family.text else None
+    prompts = _training_captions(Path(params["state"]), params["family"], params["data"]) if family.text else None
     data = data_of(origin, prompts, blank)
     data.real = real_images(origin, prompts)
     training = Training(pretrain.Denoising(), options, blank, data, recipe(params))
@@ -93,9 +93,9 @@ def _train_teacher(job: Job, command: str, quiet: bool) -> None:
     write_record(job, command, trained.seconds, trained.peak_memory, **rates(trained))
 
 
-def _training_captions(state: Path, data: str) -> Path:
+def _training_captions(state: Path, family: str, data: str) -> Path:
     """Embeddings of the data set's own captions, by word vectors; encoding them again costs nothing."""
-    encoder = embeddings.encoder_of("", None, data)
+    encoder = embeddings.encoder_of(family, None, data)
     listed = prompt_lists.prompt_list(PromptSource(data=data, split="train"))
     return prompts.cache_prompts(encoder, listed, state / "captions", "float32").folder
 

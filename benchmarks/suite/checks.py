@@ -64,6 +64,7 @@ def suite_faults(suite: Suite, broken: Mapping[str, set[str]] | None = None) -> 
                 yield (*at, "tasks"), "an entry of one task names no tasks"
             yield from _entry_faults(suite, at, name, entry, [task])
     yield from _kind_faults(suite)
+    yield from _across_faults(suite, tasks)
     for task in suite.tasks:
         if broken is None and not suite.entries_of(task):
             yield ("tasks", task), "no entry runs on it"
@@ -380,3 +381,18 @@ def _kind_faults(suite: Suite) -> Faults:
         if trains.setdefault(name, entry.method is not None) != (entry.method is not None):
             here = "trains here and not on another task" if entry.method else "trains on another task and not here"
             yield ("tasks", task, "entries", name), f"{here}: give it a name of its own"
+
+
+def _across_faults(suite: Suite, tasks: Iterable[str]) -> Faults:
+    """The table over several tasks names tasks, and for each of them an entry that runs there."""
+    if suite.across is None:
+        return
+    for task in suite.across.tasks:
+        yield from _known(("across", "tasks"), "task", task, tasks)
+    for label, entries in suite.across.rows.items():
+        at: Location = ("across", "rows", label)
+        if len(entries) != len(suite.across.tasks):
+            yield at, f"has {len(entries)} entries for {len(suite.across.tasks)} tasks: it needs one each"
+        for task, entry in zip(suite.across.tasks, entries, strict=False):
+            if task in suite.tasks:
+                yield from _known(at, f"entry on {task}", entry, suite.entries_of(task))

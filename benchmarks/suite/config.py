@@ -228,6 +228,14 @@ class Task(Strict):
     seeds: Many[Whole] | None = Field(None, description="absent: the suite's")
 
 
+class AcrossSection(Strict):
+    """The same methods on several tasks, side by side in one table: by each task's first metric."""
+
+    title: str
+    tasks: Many[Name] = Field(min_length=2)
+    rows: dict[str, Many[Name]] = Field(min_length=1, description="label -> its entry on each of these tasks, in order")
+
+
 class Suite(Strict):
     """Which entries are run on which tasks, with which seeds."""
 
@@ -244,6 +252,7 @@ class Suite(Strict):
     teachers: dict[Name, TeacherSection] = Field(min_length=1)
     tasks: dict[Name, Task] = Field(min_length=1)
     entries: dict[Name, Entry] = Field({}, description="rows of every task, or of the tasks they name")
+    across: AcrossSection | None = Field(None, description="a table over several tasks; absent: none")
     protocols: dict[Name, Protocol] = Field(
         {}, description="protocols of this suite alone; all others are found by name"
     )

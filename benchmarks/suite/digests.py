@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 DIGITS = 12  # of a digest
 # Added after the first tables; absent from them if unset.
-LATER_KEYS = ("real", "random_weights", "student", "engine", "quantiser")
+LATER_KEYS = ("real", "random_weights", "student", "engine", "quantiser", "across")
 WHOLE = (Copy, Head, Student)  # networks with weights of their own; adapters stay with their base
 NO_EFFECT = ("log_images", "save_seconds")  # settings of the loop that change no number
 

@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 
 from benchmarks.tables import controls
+from benchmarks.tables.across import Across
 from benchmarks.tables.rows import EXACT, HEADER, Row, groups, table_notes
 from benchmarks.tables.summary import summary
 from benchmarks.tables.verdict import RULE, seeds_named
@@ -73,9 +74,16 @@ def _shown(row: Row) -> dict[str, str]:
     return texts
 
 
-def as_markdown(title: str, rows: Sequence[Row]) -> str:
-    """One table per task and metric with its notes; columns of equal width, to be read in a terminal too."""
+def as_markdown(title: str, rows: Sequence[Row], over: Across | None = None) -> str:
+    """One table per task and metric with its notes; columns of equal width, to be read in a terminal too.
+
+    `over` is the suite's table over several tasks, which comes first.
+    """
     parts = [f"# {markdown_safe(title)}", "", *_counted(rows), ""]
+    if over is not None:
+        lines = [["method", *(side.head for side in over.sides)], *([label, *cells] for label, cells in over.texts)]
+        shown = [[markdown_safe(cell) for cell in line] for line in lines]
+        parts += [f"## {markdown_safe(over.title)}", "", *_table(shown, [False] + [True] * len(over.sides)), ""]
     for task, column, group in groups(rows):
         parts += [
             f"## {markdown_safe(task.title)}: {markdown_safe(column.name)}",
@@ -85,20 +93,24 @@ def as_markdown(title: str, rows: Sequence[Row]) -> str:
         ]
         names = [name for name in SHOWN if any(row.texts()[name] for row in group)]
         lines = [names, *([markdown_safe(_shown(row)[name]) for name in names] for row in group)]
-        widths = [max(len(line[place]) for line in lines) for place in range(len(names))]
-        rule = [
-            "-" * (width - 1) + ":" if name in RIGHT else "-" * width for name, width in zip(names, widths, strict=True)
-        ]
-        for line in (lines[0], rule, *lines[1:]):
-            cells = [
-                cell.rjust(width) if name in RIGHT else cell.ljust(width)
-                for name, cell, width in zip(names, line, widths, strict=True)
-            ]
-            parts.append(f"| {' | '.join(cells)} |")
-        parts.append("")
+        parts += [*_table(lines, [name in RIGHT for name in names]), ""]
         if notes := table_notes(group):
             parts += ["Notes:", "", *(f"- {markdown_safe(note)}" for note in notes), ""]
     return "\n".join([*parts, RULE, "", controls.RULE, ""])
+
+
+def _table(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> list[str]:
+    """A Markdown table of escaped cells, the first line its head; `right` says which columns are aligned so."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(right))]
+    rule = ["-" * (width - 1) + ":" if end else "-" * width for end, width in zip(right, widths, strict=True)]
+    made = []
+    for line in (lines[0], rule, *lines[1:]):
+        cells = [
+            cell.rjust(width) if end else cell.ljust(width)
+            for end, cell, width in zip(right, line, widths, strict=True)
+        ]
+        made.append(f"| {' | '.join(cells)} |")
+    return made
 
 
 def _counted(rows: Sequence[Row]) -> list[str]:

@@ -23,6 +23,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.report import audit, page
     from benchmarks.report.claims import ClaimSection
     from benchmarks.tables import filled
+    from benchmarks.tables.across import across
     from benchmarks.tables.gather import gather
     from benchmarks.tables.papers import lines, tables
     from benchmarks.tables.recipes import notes
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
             notes=notes(suite.suite),
             claims=ClaimSection(*suite.answers()),
             papers=filled.of_suite(tables(), suite.suite, rows),
+            across=across(suite.suite, rows),
         )
         print(page.write(layout, rows, args.out or suite.home / "report", extras))
     return 0

@@ -38,6 +38,7 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.machine import launch
     from benchmarks.machine.runnable import explained
     from benchmarks.tables import answers_typeset, committed, typeset
+    from benchmarks.tables.across import across
     from benchmarks.tables.gather import gather
     from sid import atomic
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
             _write_papers(suite, rows, folder / "papers")
         if not suite.runs:
             continue
-        shown = typeset.as_markdown(title, rows)
+        shown = typeset.as_markdown(title, rows, across(suite.suite, rows))
         atomic.write_text(folder / "verdict.csv", typeset.as_csv(rows))
         atomic.write_text(folder / "verdict.md", shown)
         atomic.write_text(folder / "verdict.tex", typeset.as_latex(title, rows))

@@ -27,6 +27,7 @@ class StableDiffusion3(LatentTeacher):
     optional = ("text_encoder_3",)
     null_rule = "prompt"
     max_tokens = 256  # of the T5; the CLIP encoders read their own 77
+    pooled = True
 
     def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
         from sid.teachers.latent.networks import Sd3Network

@@ -45,6 +45,7 @@ class LatentTeacher(Teacher):
     optional: ClassVar[tuple[str, ...]] = ()  # text encoders a published folder may leave out
     null_rule: ClassVar[str]  # "prompt": the empty prompt encoded | "zeros"
     max_tokens: ClassVar[int | None] = None  # None: the tokenizer's own limit
+    pooled: ClassVar[bool] = False  # its network reads a pooled embedding beside the text
 
     def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
         """The diffusers network behind the denoiser's call: network(x, time, condition, want)."""
