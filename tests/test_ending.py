@@ -46,9 +46,15 @@ def ours(place: Path) -> list[psutil.Process]:
     return processes
 
 
-def start(place: Path, background: bool = False) -> subprocess.Popen[str]:
-    """The long suite, as a terminal starts it or as a shell does in the background: with SIGINT ignored."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN) if background else None
+def start(place: Path, ignored: signal.Signals | None = None) -> subprocess.Popen[str]:
+    """The long suite, with its signals as a terminal sets them.
+
+    Args:
+        place: folder with the suite.
+        ignored: as a shell ignores SIGINT for commands in the background, and nohup ignores SIGHUP.
+    """
+    numbers = (signal.SIGINT, signal.SIGHUP)
+    before = {each: signal.signal(each, signal.SIG_IGN if each == ignored else signal.SIG_DFL) for each in numbers}
     try:
         return subprocess.Popen(
             [sys.executable, "-m", "benchmarks", "reproduce", "long.yaml"],
@@ -60,8 +66,8 @@ def start(place: Path, background: bool = False) -> subprocess.Popen[str]:
             start_new_session=True,
         )
     finally:
-        if before is not None:
-            signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
 
 
 def wait_for_job(place: Path, verb: str = "prepare") -> psutil.Process:
@@ -91,7 +97,7 @@ def assert_all_gone(place: Path) -> None:
 @pytest.mark.parametrize("later", [0.0, 0.8], ids=["at its start", "while it imports"])
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
 def test_a_signal_to_reproduce_alone_stops_everything(number: signal.Signals, later: float, place: Path) -> None:
-    process = start(place, background=number == signal.SIGINT)
+    process = start(place, ignored=signal.SIGINT if number == signal.SIGINT else None)
     wait_for_job(place)
     time.sleep(later)
     process.send_signal(number)
@@ -127,11 +133,7 @@ def wait_for_another_job(place: Path, first: psutil.Process) -> psutil.Process:
 
 
 def test_a_run_under_nohup_outlives_the_terminal(place: Path) -> None:
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    try:
-        process = start(place)
-    finally:
-        signal.signal(signal.SIGHUP, before)
+    process = start(place, ignored=signal.SIGHUP)
     job = wait_for_job(place)
     process.send_signal(signal.SIGHUP)
     time.sleep(1)
@@ -139,6 +141,30 @@ def test_a_run_under_nohup_outlives_the_terminal(place: Path) -> None:
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == 143
     assert_all_gone(place)
+
+
+DROPPED = """
+import os, signal, time
+from benchmarks.machine import ending
+
+class Collected:
+    def __del__(self):
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(0.01)
+
+try:
+    with ending.stoppable():
+        Collected()
+        time.sleep(30)
+except ending.Stopped as stopped:
+    print("stopped by", stopped.number)
+"""
+
+
+def test_a_request_that_python_drops_is_raised_again() -> None:
+    """As in the middle of a fork, what is raised while an object is collected reaches nobody."""
+    done = subprocess.run([sys.executable, "-c", DROPPED], cwd=ROOT, capture_output=True, text=True, timeout=25)
+    assert done.stdout == "stopped by 15\n" and not done.stderr
 
 
 TIED = """

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
 STARTER = "SIDBENCH_REPRODUCE"  # for Snakemake: the process id of the `sidbench reproduce` that starts it
 LEAVE = signal.SIGHUP
-AGAIN_SECONDS = 0.3  # a job may be starting while the others are asked to leave
+AGAIN_SECONDS = 0.3  # until a request is repeated: a job may be starting, or Python has dropped the exception
 
 
 class Stopped(Exception):
@@ -40,13 +41,27 @@ def stoppable() -> Iterator[None]:
     """In the body, SIGINT, SIGTERM and SIGHUP raise `Stopped`, however the process was started.
 
     A shell starts background commands with SIGINT ignored, and a signal to this process alone counts all the same.
-    What nohup asks for stays: then SIGHUP is ignored.
+    What nohup asks for stays: then SIGHUP is ignored. Python drops what is raised while it forks or collects garbage:
+    then it is raised again a moment later.
     """
+    requests: list[int] = []
+    unraisable = sys.unraisablehook
 
     def stop(number: int, frame: FrameType | None) -> None:
         for each in before:
             signal.signal(each, signal.SIG_IGN)  # one request is enough, and the end takes its time
+        requests.append(number)
         raise Stopped(number)
+
+    def repeat(number: int, frame: FrameType | None) -> None:
+        raise Stopped(requests[0])
+
+    def dropped(what: sys.UnraisableHookArgs) -> None:
+        if isinstance(what.exc_value, Stopped):
+            signal.signal(signal.SIGALRM, repeat)
+            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+        else:
+            unraisable(what)
 
     numbers = [signal.SIGINT, signal.SIGTERM]
     if signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
@@ -54,9 +69,12 @@ def stoppable() -> Iterator[None]:
     before = {number: signal.getsignal(number) for number in numbers}
     for number in numbers:
         signal.signal(number, stop)
+    sys.unraisablehook = dropped
     try:
         yield
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        sys.unraisablehook = unraisable
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -92,6 +92,13 @@ class Page:
             raise RuntimeError(answer["exceptionDetails"].get("exception", {}).get("description", "exception"))
         return answer["result"].get("value")
 
+    def soon(self, code: str, seconds: float = 10.0) -> bool:
+        """Whether a JavaScript expression is true now or becomes so: input reaches the page a frame later."""
+        limit = time.monotonic() + seconds
+        while not (answer := bool(self.run(code))) and time.monotonic() < limit:
+            time.sleep(0.05)
+        return answer
+
     def press(self, key: str, code: int) -> None:
         """One key, as a keyboard sends it."""
         for kind in ("keyDown", "keyUp"):

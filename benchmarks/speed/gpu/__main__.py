@@ -10,13 +10,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
 import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.machine import ending
 from benchmarks.speed import page
 from benchmarks.speed.gpu import packages
 from benchmarks.speed.gpu.plan import Step, StepPlaces, TimeBudget, steps
@@ -38,7 +38,10 @@ def main(words: Sequence[str] | None = None) -> int:
             for path in page.take(args.take):
                 print(path)
             return 0
-        return run(args, begin)
+        with ending.stoppable():  # running steps end with it
+            return run(args, begin)
+    except ending.Stopped as stopped:
+        return 128 + stopped.number
     except Fault as fault:
         for sentence in fault.sentences:
             print(f"benchmarks.speed.gpu: {sentence}", file=sys.stderr)
@@ -57,7 +60,6 @@ def run(args: argparse.Namespace, begin: float) -> int:
     environment.setdefault("OMP_NUM_THREADS", "1" if args.tiny else "4")
     if args.tiny:
         environment["CUDA_VISIBLE_DEVICES"] = ""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # running steps end with it
     rows: list[dict[str, Any]] = _earlier(out)
     failed = False
     for step in chosen:
