@@ -134,7 +134,10 @@ class ByHand:
 
 @pytest.mark.parametrize("name, guidance", CASES)
 def test_both_gradients_are_those_of_a_plain_loop(name: str, guidance: str) -> None:
-    """D times the cross-entropies of clamped logits of the text half, weight 1 beside 100, in float64."""
+    """D times the cross-entropies of clamped logits of the text half, weight 1 beside 100, in float64.
+
+    SANA's linear attention and FLUX's rotary embedding run in float32 whatever they are given: those agree to 1e-6.
+    """
     hand = ByHand(name, guidance)
     for player in ("critic", "generator"):
         playing, parameters = hand.player(player), list(hand.nets[player].parameters())
@@ -143,7 +146,7 @@ def test_both_gradients_are_those_of_a_plain_loop(name: str, guidance: str) -> N
         theirs = torch.autograd.grad(hand.loss(player), parameters, **asked)
         size = torch.linalg.vector_norm(torch.stack([part.norm() for part in theirs]))
         for part, exact in zip(ours, theirs, strict=True):
-            assert (part - exact).norm() <= 1e-9 * size, player
+            assert (part - exact).norm() <= (1e-6 if name in ("sana", "flux") else 1e-9) * size, player
 
 
 def test_logits_beyond_ten_teach_neither_player() -> None:
