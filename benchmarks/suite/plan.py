@@ -208,7 +208,11 @@ class Plan:
         settings = self.suite.tasks[task]
         teacher, real = self.suite.teachers[settings.teacher], settings.real
         assert real is not None, "checked with the suite"
-        section = {"family": teacher.family, "source": teacher.source, "resolution": teacher.resolution}
+        section: dict[str, Any] = {
+            "family": teacher.family,
+            "source": teacher.source,
+            "resolution": teacher.resolution,
+        }
         section |= {"pairs": real.pairs, "dtype": real.dtype}
         if teacher.of_text:
             section["settings"] = teacher.of_text

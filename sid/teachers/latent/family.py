@@ -40,7 +40,6 @@ class LatentTeacher(Teacher):
     pipelines: ClassVar[tuple[str, ...]]  # class names of model_index.json; a student is exported as the first
     part: ClassVar[str]  # "unet" | "transformer"
     network_class: ClassVar[str]
-    given: ClassVar[tuple[str, ...]] = ()
     former_config: ClassVar[Mapping[str, str]] = {}  # entries by which older folders name the same class
     unused: ClassVar[tuple[str, ...]] = ()  # tensors of published files that the network does not have
     encoders: ClassVar[tuple[tuple[str, str], ...]]  # (tokenizer, text encoder) components
@@ -53,6 +52,18 @@ class LatentTeacher(Teacher):
     def adapter(self, network: nn.Module, settings: dict[str, Any]) -> nn.Module:
         """The diffusers network behind the denoiser's call: network(x, time, condition, want)."""
         raise AssertionError(f"{self.name} defines no adapter")
+
+    def setting_faults(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        faults = super().setting_faults(settings)
+        for key in ("tokens", "sample_size"):
+            if key in settings and (type(settings[key]) is not int or settings[key] < 1):
+                what = f"{key} of {self.name} must be a whole number above 0 (got {settings[key]!r})"
+                faults.setdefault(key, what)
+        scale = settings.get("guidance_embedding")
+        if scale is not None and type(scale) not in (int, float):
+            what = f"guidance_embedding of {self.name} must be a number (got {scale!r})"
+            faults.setdefault("guidance_embedding", what)
+        return faults
 
     def build(self, settings: dict[str, Any]) -> Denoiser:
         for key in settings:
@@ -70,9 +81,8 @@ class LatentTeacher(Teacher):
         """The denoiser of the folder's pipeline. `given` are settings that its files do not hold."""
         from sid.teachers.latent.loading import load_network
 
-        for key in given:
-            if key not in self.given:
-                raise UnknownName(f"setting of {self.name}", key, self.given)
+        if faults := self.setting_faults(given):
+            raise Fault(list(faults.values()))
         pipeline = self.check(folder)
         network, stored = load_network(self._class(), pipeline / self.part, self.unused)
         settings = {
@@ -101,8 +111,8 @@ class LatentTeacher(Teacher):
         """The pipeline's own text encoders, without its network; `tokens` takes the place of `max_tokens`."""
         from sid.teachers.latent.text import open_encoder
 
-        if tokens is not None and self.max_tokens is None:
-            raise Fault(f"tokens: the text encoders of {self.name} have a length of their own")
+        if tokens is not None and (faults := self.setting_faults({"tokens": tokens})):
+            raise Fault(list(faults.values()))
         return open_encoder(self, self.check(folder), tokens or self.max_tokens)
 
     def embed(

@@ -42,7 +42,7 @@ class SanaNetwork(nn.Module):
 
 
 class FluxNetwork(nn.Module):
-    """FluxTransformer2DModel, which reads packed latents with their places and takes t itself.
+    """FluxTransformer2DModel, which reads packed latents with their places and takes t itself, in its tokens' dtype.
 
     `guidance` is the scale that a network with a guidance embedding is given.
     """

@@ -338,5 +338,10 @@ def test_sd3_reads_as_many_tokens_as_it_is_told(pipeline_folder: Folder) -> None
     usual = family.text_encoder(pipeline_folder("sd3"))
     assert short.encode(PROMPTS)["text"].shape[1] == 154 and usual.encode(PROMPTS)["text"].shape[1] == 77 + 256
     assert short.digest != usual.digest
-    with pytest.raises(Fault, match="a length of their own"):
+    with pytest.raises(Fault, match="unknown setting of sdxl 'tokens'"):
         teachers()["sdxl"].text_encoder(pipeline_folder("sdxl"), tokens=77)
+    for wrong in (0, 7.5, "77", True):
+        with pytest.raises(Fault, match="must be a whole number above 0"):
+            family.load(pipeline_folder("sd3"), tokens=wrong)
+    with pytest.raises(Fault, match="guidance_embedding of flux must be a number"):
+        teachers()["flux"].load(pipeline_folder("flux"), guidance_embedding="high")
