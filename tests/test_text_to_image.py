@@ -207,6 +207,6 @@ def test_settings_of_a_published_teacher_are_checked_with_the_suite(tmp_path: Pa
     )
     with pytest.raises(Fault) as caught:
         load_suite(str(tmp_path / "own.yaml"))
-    unknown, no_number = caught.value.sentences
+    no_number, unknown = caught.value.sentences
     assert "own.yaml: teachers.flux.settings.guidance_embeding: " in unknown and "did you mean" in unknown
     assert "tokens of sd3 must be a whole number above 0 (got 'many')" in no_number
