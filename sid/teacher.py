@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sid.discovery import Component, discover, pick
+from sid.discovery import Component, discover, pick, unknown
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -33,11 +33,16 @@ class Teacher(Component, ABC):
     augment: ClassVar[bool] = False  # its network takes the labels of the non-leaking augmentation
     features: ClassVar[bool] = False  # offers encoder features for an adversarial term
     licence: ClassVar[str] = ""
+    given: ClassVar[tuple[str, ...]] = ()  # settings of a published model that none of its files holds
     library: ClassVar[str] = "safetensors"  # that opens an exported student: "safetensors" | "diffusers"
 
     def licence_of(self, settings: Mapping[str, Any]) -> str:
         """The licence of the weights with these settings: a family may have published several."""
         return self.licence
+
+    def setting_faults(self, settings: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with settings that stand beside a published model's files: a sentence for each such setting."""
+        return {key: unknown(f"setting of {self.name}", key, self.given) for key in settings if key not in self.given}
 
     @abstractmethod
     def build(self, settings: dict[str, Any]) -> Denoiser:

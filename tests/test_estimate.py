@@ -22,7 +22,7 @@ from benchmarks.suite.plan import load_plan
 from sid.fault import Fault
 
 ROOT = Path(__file__).resolve().parents[1]
-SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released", "paper", "mini")
+SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "sid-dit", "released", "paper", "mini")
 
 
 pytestmark = pytest.mark.usefixtures("bare")

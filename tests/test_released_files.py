@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from benchmarks.run.released import open_released
 from benchmarks.suite.released import Released, describe, released
+from sid.prompts import cache_prompts
 from tests.sid.teachers import tiny_pipelines as tiny
 from tests.test_released import SD15, SDXL, bases, condition_of, noise
 
@@ -27,7 +28,7 @@ def test_every_description_opens_and_samples(name: str, bases: dict[str, Path], 
     described = describe(name)
     if described.lacks:
         pytest.skip(described.lacks)
-    if described.kind == "edm" or described.names == "pixart" or described.family == "sd3":
+    if described.kind == "edm" or described.names == "pixart" or described.family in tiny.FLOWS:
         pytest.skip("a layout of its own, below")
     base = {"sdxl": bases[SDXL], "stable-diffusion": bases[SD15]}[described.family]
     places = {described.repository: tmp_path / "repository", described.base: base}
@@ -35,6 +36,22 @@ def test_every_description_opens_and_samples(name: str, bases: dict[str, Path], 
     opened = open_released(described, {str(key): value for key, value in places.items()}, tmp_path / "imports")
     image = opened.generator(noise(described.steps), condition_of(opened.family, base, tmp_path))
     assert image.isfinite().all() and image.std() > 0.01 and opened.generator.times == list(described.times)
+
+
+@pytest.mark.parametrize("name", sorted(name for name in released() if name.startswith("sid-dit")))
+def test_a_flow_pipeline_of_the_publishers_own_class_opens(name: str, tmp_path: Path) -> None:
+    described = describe(name)
+    if described.lacks:
+        pytest.skip(described.lacks)
+    folder = tiny.save(described.family, tmp_path)
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "TheirOwnPipeline"}))
+    opened = open_released(described, {str(described.repository): folder})
+    encoder = opened.family.text_encoder(folder, described.tokens)  # type: ignore[attr-defined]
+    condition = cache_prompts(encoder, ["a red cat"], tmp_path / "prompts", "float32").condition([0])
+    assert described.family == "sana" or condition.text.shape[1] == 77 + 77
+    image = opened.generator([torch.randn(1, 8, tiny.SIZE, tiny.SIZE) for _ in range(4)], condition)
+    assert image.isfinite().all() and opened.generator.times == list(described.times)
 
 
 def write_as_described(described: Released, base: Path, folder: Path) -> None:

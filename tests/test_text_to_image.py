@@ -16,6 +16,7 @@ from benchmarks.data.shapes import COLOURS, GROUNDS, PLACES
 from benchmarks.run import artefacts, prepare, runner
 from benchmarks.suite import components
 from benchmarks.suite.components import extractors, metrics
+from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan, load_plan
 from sid.fault import Fault
 from sid.loop.settings import LoopSettings
@@ -221,3 +222,15 @@ def test_mistakes_are_told_at_their_place(change: str, sentence: str, tmp_path: 
     with pytest.raises(Fault) as caught:
         load_plan(str(tmp_path / "suite.yaml"))
     assert sentence in " ".join(caught.value.sentences)
+
+
+def test_settings_of_a_published_teacher_are_checked_with_the_suite(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_text(
+        "name: own\nextends: sid-dit\n"
+        "teachers: {flux: {settings: {guidance_embeding: 1.0}}, sd3-medium: {settings: {tokens: many}}}\n"
+    )
+    with pytest.raises(Fault) as caught:
+        load_suite(str(tmp_path / "own.yaml"))
+    no_number, unknown = caught.value.sentences
+    assert "own.yaml: teachers.flux.settings.guidance_embeding: " in unknown and "did you mean" in unknown
+    assert "tokens of sd3 must be a whole number above 0 (got 'many')" in no_number

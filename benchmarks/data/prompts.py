@@ -111,6 +111,15 @@ LISTS = {
                 "the DMD2 code's README (6.25+) or the SiD-LSG code's README (6+)",
             ),
         ),
+        PromptList(
+            "midjourney-v6-llava",
+            DataFile(
+                "SiD-DiT's training prompts: LLaVA's captions of Midjourney-v6 pictures",
+                ("midjourney-v6-llava.txt",),
+                "not stated in what was read",
+                "the SiD-DiT code's README names the set",
+            ),
+        ),
     )
 }
 

@@ -117,6 +117,11 @@ class Origin:
         return components.teachers()[self.family].text
 
     @property
+    def of_text(self) -> dict[str, Any]:
+        """The settings that the text encoders of a published model read; a generator has its teacher's."""
+        return {key: value for key, value in {**self.settings, **self.own}.items() if key == "tokens"}
+
+    @property
     def label(self) -> str:
         """The name that a method's defaults are chosen by."""
         return (self.data or "").partition("@")[0] or self.family

@@ -137,7 +137,7 @@ def samples_of(
         denoiser, times = generator.denoiser, generator.times[:steps]
     else:
         denoiser, data = artefacts.open_teacher(folder, cached)
-        times = _sampler_times(denoiser, steps or TEACHER_STEPS) if style is not None else []
+        times = _sampler_times(denoiser, steps or TEACHER_STEPS, data.sample_shape) if style is not None else []
     conditions = data.conditions if cached is None else PromptConditions(PromptCache(cached), "index")
     remarks: list[str] = []
     if style is not None:
@@ -151,14 +151,14 @@ def samples_of(
     return Samples(sampler, conditions, data.sample_shape, decoder and decoder.to(place), place, tuple(remarks))
 
 
-def _sampler_times(denoiser: Any, steps: int) -> list[float]:
+def _sampler_times(denoiser: Any, steps: int, shape: tuple[int, ...]) -> list[float]:
     """The times of the sampler that a teacher has by default; those of pixel models take no style."""
     if denoiser.process.kind == "edm":
         return []
     from sid.teacher import SAMPLERS
     from sid.teachers.latent.samplers import times_of
 
-    return times_of(denoiser, steps, SAMPLERS[denoiser.process.kind][0])
+    return times_of(denoiser, steps, SAMPLERS[denoiser.process.kind][0], shape)
 
 
 def settings_of(images: int, batch: int, **rest: Any) -> LoopSettings:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.data import prompts as prompt_lists
@@ -21,17 +22,26 @@ if TYPE_CHECKING:
     from sid.condition import Conditions
 
 
-def encoder_of(family: str, source: str | None, world: str | None) -> Any:
-    """The published model's text encoders; for a miniature, vectors of the words of the data set it is trained on."""
+def encoder_of(
+    family: str, source: str | None, world: str | None, settings: Mapping[str, Any] = MappingProxyType({})
+) -> Any:
+    """The published model's text encoders; for a miniature, vectors of the words of the data set it is trained on.
+
+    Args:
+        family: The teacher's.
+        source: The published model, or None for a miniature.
+        world: The miniature's data set.
+        settings: Those of the published model that its text encoders read.
+    """
     teacher: Any = components.teachers()[family]
     if source is None:
         return WordEncoder(open_dataset(world or "").vocabulary, pooled=teacher.pooled)
-    return teacher.text_encoder(source).to(default_device())
+    return teacher.text_encoder(source, **settings).to(default_device())
 
 
 def embed_prompts(folder: Path, params: Mapping[str, Any], source: PromptSource) -> PromptCache:
     """The prompts' embeddings, cached in the folder; those that a killed run has encoded are not encoded again."""
-    encoder = encoder_of(params["family"], params["source"], params["world"])
+    encoder = encoder_of(params["family"], params["source"], params["world"], params.get("settings", {}))
     family: Any = components.teachers()[params["family"]]
     time_ids = None
     if params["source"] is not None and params["resolution"]:
@@ -47,7 +57,7 @@ def embed_file(origin: Origin, file: Path | None, out: Path) -> Path | None:
         return None
     if file is None:
         raise Fault(f"the teacher of the family {origin.family} reads text: give a file of prompts with --prompts")
-    encoder = encoder_of(origin.family, origin.source, origin.data)
+    encoder = encoder_of(origin.family, origin.source, origin.data, origin.of_text)
     family: Any = components.teachers()[origin.family]
     time_ids = family.time_ids(origin.resolution, origin.resolution) if origin.source and origin.resolution else None
     return prompts.cache_prompts(encoder, prompt_lists.read_lines(file), out / "prompts", "float32", time_ids).folder

@@ -116,7 +116,7 @@ def _made(
         raise Fault(f"{described.name} reads no text, and its description names no pictures of classes")
     family, source = opened.family, opened.source
     time_ids = family.time_ids(described.resolution, described.resolution)  # type: ignore[attr-defined]
-    encoder = family.text_encoder(source).to(device)  # type: ignore[attr-defined]
+    encoder = family.text_encoder(source, described.tokens).to(device)  # type: ignore[attr-defined]
     cache = cache_prompts(encoder, prompts, state / "prompts", "float32", time_ids)
     decoder = family.decoder(source).to(device)  # type: ignore[attr-defined]
     shape = decoder.sample_shape(described.resolution)

@@ -142,7 +142,7 @@ def _encode_real(job: Job) -> None:
     pairs, side = open_pairs(resolve_data(Path(params["pairs"]))), params["resolution"]
     time_ids = family.time_ids(side, side)
     device = default_device()
-    encoder = family.text_encoder(params["source"]).to(device)
+    encoder = family.text_encoder(params["source"], **params.get("settings", {})).to(device)
     write_cache(job.folder / CAPTIONS, encoder, pairs.captions, params["dtype"], time_ids)
     decoder = family.decoder(params["source"]).to(device)
     with tqdm(total=len(pairs.images), desc="encoding", unit="image", disable=None) as bar:

@@ -246,7 +246,7 @@ def data_and_decoder(
         raise Fault(f"{described.name} reads text, and the protocol {protocol.name} has no prompts")
     device = default_device()
     decoder = family.decoder(opened.source).to(device)
-    encoder = family.text_encoder(opened.source).to(device)
+    encoder = family.text_encoder(opened.source, described.tokens).to(device)
     captions = prompts.prompt_list(protocol.prompts)
     time_ids = family.time_ids(described.resolution, described.resolution)
     cache = cache_prompts(encoder, captions, state / "prompts", "bfloat16", time_ids)

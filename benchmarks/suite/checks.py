@@ -178,6 +178,8 @@ def _teacher_faults(at: Location, teacher: TeacherSection) -> Faults:
     family, dataset = components.teachers().get(teacher.family), _dataset(teacher.data)
     if family is None:
         return
+    for key, sentence in family.setting_faults(teacher.settings).items():
+        yield (*at, "settings", key), sentence
     if family.text:
         if not teacher.conditional:
             yield (*at, "conditional"), f"{teacher.family} reads text: it must be true"

@@ -161,6 +161,11 @@ class TeacherSection(Strict):
         return self
 
     @property
+    def of_text(self) -> dict[str, Any]:
+        """The settings that the text encoders read, on which embeddings depend."""
+        return {key: value for key, value in self.settings.items() if key == "tokens"}
+
+    @property
     def denoising(self) -> pretrain.DenoisingSettings:
         """The denoising player's settings."""
         return pretrain.DenoisingSettings(**{key: value for key, value in self._trained().items() if key in DENOISING})

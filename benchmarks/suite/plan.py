@@ -45,7 +45,6 @@ REPORT_VERSION = 4
 PROMPTS_VERSION = 1  # of the cache of embeddings
 LATENTS_VERSION = 1  # of the cache of real images
 # Keys of a released generator that decide no number.
-DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note", "lacks", "examples"}
 REFERENCE = PACKAGE_DIR.parent / "results" / "reference"  # the project's own committed runs, one csv a suite
 
 # Costs, in forward passes of the miniature's digits network over one image.
@@ -196,6 +195,8 @@ class Plan:
             "prompts": source.model_dump(mode="json", exclude={"dtype"}),
             "dtype": dtype,
         }
+        if teacher.of_text:
+            section["settings"] = teacher.of_text
         versions = {"prompts": PROMPTS_VERSION}
         for data in {source.data, section["world"]} - {None}:
             versions |= dataset_version(str(data))
@@ -207,8 +208,14 @@ class Plan:
         settings = self.suite.tasks[task]
         teacher, real = self.suite.teachers[settings.teacher], settings.real
         assert real is not None, "checked with the suite"
-        section = {"family": teacher.family, "source": teacher.source, "resolution": teacher.resolution}
+        section: dict[str, Any] = {
+            "family": teacher.family,
+            "source": teacher.source,
+            "resolution": teacher.resolution,
+        }
         section |= {"pairs": real.pairs, "dtype": real.dtype}
+        if teacher.of_text:
+            section["settings"] = teacher.of_text
         machine = settings.machine.resources()
         return self._shared("latents", section, {"latents": LATENTS_VERSION}, work=START, machine=machine)
 
@@ -301,7 +308,7 @@ class Plan:
             work = price * distilled_cost(recipe.images) + work * (1 + len(recipe.observe))
         elif entry.released:
             described = describe(entry.released)
-            section |= {"released": described.model_dump(mode="json", exclude=DESCRIPTIVE)}
+            section |= {"released": described.deciding()}
             if weights := self.contents.released(described):
                 section["released_files"] = weights
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,8 @@ from benchmarks.suite.strict import Count, Many, Name, Number, Strict, Whole, nu
 from sid.discovery import UnknownName
 from sid.fault import Fault
 
+# What decides no image of a generator.
+DESCRIPTIVE = {"title", "paper", "licence", "verified", "confidence", "sources", "note", "lacks", "examples"}
 RELEASED_DIR = Path(__file__).parents[2] / "baselines" / "released"
 
 
@@ -64,6 +66,7 @@ class Released(Strict):
     ends: Number | None = Field(None, description="the time whose noise the last step leaves; absent: none")
     guidance: Number = Field(1.0, description="guidance scale of sampling; 1 is none")
     guidance_embedding: Number | None = Field(None, description="the guidance scale that the network takes as an input")
+    tokens: Count | None = Field(None, description="of the text encoder whose length is the pipeline's; absent: usual")
     resolution: Count
     licence: str
     verified: Literal["weights", "layout", "none"] = "layout"
@@ -78,6 +81,11 @@ class Released(Strict):
     @property
     def steps(self) -> int:
         return len(self.times)
+
+    def deciding(self) -> dict[str, Any]:
+        """All that decides an image, for digests."""
+        unset = {"tokens"} if self.tokens is None else set()
+        return self.model_dump(mode="json", exclude=DESCRIPTIVE | unset)
 
     @model_validator(mode="after")
     def _whole(self) -> Released:

@@ -5,6 +5,8 @@ With the setting `wrapper: iddpm` it runs on the EDM process, entered at sigma 2
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sid.discovery import UnknownName
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sid.denoiser import Denoiser
+    from sid.teachers.latent.text import Encoded
 
 # SIM-DiT's constants (arXiv 2410.16794): linear betas over M = 1000 steps.
 SIM_SCHEDULE = {"beta_start": 1e-4, "beta_end": 0.02, "beta_schedule": "linear", "num_train_timesteps": 1000}
@@ -30,6 +33,7 @@ class PixArt(LatentTeacher):
     pipelines = ("PixArtAlphaPipeline",)
     part = "transformer"
     network_class = "PixArtTransformer2DModel"
+    given = ("wrapper", "tokens")
     former_config: ClassVar = {"_class_name": "Transformer2DModel", "norm_type": "ada_norm_single"}
     unused = (
         "caption_projection.y_embedding",
@@ -42,6 +46,21 @@ class PixArt(LatentTeacher):
         from sid.teachers.latent.networks import PixartNetwork
 
         return PixartNetwork(network)
+
+    def embed(
+        self, pipeline: Any, prompts: list[str], tokens: int | None, options: dict[str, Any], null: bool
+    ) -> Encoded:
+        text, mask, _, _ = pipeline.encode_prompt(
+            prompts, do_classifier_free_guidance=False, max_sequence_length=tokens, **options
+        )
+        return {"text": text, "mask": mask.to(text.dtype)}
+
+    def longest(self, tokenizer: str, tokens: int | None) -> int | None:
+        return tokens
+
+    def call_arguments(self, settings: Mapping[str, Any], source: Path) -> dict[str, Any]:
+        cut = {"max_sequence_length": settings["tokens"]} if "tokens" in settings else {}
+        return {"use_resolution_binning": False, "clean_caption": False, **cut}
 
     def _wrapped(self, network: nn.Module, settings: dict[str, Any]) -> Denoiser:
         plain = super()._wrapped(network, settings)

@@ -9,6 +9,8 @@ from sid.teachers.latent.family import LatentTeacher
 if TYPE_CHECKING:
     from torch import nn
 
+    from sid.teachers.latent.text import Encoded
+
 
 class Sdxl(LatentTeacher):
     name = "sdxl"
@@ -20,6 +22,7 @@ class Sdxl(LatentTeacher):
     pipelines = ("StableDiffusionXLPipeline",)
     part = "unet"
     network_class = "UNet2DConditionModel"
+    given = ("guidance_embedding",)
     encoders = (("tokenizer", "text_encoder"), ("tokenizer_2", "text_encoder_2"))
     null_rule = "zeros"  # of the text and the pooled embedding: force_zeros_for_empty_prompt in the published folder
 
@@ -31,3 +34,9 @@ class Sdxl(LatentTeacher):
     def time_ids(self, height: int, width: int) -> list[int]:
         """Original size, crop corner, target size (section 2.2): an uncropped picture of its own size."""
         return [height, width, 0, 0, height, width]
+
+    def embed(
+        self, pipeline: Any, prompts: list[str], tokens: int | None, options: dict[str, Any], null: bool
+    ) -> Encoded:
+        text, _, pooled, _ = pipeline.encode_prompt(prompts, do_classifier_free_guidance=False, **options)
+        return {"text": text, "pooled": pooled}

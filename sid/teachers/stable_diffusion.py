@@ -21,6 +21,7 @@ class StableDiffusion(LatentTeacher):
     pipelines = ("StableDiffusionPipeline", "LatentConsistencyModelPipeline")
     part = "unet"
     network_class = "UNet2DConditionModel"
+    given = ("guidance_embedding",)
     encoders = (("tokenizer", "text_encoder"),)
     null_rule = "prompt"
 

@@ -68,6 +68,40 @@ SD3 = {
     },
     "scheduler": {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0},
 }
+SANA = {
+    "network": {
+        "in_channels": 4,
+        "out_channels": 4,
+        "num_attention_heads": 2,
+        "attention_head_dim": 16,
+        "num_layers": 2,
+        "num_cross_attention_heads": 2,
+        "cross_attention_head_dim": 16,
+        "cross_attention_dim": WIDTH,
+        "caption_channels": WIDTH,
+        "sample_size": 8,
+    },
+    "scheduler": {
+        "_class_name": "DPMSolverMultistepScheduler",
+        "prediction_type": "flow_prediction",
+        "use_flow_sigmas": True,
+        "flow_shift": 3.0,
+    },
+}
+FLUX = {
+    "network": {
+        "in_channels": 16,
+        "num_layers": 1,
+        "num_single_layers": 1,
+        "attention_head_dim": 16,
+        "num_attention_heads": 2,
+        "joint_attention_dim": WIDTH,
+        "pooled_projection_dim": 16,
+        "guidance_embeds": True,
+        "axes_dims_rope": [4, 6, 6],
+    },
+    "scheduler": {"_class_name": "FlowMatchEulerDiscreteScheduler", "shift": 3.0, "use_dynamic_shifting": True},
+}
 PIXELS = {"img_resolution": 16, "img_channels": 3, "model_channels": 32, "label_dim": CLASSES, "num_blocks": 1}
 SONG = {**PIXELS, "model_type": "SongUNet", "channel_mult": [2, 2], "augment_dim": 9, "attn_resolutions": [8]}
 ADM = {**PIXELS, "model_type": "DhariwalUNet", "channel_mult": [1, 2], "attn_resolutions": [8], "dropout": 0.1}
@@ -94,7 +128,10 @@ FAMILIES = {
     "sdxl": Family("sdxl", SDXL, ("pooled", "time_ids")),
     "pixart": Family("pixart", PIXART, ("mask",)),
     "sd3": Family("sd3", SD3, ("pooled",)),
+    "sana": Family("sana", SANA, ("mask",)),
+    "flux": Family("flux", FLUX, ("pooled",)),
 }
+DIT = {"guidance": "lsg", "kappa": 4.5, "t_init": 1.0, "weight": "a", "prompt_dropout": 0.0, "pooling": "spatial"}
 CHAIN = {"ratio": 1, "t_init": 999.0, "kappa": 1.5}
 
 
@@ -124,6 +161,8 @@ KINDS = {
     "sim-pixart": Kind("pixart", "sim"),
     "sid-lsg-pixart": Kind("pixart", "sid-lsg"),
     "sid-few-step-sd3": Kind("sd3", "sid-few-step"),
+    "sid-dit-sana": Kind("sana", "sid-few-step", DIT),
+    "sid-dit-flux": Kind("flux", "sid-few-step", DIT),
 }
 ENGINES = {
     "fp32": EngineSettings(),

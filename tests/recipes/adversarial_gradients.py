@@ -1,4 +1,6 @@
-"""Prints the gradients of few-step SiD's adversarial term on tiny SD1.5, SDXL and SD3 networks filled by a formula.
+"""Prints the gradients of few-step SiD and SiD-DiT, term by term, on tiny networks filled by a formula.
+
+Few-step SiD is on SD 1.5, SDXL and SD3; SiD-DiT (entrance t = 1, all scales 4.5, weight 1 - t) on SD3, SANA and FLUX.
 
 `python -m tests.recipes.adversarial_gradients` needs no file: whoever has another implementation fills the same
 diffusers classes (tests/sid/teachers/tiny_pipelines.py) by `wave` and compares. Everything is float64; images, text and
@@ -14,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from sid.method import Player
-from tests.recipes.test_adversarial import POOLING, SCALES, ByHand
+from tests.recipes.test_adversarial import CASES, ByHand
 from tests.recipes.text_world import PROMPTS, SIDE, channels
 
 SIZE = 2
@@ -59,7 +61,7 @@ class ByFormula(ByHand):
         batch.real = wave(8, shape)
         noises = {"z0": wave(9, shape), "eps": wave(10, shape)}
         batch.noise = noises.__getitem__
-        batch.draws.time = lambda stream, law, like: torch.tensor([0.3, 0.6] if self.name == "sd3" else [300, 600])
+        batch.draws.time = lambda stream, law, like: torch.tensor([0.3, 0.6] if self.flow else [300, 600])
         return batch
 
 
@@ -77,18 +79,14 @@ def norms(hand: ByFormula, player: Player, parameters: list[Tensor]) -> dict[str
 
 def main() -> None:
     print(f"{SIZE} samples of {SIDE} x {SIDE}; loss and |gradient| per term, and their ratio")
-    for name in POOLING:
-        for guidance in SCALES:
-            hand = ByFormula(name, guidance)
-            for player, first, second in (
-                ("critic", "critic", "discriminator"),
-                ("generator", "sid", "adversarial"),
-            ):
-                playing = hand.player(player)
-                table = norms(hand, playing, list(hand.nets[player].parameters()))
-                ratio = table[second][1] / table[first][1]
-                words = "  ".join(f"{term} {value:.9e} |g| {norm:.9e}" for term, (value, norm) in table.items())
-                print(f"{name:5} {guidance:8} D={channels(name) * SIDE * SIDE}  {words}  ratio {ratio:.3e}", flush=True)
+    for name, guidance in CASES:
+        hand = ByFormula(name, guidance)
+        for player, first, second in (("critic", "critic", "discriminator"), ("generator", "sid", "adversarial")):
+            playing = hand.player(player)
+            table = norms(hand, playing, list(hand.nets[player].parameters()))
+            ratio = table[second][1] / table[first][1]
+            words = "  ".join(f"{term} {value:.9e} |g| {norm:.9e}" for term, (value, norm) in table.items())
+            print(f"{name:5} {guidance:8} D={channels(name) * SIDE * SIDE}  {words}  ratio {ratio:.3e}", flush=True)
 
 
 if __name__ == "__main__":

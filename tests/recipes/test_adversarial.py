@@ -22,12 +22,17 @@ from sid.method import Batch, Player, TeacherFacts
 from sid.nets import materialise
 from tests.contract.watched import LATE_PROGRESS, Nets
 from tests.recipes import text_world
+from tests.sid.teachers import tiny_pipelines
 
 NAME = "pixart"
 METHOD = methods()["sid-few-step"]
 STEPS, BATCH = 100, 8
 SCALES = {"none": (1, 1, 1), "lsg": (1.5, 1.5, 1.5), "zero-cfg": (0, 0, 1), "anti-cfg": (-1, -1, 1)}  # k1, k2 = k3, k4
 POOLING = {"sd15": "channels", "sdxl": "channels", "sd3": "spatial"}
+# SiD-DiT: few-step SiD on flow teachers, entered at t = 1.
+FLOWS = tiny_pipelines.FLOWS
+DIT = {"guidance": "lsg", "kappa": 4.5, "t_init": 1.0, "weight": "a", "prompt_dropout": 0.0}
+CASES = [*((name, scales) for name in POOLING for scales in SCALES), *((name, "sid-dit") for name in FLOWS)]
 
 
 @pytest.mark.parametrize("guidance", ["none", "lsg", "zero-cfg", "anti-cfg"])
@@ -58,8 +63,11 @@ class ByHand:
     """Both losses of one micro-batch, a sample at a time and a pass at a time."""
 
     def __init__(self, name: str, guidance: str, size: int = 3):
-        self.pooling, (self.k1, self.k2, self.k4) = POOLING[name], SCALES[guidance]
+        dit = guidance == "sid-dit"
+        self.pooling, self.flow = POOLING.get(name, "spatial"), name in FLOWS
+        self.k1, self.k2, self.k4 = (4.5, 4.5, 4.5) if dit else SCALES[guidance]
         given = {"steps": 1, "guidance": guidance, "kappa": 1.5, "adversarial": True, "pooling": self.pooling}
+        given |= DIT if dit else {}
         self.options = METHOD.options(given=given)
         taught = text_world.teacher(name, torch.float64)
         self.nets: Nets = materialise(METHOD.build(self.options), taught, 0)
@@ -109,7 +117,7 @@ class ByHand:
             if player == "critic":
                 x, real = x.detach(), batch.real[row]
                 psi = self.guided(critic, a * x + sigma * eps, t, given, self.k1)
-                weight = (a / sigma) ** 2 if self.name != "sd3" else 1 / sigma**2
+                weight = 1 / sigma**2 if self.flow else (a / sigma) ** 2
                 total = total + weight * ((psi - x) ** 2).sum()
                 fake = self.entropy(a * x + sigma * eps, t, given, real=False)
                 true = self.entropy(a * real + sigma * eps, t, batch.real_condition[row], real=True)
@@ -117,17 +125,19 @@ class ByHand:
             else:
                 x_t = a * x + sigma * eps
                 phi, psi = self.guided(teacher, x_t, t, given, self.k4), self.guided(critic, x_t, t, given, self.k2)
-                norm = 1 / (x - phi).detach().abs().mean().clamp_min(1e-5)
+                norm = 1 / (x - phi).detach().abs().mean().clamp_min(1e-5) if self.options.weight != "a" else a
                 score = 100 * norm * ((phi - psi) * (psi - x)).sum()
                 gan = norm * x.numel() * self.entropy(x_t, t, given, real=True)
                 total = total + score / 2 + gan / 2
         return total / self.size
 
 
-@pytest.mark.parametrize("guidance", SCALES)
-@pytest.mark.parametrize("name", POOLING)
+@pytest.mark.parametrize("name, guidance", CASES)
 def test_both_gradients_are_those_of_a_plain_loop(name: str, guidance: str) -> None:
-    """D times the cross-entropies of clamped logits of the text half, weight 1 beside 100, in float64."""
+    """D times the cross-entropies of clamped logits of the text half, weight 1 beside 100, in float64.
+
+    SANA's linear attention and FLUX's rotary embedding run in float32 whatever they are given: those agree to 1e-6.
+    """
     hand = ByHand(name, guidance)
     for player in ("critic", "generator"):
         playing, parameters = hand.player(player), list(hand.nets[player].parameters())
@@ -136,7 +146,7 @@ def test_both_gradients_are_those_of_a_plain_loop(name: str, guidance: str) -> N
         theirs = torch.autograd.grad(hand.loss(player), parameters, **asked)
         size = torch.linalg.vector_norm(torch.stack([part.norm() for part in theirs]))
         for part, exact in zip(ours, theirs, strict=True):
-            assert (part - exact).norm() <= 1e-9 * size, player
+            assert (part - exact).norm() <= (1e-6 if name in ("sana", "flux") else 1e-9) * size, player
 
 
 def test_logits_beyond_ten_teach_neither_player() -> None:

@@ -26,7 +26,7 @@ from sid.method import Optimiser
 from tests.test_cli import reported
 
 ROOT = Path(__file__).parents[2]
-SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart")
+SUITES = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "sid-dit")
 
 
 shipped = lru_cache(load_suite)

@@ -15,12 +15,14 @@ from sid.loop.settings import Data, LoopSettings
 from sid.loop.trainer import Execution, Trained, Training, train
 from sid.method import Method
 from sid.noise import Flow, VpDiscrete
+from sid.teachers.latent.flow_networks import FluxNetwork, SanaNetwork
 from sid.teachers.latent.networks import PixartNetwork, Sd3Network, UnetNetwork
 from tests.sid.teachers import tiny_pipelines
 
 PROMPTS, TOKENS, SIDE = 6, 5, tiny_pipelines.SIZE
-WIDTHS = {"sd15": 16, "sdxl": 40, "pixart": 16, "sd3": 40}
-POOLED = {"sdxl": 24, "sd3": 40}
+WIDTHS = {"sd15": 16, "sdxl": 40, "pixart": 16, "sd3": 40, "sana": 24, "flux": 24}
+POOLED = {"sdxl": 24, "sd3": 40, "flux": 16}
+CHANNELS = {"sd3": 8, "sana": 8}  # of latents; 4 elsewhere
 
 
 def teacher(name: str, dtype: torch.dtype = torch.float32) -> Denoiser:
@@ -33,13 +35,17 @@ def teacher(name: str, dtype: torch.dtype = torch.float32) -> Denoiser:
         denoiser = Denoiser(UnetNetwork(unet), VpDiscrete(), "eps", name)
     elif name == "pixart":
         denoiser = Denoiser(PixartNetwork(tiny_pipelines.pixart().transformer), VpDiscrete(), "eps", name)
+    elif name == "sana":
+        denoiser = Denoiser(SanaNetwork(tiny_pipelines.sana().transformer), Flow(), "flow", name)
+    elif name == "flux":
+        denoiser = Denoiser(FluxNetwork(tiny_pipelines.flux().transformer), Flow(), "flow", name)
     else:
         denoiser = Denoiser(Sd3Network(tiny_pipelines.stable_diffusion_3().transformer), Flow(), "flow", name)
     return denoiser.to(dtype).eval().requires_grad_(False)
 
 
 def channels(name: str) -> int:
-    return 8 if name == "sd3" else 4
+    return CHANNELS.get(name, 4)
 
 
 def condition(name: str, rows: Tensor, dtype: torch.dtype = torch.float32) -> Condition:
@@ -49,6 +55,9 @@ def condition(name: str, rows: Tensor, dtype: torch.dtype = torch.float32) -> Co
     extra: dict[str, Tensor] = {}
     if name in POOLED:
         extra["pooled"] = torch.randn(PROMPTS + 1, POOLED[name], generator=random).to(dtype)
+    if name == "sana":  # prompt i has 2 + i mod 4 tokens
+        lengths = 2 + torch.arange(PROMPTS + 1) % 4
+        extra["mask"] = (torch.arange(TOKENS) < lengths[:, None]).to(dtype)
     null = Condition(text=text[-1:], **{key: value[-1:] for key, value in extra.items()})
     if name == "sdxl":
         extra["time_ids"] = torch.tensor([[16.0, 16.0, 0.0, 0.0, 16.0, 16.0]]).expand(PROMPTS + 1, 6)

@@ -19,7 +19,7 @@ from sid.generator import Generator
 from sid.loop.settings import Data, LoopSettings
 from sid.loop.trainer import Execution, Training, train
 from sid.prompts import PromptCache, PromptConditions, cache_prompts
-from tests.sid.teachers.tiny_pipelines import SIZE
+from tests.sid.teachers.tiny_pipelines import FLOWS, SIZE
 
 Folder = Callable[[str], Path]
 PROMPTS = ["a red cat", "a blue dog", "a red cat", "a green house " * 40]
@@ -113,6 +113,21 @@ def test_bad_lists_are_one_sentence(tmp_path: Path) -> None:
         PromptConditions(cache_prompts(Letters(), ["a"], tmp_path), "random")
 
 
+# SiD-DiT with its adversarial term from the first image on.
+DIT: dict[str, Any] = {
+    "guidance": "lsg",
+    "kappa": 4.5,
+    "t_init": 1.0,
+    "weight": "a",
+    "pooling": "spatial",
+    "adversarial": True,
+    "generator_from": 0,
+    "adversarial_from": 0,
+    "lr": 1e-4,
+    "lr_generator": 1e-4,
+}
+
+
 @pytest.mark.parametrize(
     "method, name, given",
     [
@@ -121,6 +136,7 @@ def test_bad_lists_are_one_sentence(tmp_path: Path) -> None:
         ("vsd", "stable-diffusion", {}),
         ("sid-few-step", "sdxl", {}),
         ("sid-lsg", "sd3", {"kappa": 2.0}),
+        *(("sid-few-step", name, DIT) for name in FLOWS),
     ],
 )
 def test_two_steps_of_training_call_no_text_encoder(
@@ -134,7 +150,7 @@ def test_two_steps_of_training_call_no_text_encoder(
     for _, part in family.encoders:
         getattr(encoder.pipeline, part).register_forward_hook(lambda *rows: ran.append(True))
     teacher = family.load(folder)
-    shape = (teacher.settings["network"]["in_channels"], SIZE, SIZE)
+    shape = (family.latent_shape(teacher.settings)[0], SIZE, SIZE)
     data = Data(PromptConditions(cache), shape)
     conditions = PromptConditions(cache)
 

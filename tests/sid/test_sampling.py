@@ -126,6 +126,8 @@ def pipelines_scheduler(name: str, sampler: str, config: Any) -> Any:
         return diffusers.DDIMScheduler.from_config(config, clip_sample=False)
     if sampler == "euler":
         return diffusers.FlowMatchEulerDiscreteScheduler.from_config(config)
+    if name == "sana":
+        return ExactTicks.from_config(config)
     if name == "sd3":
         return ExactTicks(use_flow_sigmas=True, flow_shift=config.shift, prediction_type="flow_prediction")
     return diffusers.DPMSolverMultistepScheduler.from_config(config)
@@ -140,6 +142,8 @@ def pipelines_scheduler(name: str, sampler: str, config: Any) -> Any:
         ("pixart", "dpm++"),
         ("sd3", "euler"),
         ("sd3", "dpm++"),
+        ("sana", "dpm++"),
+        ("flux", "euler"),
     ],
 )
 def test_a_guided_teacher_makes_its_pipelines_image(
@@ -153,12 +157,17 @@ def test_a_guided_teacher_makes_its_pipelines_image(
     denoiser = family.load(folder)
     pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
     pipeline.scheduler = pipelines_scheduler(name, sampler, pipeline.scheduler.config)
-    shape = (denoiser.settings["network"]["in_channels"], SIZE, SIZE)
+    shape = (family.latent_shape({"sample_size": SIZE, **denoiser.settings})[0], SIZE, SIZE)
     z = torch.randn(2, *shape, generator=torch.Generator().manual_seed(3))
-    extra = {"use_resolution_binning": False, "clean_caption": False} if name == "pixart" else {}
-    theirs = pipeline(
-        prompts, num_inference_steps=4, guidance_scale=3.0, latents=z.clone(), output_type="latent", **extra
-    ).images
+    extra: dict[str, Any] = {"guidance_scale": 3.0, "latents": z.clone()}
+    if name in ("pixart", "sana"):
+        extra |= {"use_resolution_binning": False, "clean_caption": False}
+    if name == "flux":
+        extra = {"height": 2 * SIZE, "width": 2 * SIZE, "true_cfg_scale": 3.0, "negative_prompt": ["", ""]}
+        extra["latents"] = pipeline._pack_latents(z, 2, *shape)
+    theirs = pipeline(prompts, num_inference_steps=4, output_type="latent", **extra).images
+    if name == "flux":
+        theirs = pipeline._unpack_latents(theirs, 2 * SIZE, 2 * SIZE, pipeline.vae_scale_factor)
     ours = scheduled(denoiser, z, cache.condition([0, 1]), 4, 3.0, sampler)
     assert theirs.abs().max() > 1.5, "clamping to [-1, 1] would show"
     assert ((ours - theirs).abs() / theirs.abs().clamp_min(1)).max() < 2e-5
@@ -170,14 +179,20 @@ def test_a_guided_teacher_makes_its_pipelines_image(
 
 
 def test_latents_are_decoded_with_the_models_own_scale(pipeline_folder: Folder, tmp_path: Path) -> None:
-    for name, scale, shift in [("stable-diffusion", 0.18215, 0.0), ("sdxl", 0.13025, 0.0), ("sd3", 1.5305, 0.0609)]:
+    for name, scale, shift in [
+        ("stable-diffusion", 0.18215, 0.0),
+        ("sdxl", 0.13025, 0.0),
+        ("sana", 0.41407, 0.0),
+        ("flux", 0.3611, 0.1159),
+        ("sd3", 1.5305, 0.0609),
+    ]:
         family, folder = teachers()[name], pipeline_folder(name)
         decoder = family.decoder(folder)
         assert (decoder.scale, decoder.shift) == (scale, shift)
         shape = decoder.sample_shape(2 * SIZE)
         latents = torch.randn(2, *shape, generator=torch.Generator().manual_seed(0))
         pipeline = diffusers.DiffusionPipeline.from_pretrained(folder)
-        theirs = pipeline.vae.decode(latents / scale + shift).sample
+        theirs = pipeline.vae.decode(latents / scale + shift, return_dict=False)[0]
         assert torch.equal(decoder(latents), theirs)
         with pytest.raises(Fault, match="no whole latent"):
             decoder.sample_shape(2 * SIZE + 1)
@@ -192,3 +207,5 @@ def test_decoding_undoes_encoding_up_to_the_autoencoder(pipeline_folder: Folder)
     images = torch.rand(2, 3, 16, 16) * 2 - 1
     latents = decoder.encode(images)
     assert torch.allclose(latents / 1.5305 + 0.0609, decoder.autoencoder.encode(images).latent_dist.mean, atol=1e-6)
+    decoder = teachers()["sana"].decoder(pipeline_folder("sana"))
+    assert torch.allclose(decoder.encode(images) / 0.41407, decoder.autoencoder.encode(images).latent, atol=1e-6)

@@ -20,7 +20,7 @@ from sid.fault import Fault
 from tests import toys
 
 ROOT = Path(__file__).parents[2]
-PAPERS = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "released")
+PAPERS = ("cifar10", "edm64", "sd15", "sdxl", "pixart", "sid-dit", "released")
 # Printed cells that no row stands for, each with its reason in the suite's comments.
 LEFT_OUT = {("sd15-coco", "dmd"), ("sd15-coco", "teacher-sde")}
 

@@ -17,7 +17,8 @@ class Decoder:
     """image = decode(latent / scale + shift), in float32: SDXL's autoencoder overflows in float16.
 
     A generator's latents are the encoder's times `scaling_factor` (0.18215 for SD, 0.13025 for SDXL), after the
-    subtraction of `shift_factor` where there is one (SD3).
+    subtraction of `shift_factor` where there is one (SD3, FLUX). SANA's autoencoder has no posterior: it
+    gives one latent.
     """
 
     def __init__(self, autoencoder: Any):
@@ -26,17 +27,18 @@ class Decoder:
         self.shift = float(getattr(autoencoder.config, "shift_factor", None) or 0.0)
 
     @classmethod
-    def open(cls, inside: Path) -> Decoder:
-        from diffusers import AutoencoderKL
+    def open(cls, inside: Path, kind: str = "AutoencoderKL") -> Decoder:
+        """From the folder of a pipeline's autoencoder, of the diffusers class `kind`."""
+        import diffusers
 
         files = folders.weight_files(inside)
         folders.stored_dtypes(files)
         try:
-            autoencoder = AutoencoderKL.from_pretrained(
+            autoencoder = getattr(diffusers, kind).from_pretrained(
                 inside, local_files_only=True, use_safetensors=True, variant=folders.variant_of(files)
             )
         except Exception as error:
-            raise Fault(f"{inside} is no AutoencoderKL: {first_line(error)}") from None
+            raise Fault(f"{inside} is no {kind}: {first_line(error)}") from None
         return cls(autoencoder.float())
 
     def to(self, device: torch.device | str) -> Decoder:
@@ -45,10 +47,12 @@ class Decoder:
 
     def sample_shape(self, side: int) -> tuple[int, int, int]:
         """The shape of the latents of an image of `side` pixels a side."""
-        factor = 2 ** (len(self.autoencoder.config.block_out_channels) - 1)
+        config = self.autoencoder.config
+        levels = config.get("encoder_block_out_channels") or config["block_out_channels"]
+        factor = 2 ** (len(levels) - 1)
         if side % factor:
             raise Fault(f"a picture of {side} pixels has no whole latent: the autoencoder shrinks by {factor}")
-        return (int(self.autoencoder.config.latent_channels), side // factor, side // factor)
+        return (int(config.latent_channels), side // factor, side // factor)
 
     @torch.no_grad()
     def __call__(self, latents: Tensor) -> Tensor:
@@ -57,6 +61,6 @@ class Decoder:
     @torch.no_grad()
     def encode(self, images: Tensor) -> Tensor:
         """Latents of images in [-1, 1], by the mean of the encoder's posterior (real images of an adversarial term)."""
-        return (
-            self.autoencoder.encode(images.float().to(self.autoencoder.device)).latent_dist.mean - self.shift
-        ) * self.scale
+        encoded = self.autoencoder.encode(images.float().to(self.autoencoder.device))
+        latents = encoded.latent_dist.mean if hasattr(encoded, "latent_dist") else encoded.latent
+        return (latents - self.shift) * self.scale

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sid.fault import Fault
+from sid.fault import Fault, report
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS = ("diffusion_pytorch_model", "model")  # of diffusers' and of transformers' classes
@@ -45,7 +45,11 @@ def read_json(file: Path) -> dict[str, Any]:
 
 
 def check_index(folder: Path, family: str, pipelines: Iterable[str]) -> dict[str, Any]:
-    """model_index.json; a Fault unless its class is one of `pipelines`."""
+    """model_index.json; a Fault if its class is one of diffusers' that is not among `pipelines`.
+
+    A class of the publishers' own is not looked for, and none of its code runs: the folder's components, which are
+    checked one by one, are read as those of the family's first class.
+    """
     pipelines = tuple(pipelines)
     if not (folder / "model_index.json").is_file():
         names = ", ".join(sorted(file.name for file in folder.iterdir())[:6]) or "nothing"
@@ -53,11 +57,20 @@ def check_index(folder: Path, family: str, pipelines: Iterable[str]) -> dict[str
             f"{folder} is no diffusers pipeline: it has no model_index.json (expected a {pipelines[0]}, found {names})"
         )
     index = read_json(folder / "model_index.json")
-    if index.get("_class_name") not in pipelines:
-        raise Fault(
-            f"{folder} holds a {index.get('_class_name')}, and the family '{family}' expects a {' or '.join(pipelines)}"
-        )
+    named = index.get("_class_name")
+    if named in pipelines:
+        return index
+    if named is None or in_diffusers(str(named)):
+        raise Fault(f"{folder} holds a {named}, and the family '{family}' expects a {' or '.join(pipelines)}")
+    report(f"{folder} holds a {named}, which diffusers does not have: its components are read as a {pipelines[0]}'s")
     return index
+
+
+def in_diffusers(name: str) -> bool:
+    """Whether diffusers has a pipeline of that name."""
+    import diffusers
+
+    return hasattr(diffusers, name)
 
 
 def check_component(folder: Path, part: str, what: str, weights: bool = True) -> Path:

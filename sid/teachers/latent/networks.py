@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -104,12 +106,7 @@ class PixartNetwork(nn.Module):
         self.transformer, self.pixels = transformer, pixels
 
     def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Output:
-        seen: list[Tensor] = []
-        # The norm is the last layer but one: an early stop would save nothing.
-        hook = None
-        if "features" in want:
-            hook = self.transformer.norm_out.register_forward_hook(lambda module, inputs, out: seen.append(out))
-        try:
+        with last_tokens(self.transformer, want) as seen:
             output = self.transformer(
                 x,
                 encoder_hidden_states=text_of(condition, x),
@@ -118,9 +115,6 @@ class PixartNetwork(nn.Module):
                 added_cond_kwargs=self._size(x),
                 return_dict=False,
             )[0]
-        finally:
-            if hook is not None:
-                hook.remove()
         features = token_map(seen[0], x, self.transformer.config.patch_size) if seen else None
         return (output[:, : x.shape[1]] if "x0" in want else None), features
 
@@ -167,11 +161,7 @@ class Sd3Network(nn.Module):
     def forward(self, x: Tensor, time: Tensor, condition: Condition, want: frozenset[str]) -> Output:
         if condition.pooled is None:
             raise Fault("SD3 needs a pooled embedding beside the text embeddings")
-        seen: list[Tensor] = []
-        hook = None
-        if "features" in want:
-            hook = self.transformer.norm_out.register_forward_hook(lambda module, inputs, out: seen.append(out))
-        try:
+        with last_tokens(self.transformer, want) as seen:
             output = self.transformer(
                 hidden_states=x,
                 encoder_hidden_states=text_of(condition, x),
@@ -179,11 +169,26 @@ class Sd3Network(nn.Module):
                 timestep=FLOW_TICKS * time,
                 return_dict=False,
             )[0]
-        finally:
-            if hook is not None:
-                hook.remove()
         features = token_map(seen[0], x, self.transformer.config.patch_size) if seen else None
         return (output if "x0" in want else None), features
+
+
+@contextmanager
+def last_tokens(transformer: Any, want: frozenset[str]) -> Iterator[list[Tensor]]:
+    """A list that gets the tokens after the final norm in the calls inside, where features are wanted.
+
+    That norm is the last layer but one: an early stop would save nothing.
+    """
+    seen: list[Tensor] = []
+    # Registered for these calls only: a copied network must not write into the original's list.
+    hook = None
+    if "features" in want:
+        hook = transformer.norm_out.register_forward_hook(lambda module, inputs, output: seen.append(output))
+    try:
+        yield seen
+    finally:
+        if hook is not None:
+            hook.remove()
 
 
 def token_map(tokens: Tensor, x: Tensor, patch: int) -> Tensor:

@@ -31,21 +31,20 @@ class PipelineCall:
     arguments: dict[str, Any]  # of the pipeline's call
     noise_scale: float | None = None  # the factor on unit noise in `latents`; None: the pipeline scales it
     shape: tuple[int, ...] = field(default=())
+    packed: bool = False  # the pipeline takes packed latents
 
 
-def call_of(generator: Generator, family: LatentTeacher) -> PipelineCall:
-    """The scheduler, its config and the arguments that are equivalent to the chain."""
-    chain, process = generator.chain, generator.denoiser.process
-    network = network_of(generator)
-    shape = (network.config.in_channels, network.config.sample_size, network.config.sample_size)
-    arguments: dict[str, Any] = {"guidance_scale": 1.0}
-    if family.name == "pixart":
-        arguments |= {"use_resolution_binning": False, "clean_caption": False}
+def call_of(generator: Generator, family: LatentTeacher, source: Path) -> PipelineCall:
+    """The scheduler, its config and the arguments that are equivalent to the chain, for the pipeline in `source`."""
+    chain, process, settings = generator.chain, generator.denoiser.process, generator.denoiser.settings
+    whole = {**settings, "network": dict(network_of(generator).config)}
+    shape = family.latent_shape(whole)
+    arguments: dict[str, Any] = {"guidance_scale": 1.0, **family.call_arguments(whole, source)}
     if chain.renoise == "fixed" and chain.steps > 1:
         raise Fault("no diffusers scheduler renoises with a chain's first noise: export one with renoise fresh or ddim")
     if process.kind == "flow":
-        return _flow_call(generator, arguments, shape)
-    stated = completed(generator.denoiser.settings["scheduler"])
+        return _flow_call(generator, arguments, shape, family.packed)
+    stated = completed(settings["scheduler"])
     config = {key: value for key, value in stated.items() if not key.startswith("_") and key not in OTHER_STEPS}
     config["timestep_spacing"] = "trailing"
     arguments["timesteps"] = [int(time) for time in generator.times]
@@ -61,12 +60,12 @@ def call_of(generator: Generator, family: LatentTeacher) -> PipelineCall:
     return PipelineCall("EulerDiscreteScheduler", config, arguments, scale, shape)
 
 
-def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...]) -> PipelineCall:
+def _flow_call(generator: Generator, arguments: dict[str, Any], shape: tuple[int, ...], packed: bool) -> PipelineCall:
     chain = generator.chain
     arguments["sigmas"] = [float(time) for time in generator.times]
     config = {"shift": 1.0, "stochastic_sampling": chain.renoise == "fresh" and chain.steps > 1}
     scale = 1.0 if chain.unit_input else float(generator.times[0])
-    return PipelineCall("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape)
+    return PipelineCall("FlowMatchEulerDiscreteScheduler", config, arguments, scale, shape, packed)
 
 
 def _times(generator: Generator) -> Any:
@@ -100,7 +99,7 @@ def write_pipeline(generator: Generator, family: LatentTeacher, source: Path, fo
     import torch
 
     teacher = family.check(source)
-    call = call_of(generator, family)
+    call = call_of(generator, family, teacher)
     index = folders.read_json(teacher / "model_index.json")
     for part, named in index.items():
         if part in (family.part, "scheduler") or not isinstance(named, list) or named[0] is None:
@@ -136,6 +135,9 @@ def snippet(call: PipelineCall, place: str) -> str:
             f"generator = torch.Generator().manual_seed(0)\nnoise = torch.randn(1, *{call.shape}, generator=generator)"
         )
         scaled = "noise" if call.noise_scale == 1 else f"{call.noise_scale!r} * noise"
+        if call.packed:
+            channels, height, width = call.shape
+            scaled = f"pipeline._pack_latents({scaled}, 1, {channels}, {height}, {width})"
         arguments += [f"    latents={scaled},", "    generator=generator,"]
     lines = [
         "import torch",

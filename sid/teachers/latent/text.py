@@ -24,23 +24,21 @@ Encoded = dict[str, Tensor]  # text [B, tokens, width], and mask [B, tokens] and
 class TextEncoder:
     """Prompts to embeddings. `calls` counts the batches encoded."""
 
-    def __init__(self, family: LatentTeacher, folder: Path, pipeline: Any, digest: str):
+    def __init__(self, family: LatentTeacher, folder: Path, pipeline: Any, digest: str, tokens: int | None):
         self.family, self.folder, self.pipeline, self.digest = family, folder, pipeline, digest
-        self.calls = 0
+        self.tokens, self.calls = tokens, 0
 
     def to(self, device: torch.device | str) -> TextEncoder:
         self.pipeline.to(device)
         return self
 
-    @torch.no_grad()
     def encode(self, prompts: Sequence[str]) -> Encoded:
         """One row per prompt, in float32 on the CPU."""
-        self.calls += 1
-        return {name: part.cpu() for name, part in self._encode(list(prompts)).items()}
+        return self._encode(list(prompts))
 
     def null(self) -> Encoded:
         """The model's null condition: the empty prompt encoded, or zeros."""
-        empty = self.encode([""])
+        empty = self._encode([""], null=True)
         return {name: torch.zeros_like(part) for name, part in empty.items()} if self._zeros() else empty
 
     def over_long(self, prompts: Sequence[str]) -> list[int]:
@@ -56,36 +54,24 @@ class TextEncoder:
         return self.family.null_rule == "zeros" and getattr(self.pipeline.config, "force_zeros_for_empty_prompt", True)
 
     def _limits(self) -> dict[str, int]:
-        """The token limit of each tokenizer's encoder; T5 has none of its own, the pipeline sets it."""
+        """The token limit of each tokenizer: the pipeline's where it sets one, else its encoder's."""
         limits = {}
         for tokenizer, encoder in self.family.encoders:
             if getattr(self.pipeline, encoder, None) is not None:
-                positions = getattr(getattr(self.pipeline, encoder).config, "max_position_embeddings", None)
-                limit = positions or self.family.max_tokens
-                assert limit is not None
-                limits[tokenizer] = int(limit)
+                longest = self.family.longest(tokenizer, self.tokens)
+                limits[tokenizer] = longest or int(getattr(self.pipeline, encoder).config.max_position_embeddings)
         return limits
 
-    def _encode(self, prompts: list[str]) -> Encoded:
+    @torch.no_grad()
+    def _encode(self, prompts: list[str], null: bool = False) -> Encoded:
+        self.calls += 1
         device = self.pipeline.text_encoder.device
-        options: dict[str, Any] = {"device": device, "num_images_per_prompt": 1, "do_classifier_free_guidance": False}
-        if self.family.name == "sdxl":
-            text, _, pooled, _ = self.pipeline.encode_prompt(prompts, **options)
-            return {"text": text, "pooled": pooled}
-        if self.family.name == "sd3":
-            text, _, pooled, _ = self.pipeline.encode_prompt(
-                prompts, None, None, max_sequence_length=self.family.max_tokens, **options
-            )
-            return {"text": text, "pooled": pooled}
-        if self.family.name == "pixart":
-            text, mask, _, _ = self.pipeline.encode_prompt(
-                prompts, max_sequence_length=self.family.max_tokens, **options
-            )
-            return {"text": text, "mask": mask.to(text.dtype)}
-        return {"text": self.pipeline.encode_prompt(prompts, **options)[0]}
+        options: dict[str, Any] = {"device": device, "num_images_per_prompt": 1}
+        encoded = self.family.embed(self.pipeline, prompts, self.tokens, options, null)
+        return {name: part.cpu() for name, part in encoded.items()}
 
 
-def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
+def open_encoder(family: LatentTeacher, folder: Path, tokens: int | None) -> TextEncoder:
     """The encoders of a pipeline folder, checked against each other and against the network."""
     import diffusers
 
@@ -97,6 +83,8 @@ def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
             folders.check_component(folder, tokenizer, "a tokenizer", weights=False)
             folders.stored_dtypes(folders.weight_files(folders.check_component(folder, encoder, "a text encoder")))
             parts += [tokenizer, encoder]
+    for part in parts:
+        _check_library(folder, part, index)
     unused = [name for name, value in index.items() if isinstance(value, list) and name not in parts]
     variant = folders.variant_of(folders.weight_files(folder / "text_encoder"))
     try:
@@ -116,11 +104,12 @@ def open_encoder(family: LatentTeacher, folder: Path) -> TextEncoder:
         object.__setattr__(pipeline, family.part, SimpleNamespace(config=SimpleNamespace(joint_attention_dim=width)))
     for tokenizer, encoder in family.encoders:
         if encoder not in left_out:
-            _check_tokenizer(folder, tokenizer, getattr(pipeline, tokenizer), getattr(pipeline, encoder).config)
+            config, cut = getattr(pipeline, encoder).config, family.longest(tokenizer, tokens) is not None
+            _check_tokenizer(folder, tokenizer, getattr(pipeline, tokenizer), config, cut)
             getattr(pipeline, encoder).eval().requires_grad_(False)
     _check_width(family, folder, pipeline)
-    rules = [family.null_rule, family.max_tokens, index.get("force_zeros_for_empty_prompt")]
-    return TextEncoder(family, folder, pipeline, _digest(folder, parts, rules))
+    rules = [family.null_rule, tokens, index.get("force_zeros_for_empty_prompt")]
+    return TextEncoder(family, folder, pipeline, _digest(folder, parts, rules), tokens)
 
 
 def _present(index: dict[str, Any], part: str) -> bool:
@@ -128,14 +117,26 @@ def _present(index: dict[str, Any], part: str) -> bool:
     return isinstance(named, list) and len(named) == 2 and None not in named
 
 
-def _check_tokenizer(folder: Path, name: str, tokenizer: Any, config: Any) -> None:
-    """A Fault where the tokenizer is another model's: token ids, lengths or the end token do not fit the encoder."""
+def _check_library(folder: Path, part: str, index: dict[str, Any]) -> None:
+    """A Fault where a component is no class of transformers: of another module diffusers would run the folder's own."""
+    named = index.get(part)
+    if not isinstance(named, list) or len(named) != 2 or named[0] != "transformers":
+        raise Fault(f"{folder}: model_index.json names {named} as {part} (expected a class of transformers)")
+
+
+def _check_tokenizer(folder: Path, name: str, tokenizer: Any, config: Any, cut: bool) -> None:
+    """A Fault where the tokenizer is another model's: token ids, lengths or the end token do not fit the encoder.
+
+    Prompts that the pipeline `cut`s have its length, and an end token that no encoder looks for.
+    """
     largest = max(tokenizer.get_vocab().values())
     if largest >= config.vocab_size:
         raise Fault(
             f"{folder / name} does not fit its text encoder: it numbers tokens up to {largest}, "
             f"and the encoder expects fewer than {config.vocab_size}"
         )
+    if cut:
+        return
     positions = getattr(config, "max_position_embeddings", None)
     if positions is not None and tokenizer.model_max_length > positions:
         raise Fault(
@@ -156,14 +157,13 @@ def _check_width(family: LatentTeacher, folder: Path, pipeline: Any) -> None:
     config = folders.read_json(folder / family.part / "config.json")
     key = {"unet": "cross_attention_dim", "transformer": "caption_channels"}[family.part]
     expected = config.get("joint_attention_dim", config.get(key))
-    sd3_joint = family.name == "sd3"
-    widths = [
-        int(getattr(getattr(pipeline, encoder).config, "hidden_size", 0))
+    widths = {
+        encoder: int(getattr(getattr(pipeline, encoder).config, "hidden_size", 0))
         for _, encoder in family.encoders
         if getattr(pipeline, encoder, None) is not None
-    ]
-    width = (widths[2] if len(widths) > 2 else expected) if sd3_joint else sum(widths)
-    if isinstance(expected, int) and width != expected:
+    }
+    width = family.text_width(widths)
+    if isinstance(expected, int) and width not in (None, expected):
         raise Fault(
             f"the text encoders of {folder} give embeddings of width {width}, and its {family.part} expects {expected}"
         )

@@ -61,6 +61,21 @@ def test_another_familys_pipeline(pipeline_folder: Folder) -> None:
         teachers()["stable-diffusion"].build(settings)
 
 
+def test_a_pipeline_of_the_publishers_own_class_is_read_as_the_familys(
+    damaged: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its components decide. A class that diffusers has is another model's."""
+    folder = damaged("sana")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "SomebodysSanaPipeline"}))
+    teachers()["sana"].load(folder)
+    assert "SomebodysSanaPipeline, which diffusers does not have" in capsys.readouterr().err
+    (folder / "model_index.json").write_text(json.dumps({**index, "_class_name": "SanaSprintPipeline"}))
+    refused(load("sana", folder), "holds a SanaSprintPipeline", "'sana' expects a SanaPipeline")
+    refused(load("flux", damaged("sd3")), "holds a StableDiffusion3Pipeline", "'flux' expects a FluxPipeline")
+    refused(lambda: teachers()["sana"].load(folder, token=77), "setting of sana 'token'", "did you mean 'tokens'")
+
+
 @pytest.mark.parametrize("part", ["unet", "scheduler"])
 def test_a_missing_component(part: str, damaged: Folder) -> None:
     folder = damaged("stable-diffusion")
@@ -164,6 +179,14 @@ def test_a_tokenizer_of_another_model(damaged: Folder) -> None:
     refused(lambda: encode(folder), "has no tokenizer/", "expected a tokenizer")
 
 
+def test_no_code_of_a_folder_runs(damaged: Folder) -> None:
+    folder = damaged("flux")
+    (folder / "text_encoder_2" / "theirs.py").write_text("raise AssertionError('it ran')")
+    index = json.loads((folder / "model_index.json").read_text())
+    (folder / "model_index.json").write_text(json.dumps({**index, "text_encoder_2": ["theirs", "Encoder"]}))
+    refused(lambda: teachers()["flux"].text_encoder(folder), "text_encoder_2", "expected a class of transformers")
+
+
 def test_a_condition_without_its_parts_is_said(pipeline_folder: Folder) -> None:
     from sid.condition import Condition
 
@@ -178,5 +201,7 @@ def test_a_condition_without_its_parts_is_said(pipeline_folder: Folder) -> None:
 
 def test_prompts_over_the_length_are_counted(pipeline_folder: Folder) -> None:
     prompts = ["short", "a word " * 60, "two words " * 400]
-    for name, long in [("stable-diffusion", [1, 2]), ("sdxl", [1, 2]), ("pixart", [1, 2]), ("sd3", [1, 2])]:
-        assert teachers()[name].text_encoder(pipeline_folder(name)).over_long(prompts) == long, name
+    for name in ("stable-diffusion", "sdxl", "pixart", "sd3", "sana", "flux"):
+        assert teachers()[name].text_encoder(pipeline_folder(name)).over_long(prompts) == [1, 2], name
+    sana = teachers()["sana"].text_encoder(pipeline_folder("sana"), tokens=10)
+    assert sana.over_long(["a" * 8, "a" * 9]) == [1], "ten rows: <bos>, and nine of the prompt's without its own <bos>"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,16 @@ import torch
 from benchmarks.suite.components import teachers
 from sid.condition import Condition
 from sid.denoiser import FEATURES, X0, Denoiser
+from sid.fault import Fault
 from sid.guidance import guided
 from sid.prompts import cache_prompts
+from sid.teachers.latent.flow_networks import FluxNetwork
 from sid.teachers.latent.networks import PixartNetwork
-from tests.sid.teachers.tiny_pipelines import MAKERS, SIZE, family_of, pixart, stable_diffusion, unet
+from tests.sid.teachers.tiny_pipelines import FLOWS, MAKERS, SIZE, family_of, flux, pixart, stable_diffusion, unet
 
 Folder = Callable[[str], Path]
 PROMPTS = ["a red cat", "two blue dogs on a chair"]
-VP = [name for name in MAKERS if name != "sd3"]
+VP = [name for name in MAKERS if name not in FLOWS]
 
 
 def pipeline_of(folder: Path) -> Any:
@@ -42,7 +45,7 @@ def repeated(condition: Condition, count: int) -> Condition:
 
 
 def latents(denoiser: Denoiser, count: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    channels = denoiser.settings["network"]["in_channels"]
+    channels, *_ = teachers()[denoiser.family].latent_shape(denoiser.settings)
     return torch.randn(count, channels, SIZE, SIZE, generator=torch.Generator().manual_seed(3)).to(dtype)
 
 
@@ -55,8 +58,27 @@ def output_of(pipeline: Any, name: str, x: torch.Tensor, t: torch.Tensor, condit
         }
         out = pipeline.transformer(x, encoder_hidden_states=condition.text, timestep=t, **extra).sample
         return out.chunk(2, dim=1)[0]
+    if name in FLOWS:
+        return flow_of(pipeline, name, x, t, condition)
     added = {"text_embeds": condition.pooled, "time_ids": condition.time_ids} if name == "sdxl" else None
     return pipeline.unet(x, t, encoder_hidden_states=condition.text, added_cond_kwargs=added).sample
+
+
+def flow_of(pipeline: Any, name: str, x: torch.Tensor, t: torch.Tensor, condition: Condition) -> torch.Tensor:
+    """A flow pipeline's network at the ticks t."""
+    transformer, text = pipeline.transformer, {"encoder_hidden_states": condition.text}
+    if name == "sana":
+        return transformer(x, timestep=t, encoder_attention_mask=condition.mask, **text).sample
+    if name == "sd3":
+        return transformer(hidden_states=x, timestep=t, pooled_projections=condition.pooled, **text).sample
+    packed = pipeline._pack_latents(x, len(x), x.shape[1], SIZE, SIZE)
+    extra = {
+        "guidance": torch.full((len(x),), 3.5),
+        "txt_ids": torch.zeros(condition.text.shape[1], 3),
+        "img_ids": pipeline._prepare_latent_image_ids(len(x), SIZE // 2, SIZE // 2, "cpu", torch.float32),
+    }
+    out = transformer(packed, timestep=t / 1000, pooled_projections=condition.pooled, **text, **extra).sample
+    return pipeline._unpack_latents(out, 2 * SIZE, 2 * SIZE, pipeline.vae_scale_factor)
 
 
 @pytest.mark.parametrize("name", VP)
@@ -103,28 +125,38 @@ def test_x0_of_sdxl_is_its_own_euler_schedulers(t: int, pipeline_folder: Folder,
     assert ((ours - theirs).abs() / theirs.abs().clamp_min(1)).max() < 1e-5
 
 
-@pytest.mark.parametrize("sigma", [0.001, 0.5, 1.0])
-def test_x0_of_a_flow_is_what_its_scheduler_reaches(sigma: float, pipeline_folder: Folder, tmp_path: Path) -> None:
-    denoiser, condition = opened("sd3", pipeline_folder("sd3"), tmp_path)
-    pipeline = pipeline_of(pipeline_folder("sd3"))
-    scheduler = diffusers.FlowMatchEulerDiscreteScheduler.from_config(pipeline.scheduler.config, shift=1.0)
-    scheduler.set_timesteps(sigmas=[sigma])
-    (time,) = scheduler.timesteps
-    x = latents(denoiser, 2)
-    with torch.no_grad():
-        output = pipeline.transformer(
-            hidden_states=x,
-            timestep=time.expand(2),
-            encoder_hidden_states=condition.text,
-            pooled_projections=condition.pooled,
-        ).sample
-        theirs = scheduler.step(output, time, x).prev_sample
-        ours = denoiser(x, torch.full((2,), sigma), condition).image
+@torch.no_grad()
+@pytest.mark.parametrize("name", FLOWS)
+def test_x0_of_a_flow_is_its_own_schedulers_at_every_step(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
+    denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
+    pipeline = pipeline_of(pipeline_folder(name))
+    own = pipeline.scheduler
+    if name == "flux":
+        own.set_timesteps(sigmas=[1 - k / 50 for k in range(50)], mu=0.7)
+    else:
+        own.set_timesteps(50)
+    sigmas = own.sigmas[:-1]
+    assert (own.timesteps - 1000 * sigmas).abs().max() < 1, "SANA's scheduler cuts its ticks to whole numbers"
+    x = latents(denoiser, len(sigmas))
+    many = repeated(condition, len(sigmas))
+    output = output_of(pipeline, name, x, 1000 * sigmas, many)
+    ours = denoiser(x, sigmas, many).image
+    theirs = torch.cat([reached(own, output[i : i + 1], x[i : i + 1], i) for i in range(len(sigmas))])
     assert (ours - theirs).abs().max() < 1e-5
 
 
+def reached(own: Any, output: torch.Tensor, x: torch.Tensor, step: int) -> torch.Tensor:
+    """x0 as the scheduler reads it from the network's output: DPM-Solver++ says it, Euler steps to it."""
+    if isinstance(own, diffusers.DPMSolverMultistepScheduler):
+        own._step_index = step
+        return own.convert_model_output(output, sample=x)
+    euler = type(own).from_config(own.config, shift=1.0, use_dynamic_shifting=False)
+    euler.set_timesteps(sigmas=[float(own.sigmas[step])])
+    return euler.step(output, euler.timesteps[0], x).prev_sample
+
+
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["sdxl", "stable-diffusion", "pixart", "sd3"])
+@pytest.mark.parametrize("name", ["sdxl", "stable-diffusion", "pixart", "sd3", "sana", "flux"])
 def test_conditions_and_null_are_the_pipelines(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
     _, condition = opened(name, pipeline_folder(name), tmp_path)
     pipeline = pipeline_of(pipeline_folder(name))
@@ -143,6 +175,16 @@ def test_conditions_and_null_are_the_pipelines(name: str, pipeline_folder: Folde
     elif name == "sd3":
         text, none, pooled, none_pooled = pipeline.encode_prompt(PROMPTS, None, None, device="cpu")
         assert torch.equal(condition.pooled, pooled) and torch.allclose(null.pooled, none_pooled[:1], atol=1e-5)
+    elif name == "sana":
+        instruction = inspect.signature(pipeline.__call__).parameters["complex_human_instruction"].default
+        assert "Enhanced prompt" in instruction[0]
+        text, mask, none, none_mask = pipeline.encode_prompt(
+            PROMPTS, True, device="cpu", complex_human_instruction=instruction
+        )
+        assert torch.equal(condition.mask, mask.float()) and torch.equal(null.mask, none_mask[:1].float())
+    elif name == "flux":
+        (text, pooled, _), (none, none_pooled, _) = (pipeline.encode_prompt(words) for words in (PROMPTS, ""))
+        assert torch.equal(condition.pooled, pooled) and torch.allclose(null.pooled, none_pooled, atol=1e-5)
     else:
         text, none = pipeline.encode_prompt(PROMPTS, "cpu", 1, True)
     assert torch.equal(condition.text, text)
@@ -157,7 +199,7 @@ def test_conditions_and_null_are_the_pipelines(name: str, pipeline_folder: Folde
 def test_features_alone_are_those_of_the_full_pass(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
     denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
     x = latents(denoiser, 2).requires_grad_()
-    t = torch.tensor([0.3, 0.9]) if name == "sd3" else torch.tensor([300, 900])
+    t = torch.tensor([0.3, 0.9]) if name in FLOWS else torch.tensor([300, 900])
     ran: list[bool] = []
     last = denoiser.network.unet.conv_out if hasattr(denoiser.network, "unet") else None
     if last is not None:
@@ -194,7 +236,7 @@ def test_build_makes_the_same_network_from_the_settings(name: str, pipeline_fold
     denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
     again = teachers()[denoiser.family].build(json.loads(json.dumps(denoiser.settings)))
     again.network.load_state_dict(denoiser.network.state_dict())
-    t = torch.tensor([0.3, 0.9]) if name == "sd3" else torch.tensor([300, 900])
+    t = torch.tensor([0.3, 0.9]) if name in FLOWS else torch.tensor([300, 900])
     x = latents(denoiser, 2)
     assert torch.equal(again.eval()(x, t, condition).image, denoiser(x, t, condition).image)
 
@@ -243,7 +285,7 @@ def test_a_guidance_embedding_is_told_as_the_consistency_pipeline_tells_it() -> 
 def test_guidance_runs_both_branches_in_one_pass(name: str, pipeline_folder: Folder, tmp_path: Path) -> None:
     denoiser, condition = opened(name, pipeline_folder(name), tmp_path)
     x = latents(denoiser, 2)
-    t = torch.tensor([0.3, 0.9]) if name == "sd3" else torch.tensor([300, 900])
+    t = torch.tensor([0.3, 0.9]) if name in FLOWS else torch.tensor([300, 900])
     with torch.no_grad():
         joint = guided(denoiser, x, t, condition, 3.0).image
         given = denoiser(x, t, condition).image
@@ -272,3 +314,34 @@ def test_the_large_pixart_is_told_size_and_aspect() -> None:
         )
         ours, _ = PixartNetwork(network)(x, t, Condition(text=text), X0)
     assert torch.equal(ours, theirs) and not torch.allclose(ours, wrong, atol=1e-3)
+
+
+def test_flux_without_a_guidance_embedding_is_given_none() -> None:
+    plain, guided_one = flux(guidance=False).transformer, flux().transformer
+    with pytest.raises(Fault, match="no guidance embedding"):
+        FluxNetwork(plain, 3.5)
+    assert FluxNetwork(plain).scale is None and FluxNetwork(guided_one).scale == 3.5
+    x, t = torch.randn(2, 4, SIZE, SIZE), torch.tensor([0.2, 0.9])
+    given = Condition(text=torch.randn(2, 7, 24), pooled=torch.randn(2, 16))
+    with torch.no_grad():
+        assert FluxNetwork(plain)(x, t, given, X0)[0].shape == x.shape
+        weak, strong = (FluxNetwork(guided_one, scale)(x, t, given, X0)[0] for scale in (1.0, 8.0))
+    assert not torch.allclose(weak, strong, atol=1e-3)
+    with pytest.raises(Fault, match="3 x 4 can't be packed"):
+        FluxNetwork(plain)(x[:, :, :3, :4], t, given, X0)
+
+
+def test_sd3_reads_as_many_tokens_as_it_is_told(pipeline_folder: Folder) -> None:
+    """SiD-DiT's 77 of the T5 beside CLIP's 77; the embeddings of another length are other embeddings."""
+    family = teachers()["sd3"]
+    short = family.text_encoder(pipeline_folder("sd3"), tokens=77)
+    usual = family.text_encoder(pipeline_folder("sd3"))
+    assert short.encode(PROMPTS)["text"].shape[1] == 154 and usual.encode(PROMPTS)["text"].shape[1] == 77 + 256
+    assert short.digest != usual.digest
+    with pytest.raises(Fault, match="unknown setting of sdxl 'tokens'"):
+        teachers()["sdxl"].text_encoder(pipeline_folder("sdxl"), tokens=77)
+    for wrong in (0, 7.5, "77", True):
+        with pytest.raises(Fault, match="must be a whole number above 0"):
+            family.load(pipeline_folder("sd3"), tokens=wrong)
+    with pytest.raises(Fault, match="guidance_embedding of flux must be a number"):
+        teachers()["flux"].load(pipeline_folder("flux"), guidance_embedding="high")

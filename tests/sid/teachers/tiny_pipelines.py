@@ -60,6 +60,43 @@ def t5_encoder(width: int, seed: int) -> Any:
     return transformers.T5EncoderModel(config)
 
 
+def gemma_tokenizer() -> Any:
+    """Letters and bytes; a prompt begins with <bos>, as SANA's own tokenizer has it."""
+    tokens = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *string.ascii_letters, *string.digits]
+    tokens += [f"<0x{byte:02X}>" for byte in range(256)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    return transformers.GemmaTokenizer(vocab=vocabulary, merges=[], add_bos_token=True)
+
+
+def gemma_encoder(width: int, seed: int) -> Any:
+    config = transformers.Gemma2Config(
+        vocab_size=330,
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=8,
+    )
+    torch.manual_seed(seed)
+    return transformers.Gemma2Model(config)
+
+
+def deep_autoencoder(channels: int, seed: int = 5) -> Any:
+    """SANA's class. It shrinks by 4, since the pipeline wants pictures of whole 32s."""
+    torch.manual_seed(seed)
+    return diffusers.AutoencoderDC(
+        latent_channels=channels,
+        encoder_block_out_channels=(8, 8, 8),
+        decoder_block_out_channels=(8, 8, 8),
+        encoder_layers_per_block=(1, 1, 1),
+        decoder_layers_per_block=(1, 1, 1),
+        encoder_qkv_multiscales=((), (), ()),
+        decoder_qkv_multiscales=((), (), ()),
+        scaling_factor=0.41407,
+    )
+
+
 def autoencoder(channels: int = 4, seed: int = 5, **config: Any) -> Any:
     torch.manual_seed(seed)
     return diffusers.AutoencoderKL(
@@ -184,6 +221,58 @@ def stable_diffusion_3() -> Any:
     )
 
 
+def sana() -> Any:
+    torch.manual_seed(0)
+    transformer = diffusers.SanaTransformer2DModel(
+        in_channels=8,
+        out_channels=8,
+        num_attention_heads=2,
+        attention_head_dim=8,
+        num_layers=2,
+        num_cross_attention_heads=2,
+        cross_attention_head_dim=8,
+        cross_attention_dim=16,
+        caption_channels=24,
+        sample_size=SIZE,
+    )
+    # SANA's published scheduler: DPM-Solver++ on a shifted flow.
+    scheduler = diffusers.DPMSolverMultistepScheduler(
+        prediction_type="flow_prediction", use_flow_sigmas=True, flow_shift=3.0
+    )
+    return diffusers.SanaPipeline(
+        tokenizer=gemma_tokenizer(),
+        text_encoder=gemma_encoder(24, 1),
+        vae=deep_autoencoder(8),
+        transformer=randomised(transformer, 0),
+        scheduler=scheduler,
+    )
+
+
+def flux(guidance: bool = True) -> Any:
+    """Four channels of latents, packed by 2 x 2; FLUX.1-schnell has no guidance embedding."""
+    torch.manual_seed(0)
+    transformer = diffusers.FluxTransformer2DModel(
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=24,
+        pooled_projection_dim=16,
+        guidance_embeds=guidance,
+        axes_dims_rope=(4, 6, 6),
+    )
+    return diffusers.FluxPipeline(
+        scheduler=diffusers.FlowMatchEulerDiscreteScheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=autoencoder(4, scaling_factor=0.3611, shift_factor=0.1159, use_quant_conv=False, use_post_quant_conv=False),
+        text_encoder=clip_encoder(16, 1),
+        tokenizer=clip_tokenizer(),
+        text_encoder_2=t5_encoder(24, 3),
+        tokenizer_2=t5_tokenizer(),
+        transformer=randomised(transformer, 0),
+    )
+
+
 def adapters(unet: Any, layout: str, rank: int = 2) -> dict[str, torch.Tensor]:
     """Adapters of the attention's projections, in peft's layout or in kohya's with its alphas."""
     random = torch.Generator().manual_seed(4)
@@ -207,7 +296,10 @@ MAKERS: dict[str, Callable[[], Any]] = {
     "sdxl": sdxl,
     "pixart": pixart,
     "sd3": stable_diffusion_3,
+    "sana": sana,
+    "flux": flux,
 }
+FLOWS = ("sd3", "sana", "flux")
 
 
 def family_of(name: str) -> str:
