@@ -39,6 +39,7 @@ SHARED_NAMES = (
     "open_clip_pytorch_model.bin",
     "vocab.txt",
     "config.json",
+    "tokenizer.json",
 )
 
 

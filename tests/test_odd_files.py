@@ -112,7 +112,10 @@ def test_seeded_variants_draw_from_the_files_as_their_peer_lists_them(tmp_path, 
     from torch_fidelity.metric_kid import kid_features_to_metric
     from torch_fidelity.utils import glob_samples_paths
 
-    known = {**components.extractors(), "inception-tf": Rows()}
+    from benchmarks.audit.peer import peers
+    from benchmarks.audit.peers import clean_fid
+
+    known = {**components.extractors(), "inception-tf": Rows(), "inception-clean": Rows()}
     monkeypatch.setattr(components, "extractors", lambda: known)
     folders = [write(tmp_path / name, mixed(24, seed), name="img{}") for seed, name in enumerate(("a", "b"))]
     listed = [glob_samples_paths(str(folder), False, "png,jpg,jpeg", verbose=False) for folder in folders]
@@ -127,11 +130,15 @@ def test_seeded_variants_draw_from_the_files_as_their_peer_lists_them(tmp_path, 
     scores = isc_features_to_metric(theirs[0] / 60)
     asked = {
         "kid": request_variant("kid", "torch-fidelity", {"subsets": 5, "subset_size": 10}),
+        "kid of clean-fid": request_variant("kid", "clean-fid", {"subsets": 100, "subset_size": 10}),
         "inception-score": request_variant("inception-score", "torch-fidelity"),
     }
+    (clean_kid,) = peers()["clean-fid"].kernels(10).values()
     ours = score(open_images(folders[0]), asked, open_images(folders[1])).scores
     assert ours["kid"].value == pytest.approx(kid["kernel_inception_distance_mean"], rel=1e-4)
     assert ours["inception-score"].value == pytest.approx(scores["inception_score_mean"], rel=1e-4)
+    by_clean_fid = [[folder / name for name in clean_fid._read(folder).names] for folder in folders]
+    assert ours["kid of clean-fid"].value == pytest.approx(clean_kid.run(*map(features, by_clean_fid)), rel=1e-4)
     plain = {"kid": request("kid", {"subsets": 5, "subset_size": 10, "seed": 2020})}
     natural_order = score(open_images(folders[0]), plain, open_images(folders[1])).scores["kid"].value
     assert natural_order != pytest.approx(ours["kid"].value, rel=1e-4), "the order matters here"

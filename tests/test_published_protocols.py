@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.scoring.protocol import columns, read
+from benchmarks.suite import components
 
 LANCZOS_256, LANCZOS_512 = (("centre", side, "lanczos", "half-even") for side in (256, 512))  # of torchvision
 AS_IS = ("none", 0, "lanczos", "floor")
@@ -38,6 +39,9 @@ def test_sid_and_edm_50k():
     }
     minimum = read("sid-fid50k").alternatives["edm-minimum-of-three"]
     assert (minimum.trials, minimum.rule) == (3, "minimum")
+    for name in ("precision", "recall"):  # exact, and said to be; the rounding of SiD's code is offered
+        assert "float16, which moves it by 1 to 3 %" in read("sid-fid50k").metrics[name].note
+        assert components.metrics()[name].variants["sid-float16"] == {**balls, "half": True}
 
 
 def test_gigagan_coco_30k():

@@ -54,13 +54,8 @@ def attribute(
     """
     start, own = bench.value(baseline), seen or bench
     causes = {FILES: own.value(baseline) - start} if seen else {}
-    for factor in baseline.differences(recipe):
-        if factor in bench.factors:
-            alone = bench.value(baseline.changed(factor, getattr(recipe, factor))) - start
-            causes[f"{factor}: {getattr(recipe, factor)}"] = alone
-    stated = baseline
-    for factor in bench.factors:
-        stated = stated.changed(factor, getattr(recipe, factor))
+    stated, alone = compared(recipe, bench, baseline)
+    causes |= {cause: bench.value(changed) - start for cause, changed in alone.items()}
     predicted = own.value(stated)
     residue = value - predicted
     row = AuditRow(name, value, value - start, causes, predicted - start - sum(causes.values()), residue, label=label)
@@ -70,6 +65,16 @@ def attribute(
         row.verdict = "explained"
     row.causes = {cause: part for cause, part in causes.items() if abs(part) > NEGLIGIBLE * scale(value, start)}
     return row
+
+
+def compared(recipe: PeerRecipe, bench: Bench, baseline: PeerRecipe) -> tuple[PeerRecipe, dict[str, PeerRecipe]]:
+    """The recipe as far as the bench can follow it, and by cause the baseline with one of its factors."""
+    stated, alone = baseline, {}
+    for factor in baseline.differences(recipe):
+        if factor in bench.factors:
+            value = getattr(recipe, factor)
+            stated, alone[f"{factor}: {value}"] = stated.changed(factor, value), baseline.changed(factor, value)
+    return stated, alone
 
 
 def explanation(value: float, recipe: PeerRecipe, bench: Bench, within: float = 0.0, all_pairs: bool = False) -> str:
@@ -86,7 +91,7 @@ def explanation(value: float, recipe: PeerRecipe, bench: Bench, within: float = 
     within = max(within, NAMED_WITHIN * scale(value, start))
     if abs(value - start) <= within:
         return "it is the value of the recipe itself"
-    for changes, neighbours in ((_singles(bench, recipe), inf), (_pairs(bench, recipe, within, all_pairs), NEIGHBOURS)):
+    for changes, neighbours in ((singles(bench, recipe), inf), (_pairs(bench, recipe, within, all_pairs), NEIGHBOURS)):
         apart = {cause: abs(outcome - value) for cause, outcome in _outcomes(bench, changes)}
         fitting = [cause for cause in apart if apart[cause] <= within]
         near = sum(distance <= CROWD * within for distance in apart.values())
@@ -109,7 +114,7 @@ def sensitivity(bench: Bench, baseline: PeerRecipe, label: str, extracting: bool
     """
     start = bench.value(baseline)
     rows = []
-    for cause, changed in _singles(bench, baseline):
+    for cause, changed in singles(bench, baseline):
         if not extracting and bench.passes(changed):
             continue
         value = bench.outcome(changed)
@@ -138,7 +143,7 @@ def _changes(bench: Bench, recipe: PeerRecipe) -> list[tuple[str, object]]:
     ]
 
 
-def _singles(bench: Bench, recipe: PeerRecipe) -> list[tuple[str, PeerRecipe]]:
+def singles(bench: Bench, recipe: PeerRecipe) -> list[tuple[str, PeerRecipe]]:
     """The recipe with one factor changed, for every other value of every factor."""
     return [(f"{factor}: {value}", recipe.changed(factor, value)) for factor, value in _changes(bench, recipe)]
 
@@ -148,7 +153,7 @@ def _pairs(bench: Bench, recipe: PeerRecipe, within: float, all_pairs: bool) -> 
     start = bench.value(recipe)
     effects = {
         change: bench.outcome(changed)
-        for change, (_, changed) in zip(_changes(bench, recipe), _singles(bench, recipe), strict=True)
+        for change, (_, changed) in zip(_changes(bench, recipe), singles(bench, recipe), strict=True)
     }
     for (first, value), (second, other) in combinations(effects, 2):
         if first == second or (not all_pairs and _extracts(first) and _extracts(second)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from benchmarks.audit.peer_recipe import ALTERNATIVES, BATCHES, DROPPED, PIXEL_FACTORS, PeerRecipe
 from benchmarks.audit.pixels import PixelSet, prepared
+from benchmarks.audit.workers import side_by_side
 from benchmarks.metrics import frechet
 from sid.fault import Fault
 
@@ -38,8 +40,9 @@ class Bench:
     def value(self, recipe: PeerRecipe) -> float:
         """The Frechet distance by a recipe."""
         if recipe not in self._values:
-            made_with = recipe if recipe.reference == "same resize" else replace(recipe, resize=recipe.reference)
+            made_with = _of_reference(recipe)
             rows = [self.chosen(index, recipe) for index in (0, 1)]
+            self._extract([(self.sets[0], recipe), (self.sets[1], made_with)])  # both before either is asked for
             self._values[recipe] = self._distance(
                 self.features(0, recipe)[rows[0]], self.features(1, made_with)[rows[1]], recipe, made_with
             )
@@ -79,22 +82,32 @@ class Bench:
     def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
         """The features of set 0 (images) or 1 (reference), in the order of the set."""
         chosen = self.sets[index]
-        way = tuple(getattr(recipe, factor) for factor in PIXEL_FACTORS)
-        missing = {key: at for at, key in enumerate(chosen.keys) if (way, key) not in self._rows}
-        keys = list(missing)
-        for first in range(0, len(keys), BATCH):
-            part = keys[first : first + BATCH]
-            pixels = [chosen.pixels[missing[key]] for key in part]
-            rows = pixels_to_features(self.network, pixels, recipe, self.tap, self.device)
-            self._rows |= {(way, key): row for key, row in zip(part, rows, strict=True)}
-        return np.stack([self._rows[way, key] for key in chosen.keys])
+        self._extract([(chosen, recipe)])
+        return np.stack([self._rows[_way(recipe), key] for key in chosen.keys])
 
-    def passes(self, recipe: PeerRecipe) -> int:
-        """How many images of both sets no recipe with the same pixels has extracted yet."""
-        made_with = recipe if recipe.reference == "same resize" else replace(recipe, resize=recipe.reference)
+    def _extract(self, asked: Sequence[tuple[PixelSet, PeerRecipe]]) -> None:
+        """Makes the features that are not there yet of the sets by their recipes."""
+        batches, known = list[tuple[PeerRecipe, dict[str, np.ndarray]]](), set(self._rows)
+        for chosen, recipe in asked:
+            pairs = zip(chosen.keys, chosen.pixels, strict=True)
+            missing = {key: pixels for key, pixels in pairs if (_way(recipe), key) not in known}
+            known |= {(_way(recipe), key) for key in missing}
+            images = list(missing.items())
+            batches += [(recipe, dict(images[first : first + BATCH])) for first in range(0, len(images), BATCH)]
+
+        def run(batch: tuple[PeerRecipe, dict[str, np.ndarray]]) -> np.ndarray:
+            return pixels_to_features(self.network, list(batch[1].values()), batch[0], self.tap, self.device)
+
+        made: Iterable[np.ndarray] = side_by_side(run, batches) if self.device == "cpu" else map(run, batches)
+        for (recipe, batch), rows in zip(batches, made, strict=True):
+            self._rows |= {(_way(recipe), key): row for key, row in zip(batch, rows, strict=True)}
+
+    def passes(self, *recipes: PeerRecipe) -> int:
+        """How many images of both sets must pass the network for these recipes, beside those that have."""
         wanted = {
-            (tuple(getattr(given, factor) for factor in PIXEL_FACTORS), key)
-            for given, chosen in zip((recipe, made_with), self.sets, strict=True)
+            (_way(given), key)
+            for recipe in recipes
+            for given, chosen in zip((recipe, _of_reference(recipe)), self.sets, strict=True)
             for key in chosen.keys
         }
         return len(wanted - self._rows.keys())
@@ -106,7 +119,7 @@ class Bench:
             return distance(first, second, recipe)
         sides = []
         for index, (part, given) in enumerate(((first, recipe), (second, made_with))):  # each root is computed once
-            way = (index, given.samples, given.order, recipe.ddof, *(getattr(given, name) for name in PIXEL_FACTORS))
+            way = (index, given.samples, given.order, recipe.ddof, *_way(given))
             if way not in self._moments:
                 self._moments[way] = frechet.moments(part, recipe.ddof)
             sides.append(self._moments[way])
@@ -128,8 +141,18 @@ class FeatureBench(Bench):
     def features(self, index: int, recipe: PeerRecipe) -> np.ndarray:
         return self.given_features[index]
 
-    def passes(self, recipe: PeerRecipe) -> int:
+    def passes(self, *recipes: PeerRecipe) -> int:
         return 0
+
+
+def _way(recipe: PeerRecipe) -> tuple:
+    """What decides the features of an image."""
+    return tuple(getattr(recipe, factor) for factor in PIXEL_FACTORS)
+
+
+def _of_reference(recipe: PeerRecipe) -> PeerRecipe:
+    """The recipe with which the reference's features are made."""
+    return recipe if recipe.reference == "same resize" else replace(recipe, resize=recipe.reference)
 
 
 def pixels_to_features(

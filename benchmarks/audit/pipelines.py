@@ -17,13 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.audit.attribute import AuditRow, attribute, explanation, sensitivity
+from benchmarks.audit.attribute import AuditRow, attribute, compared, explanation, sensitivity, singles
 from benchmarks.audit.bench import Bench, in_span
-from benchmarks.audit.described import described
+from benchmarks.audit.described import DESCRIBED, described
+from benchmarks.audit.networks import uninitialised
 from benchmarks.audit.peer import GivenNetwork, PeerNetwork, guarded, peers
 from benchmarks.audit.peer_recipe import PeerRecipe
 from benchmarks.audit.pixels import PixelSet
 from benchmarks.audit.tables import AuditTable, calls, unavailable
+from benchmarks.audit.workers import side_by_side
 from sid.fault import Fault
 
 if TYPE_CHECKING:
@@ -106,39 +108,53 @@ def pipelines(
         within: how exactly it is known.
     """
     (images, refused), (reference, refused_too) = read_ours(subject.images), read_ours(subject.reference)
-    network = _network(subject.state).to(subject.device)
+    with uninitialised():
+        network = _network(subject.state).to(subject.device)
     bench, start = Bench(network, images, reference, TAPS[subject.tap], subject.device), BASELINES[baseline]
-    label, count = subject.label, len(images) + len(reference)
+    label, count = subject.label, len({*images.keys, *reference.keys})
     table = AuditTable(
         f"FID of {len(images)} images against {len(reference)}, from the files", f"distance; deviation from {baseline}"
     )
     with tempfile.TemporaryDirectory() as folder:
         given = GivenNetwork(subject.state, _saved(subject.state, Path(folder)), subject.tap)
         broken: list[AuditRow] = []
-        ways = calls(lambda peer: peer.networks(given), broken, label)
-        pace = Pace(progress, count * (len(BASELINES) + len(ways) + 1))
+        with uninitialised():
+            ways = calls(lambda peer: peer.networks(given), broken, label)
+        others = [convention.recipe for convention in DESCRIBED.values() if convention.recipe]
+        changed = [recipe for _, recipe in singles(bench, start)] if all_factors or reported is not None else []
+        asked = [*BASELINES.values(), *(way.recipe for way in ways.values()), *others]
+        pace = Pace(progress, _passes(bench, start, asked, changed) + count * len(ways))
         for name, recipe in BASELINES.items():
-            pace.step(f"sidbench {name}, {count} images", count)
+            pace.step(f"sidbench {name}", _passes(bench, start, [recipe]))
             table.rows.append(attribute(f"sidbench {name}", bench.value(recipe), recipe, bench, start, label))
         table.rows[0].note = " ".join(f"Left out: {sentence}." for sentence in (*refused, *refused_too))
         table.rows += broken
         for name, way in ways.items():
-            pace.step(name, count)
+            pace.step(name, count + _passes(bench, start, [way.recipe]))
             outcome = guarded(_lines, way, name, subject, bench, start)
             table.rows += [unavailable(name, outcome, label)] if outcome.broken else outcome.value
-    pace.step("implementations that are not installed", count)
+    pace.step("implementations that are not installed", _passes(bench, start, others))
     table.rows += described(bench, start, label)
     if reported is not None:
-        progress("the reported value", None)
+        pace.step("the reported value", bench.passes(*changed))
         note = explanation(reported, start, bench, within, all_factors)
         verdict = "unexplained" if note.startswith("not explained") else "explained"
         row = AuditRow(
             "reported value", reported, reported - bench.value(start), verdict=verdict, label=label, note=note
         )
         table.rows.append(row)
-    progress("one factor at a time", None)
+    pace.step("one factor at a time", bench.passes(*changed))
     title = f"One factor at a time, from {baseline}"
     return [table, AuditTable(title, "distance", sensitivity(bench, start, label, all_factors))]
+
+
+def _passes(bench: Bench, start: PeerRecipe, recipes: Sequence[PeerRecipe], changed: Sequence[PeerRecipe] = ()) -> int:
+    """How many images must pass our network to attribute these recipes' values, and for values that are changed."""
+    asked = [start, *changed]
+    for recipe in recipes:
+        stated, alone = compared(recipe, bench, start)
+        asked += [stated, *alone.values()]
+    return bench.passes(*asked)
 
 
 def _lines(way: PeerNetwork, name: str, subject: Subject, bench: Bench, start: PeerRecipe) -> list[AuditRow]:
@@ -179,13 +195,18 @@ def peer_features(way: PeerNetwork, images: PixelSet, rows: dict[str, np.ndarray
     for key, pixels in zip(images.keys, images.pixels, strict=True):
         if key not in rows:
             sizes.setdefault(pixels.shape, {})[key] = pixels
-    for members in sizes.values():
-        keys = list(members)
-        for first in range(0, len(keys), BATCH):
-            part = keys[first : first + BATCH]
-            with torch.inference_mode():
-                features = way.run(torch.from_numpy(np.stack([members[key] for key in part])))
-            rows.update(zip(part, features.float().numpy(), strict=True))
+    batches = [
+        dict(list(members.items())[first : first + BATCH])
+        for members in sizes.values()
+        for first in range(0, len(members), BATCH)
+    ]
+
+    def run(batch: dict[str, np.ndarray]) -> np.ndarray:
+        with torch.inference_mode():
+            return way.run(torch.from_numpy(np.stack(list(batch.values())))).float().numpy()
+
+    for batch, made in zip(batches, side_by_side(run, batches), strict=True):
+        rows.update(zip(batch, made, strict=True))
     return np.stack([rows[key] for key in images.keys])
 
 

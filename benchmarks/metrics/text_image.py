@@ -1,6 +1,6 @@
 """Metrics of image-caption agreement: CLIP score, HPSv2 and PickScore, a scaled mean cosine of embeddings.
 
-Two more ask a network questions: VQAScore and DPG-Bench, by a judge that is not their papers'.
+Three more read the pair together: HPSv3, and by questions VQAScore and DPG-Bench, whose judge is not their papers'.
 
 A new one is a class that names its extractor's `image` and `text` outputs in `features` and returns `mean_cosine`.
 """
@@ -161,6 +161,29 @@ class PickScore(Metric):
         scale: float = 1.0,
     ) -> Score:
         return mean_cosine(features, self.name, scale)
+
+
+class Hpsv3(Metric):
+    """Mean of the means that HPSv3's head gives for image and prompt; sigma is a detail."""
+
+    name = "hpsv3"
+    version = 1
+    paper = "Ma et al., HPSv3: Towards Wide-Spectrum Human Preference Score, arXiv 2508.03789"
+    verified = "layout"
+    direction = "higher"
+    features = ("hpsv3.preference",)
+    of_family = True
+    reference = False
+    variants: ClassVar = {"mean": {}}
+
+    def compute(self, features: Mapping[str, Any], reference: Mapping[str, Any] | None = None) -> Score:
+        model, made = embeddings_named(features, "preference", self.name)
+        values = feature_matrix(np.asarray(made), self.name, fewest=1).astype(np.float64)
+        if values.shape[1] != 2:
+            raise Fault(f"{self.name} reads a mean and a sigma per image, got {values.shape[1]} numbers")
+        mean, sigma = values.T
+        details = {"model": model, "std": float(mean.std()), "sigma": float(sigma.mean()), "count": len(mean)}
+        return Score(float(mean.mean()), details)
 
 
 class VqaScore(Metric):

@@ -2,8 +2,8 @@
 
 Speed is a ratio to the peers in one run. Arithmetic: one Frechet distance at d = 2048 against scipy's sqrtm route.
 Extraction: what FID, KID, Inception Score, precision and recall need from one image set, here and in clean-fid,
-torch-fidelity and torchmetrics one after another, on the same image files with the same random network. A peer's time
-is that of its own calls, without arithmetic.
+torch-fidelity and torchmetrics, on the same image files with the same random network: as a share of each peer's time
+alone, and of the three in turn. A peer's time is that of its own calls, without arithmetic.
 
 Memory is every metric's peak on many features, those features and the libraries included. Each group of metrics runs in
 a process of its own; metrics that share their work, or differ only in the features they name, are one group.
@@ -18,7 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -151,9 +151,21 @@ def extraction(count: int) -> dict[str, Any]:
         for label, run in runs.items():
             times[label] = timed(run)
             print(f"{label}: {times[label]['wall']:.1f} s, cpu {times[label]['cpu']:.1f} s", flush=True)
-    others = [name for name in runs if name != "ours"]
-    ratios = {clock: times["ours"][clock] / sum(times[name][clock] for name in others) for clock in ("wall", "cpu")}
-    return {"images": count, "side": 256, "times": times, "ours over the sum of the peers": ratios}
+    alone, together = shares(times)
+    return {
+        "images": count,
+        "side": 256,
+        "times": times,
+        "ours over each peer alone": alone,
+        "ours over the sum of the peers": together,
+    }
+
+
+def shares(times: Mapping[str, Clock]) -> tuple[dict[str, Clock], Clock]:
+    """Our time as a share of each peer's alone, and of the peers' one after another."""
+    ours, others = times["ours"], {name: clock for name, clock in times.items() if name != "ours"}
+    alone = {name: {clock: ours[clock] / theirs[clock] for clock in ours} for name, theirs in others.items()}
+    return alone, {clock: ours[clock] / sum(theirs[clock] for theirs in others.values()) for clock in ours}
 
 
 def _ours(folder: Path) -> Callable[[], Any]:

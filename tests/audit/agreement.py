@@ -32,6 +32,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "metrics.md"
 BEGIN, END = "<!-- agreement: begin -->", "<!-- agreement: end -->"
 OF_NETWORKS = "<!-- networks: begin -->", "<!-- networks: end -->"
 COUNT, TAP, SUBSET = 30, 192, 20
+LARGEST = 1e-4  # relative difference of a row
 HEADER_OF_NETWORKS = "| metric | peer | version | on photographs |\n| --- | --- | --- | --- |"
 HEADER = "| metric | peer | version | on photographs | on features |\n| --- | --- | --- | --- | --- |"
 
@@ -109,13 +110,19 @@ def lpips(folders: list[Path]) -> tuple[str, float]:
         if hasattr(layer, "weight"):
             layer.load_state_dict(opened.network[int(name)].state_dict())
     pixels = [opened.prepare(_batch(image)) for image in read_ours(folders[0])[0].pixels]
+    maps = [opened.extract(part, ("maps",))["maps"].astype(np.float64) for part in pixels]
     differences = []
-    for first, second in pairwise(pixels):
-        maps = [opened.extract(part, ("maps",))["maps"].astype(np.float64) for part in (first, second)]
+    for (first, mine), (second, other) in pairwise(zip(pixels, maps, strict=True)):
         with torch.inference_mode():
             theirs = float(peer(first / 127.5 - 1, second / 127.5 - 1))
-        differences.append(_apart(theirs, float(((maps[0] - maps[1]) ** 2).sum())))
+        differences.append(_apart(theirs, float(((mine - other) ** 2).sum())))
     return "LPIPS | torchmetrics _LPIPS alex", max(differences)
+
+
+def _agree(row: str, *apart: float) -> None:
+    """Ends the script before a page says of a row what it must not say."""
+    if not max(apart) <= LARGEST:  # not a number is no agreement
+        sys.exit(f"{row}: {max(apart):.0e} apart, the page says that every row is within {LARGEST:.0e}")
 
 
 def _calls(peer: Peer, kind: str, *arguments: int) -> dict:
@@ -157,6 +164,7 @@ def lines(root: Path) -> list[str]:
 
 def _line(metric: str, call: str, photographs: float, features: float) -> str:
     version = peers()[call.split(" ", 1)[0]].version_of()
+    _agree(f"{metric} | {call}", photographs, features)
     return f"| {metric} | {call} | {version} | {photographs:.0e} | {features:.0e} |"
 
 
@@ -166,6 +174,7 @@ def lines_of_networks(root: Path) -> list[str]:
     rows = []
     for made in (clip_fid, lpips):
         title, apart = made(folders)
+        _agree(title, apart)
         rows.append(f"| {title} | {version(title.split()[2])} | {apart:.0e} |")
     return rows
 
