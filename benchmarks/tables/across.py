@@ -14,7 +14,7 @@ PROCESSES = {"edm": "EDM", "vp": "VP", "flow": "flow matching"}
 
 
 @dataclass(frozen=True)
-class Side:
+class AcrossSide:
     """One task as a column: its teacher's kind, and the first metric of its protocol."""
 
     task: TableTask
@@ -31,7 +31,7 @@ class Across:
     """The table: of each row its label and a cell for every side, None where the task shows no such entry."""
 
     title: str
-    sides: tuple[Side, ...]
+    sides: tuple[AcrossSide, ...]
     lines: tuple[tuple[str, tuple[Row | None, ...]], ...]
 
     @property
@@ -60,9 +60,9 @@ def across(suite: Suite, rows: Sequence[Row]) -> Across | None:
     return Across(section.title, sides, lines)
 
 
-def _side(suite: Suite, task: TableTask) -> Side:
+def _side(suite: Suite, task: TableTask) -> AcrossSide:
     family = components.teachers()[suite.teachers[suite.tasks[task.name].teacher].family]
-    return Side(task, task.columns[0], PROCESSES[family.process])
+    return AcrossSide(task, task.columns[0], PROCESSES[family.process])
 
 
 def _text(cell: Row | None) -> str:

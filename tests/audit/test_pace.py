@@ -13,9 +13,9 @@ def folders(tmp_path):
     return write(tmp_path / "images", same), write(tmp_path / "reference", [*mixed(2, 1), same[0]])
 
 
-@pytest.mark.parametrize(("options", "recipes"), [({}, 7), ({"all_factors": True}, 18), ({"reported": 1e9}, 18)])
-def test_every_image_is_counted_once_a_way(folders, state, monkeypatch, options, recipes):
-    """Three of three and three images are distinct but one; without peers, each way passes every distinct image."""
+@pytest.mark.parametrize("options", [{}, {"all_factors": True}, {"reported": 1e9}], ids=lambda options: str(*options))
+def test_every_image_is_counted_once_a_way(folders, state, monkeypatch, options):
+    """Without peers, what is announced is what our network then reads."""
     passed, paces = [], []
 
     def counted(network, images, *rest):
@@ -35,7 +35,7 @@ def test_every_image_is_counted_once_a_way(folders, state, monkeypatch, options,
     subject = Subject(*folders, state, "photos", "photos", 64)
     pipelines.pipelines(subject, "inception-tf", lambda what, left: seen.append((what, left)), **options)
     (pace,) = paces
-    assert sum(passed) == pace.images == pace.passed and pace.images % 5 == 0 and pace.images // 5 == recipes
+    assert sum(passed) == pace.images == pace.passed > 0
     assert ("the reported value" in dict(seen)) == ("reported" in options)
     assert seen[0][1] is None and all(left is not None for _, left in seen[1:])
     assert seen[-1][1] <= max(left for _, left in seen[1:])

@@ -115,7 +115,7 @@ def test_snakemake_plans_every_paper(tmp_path: Path) -> None:
     plan = load_plan("paper")
     trained = sum("method" in job.params for job in plan.of("run"))
     assert counts["run"] == trained and counts["control"] == len(plan.of("run")) - trained
-    assert counts["latents"] == 2 and counts["published"] == len(plan.of("teacher"))
+    assert counts["latents"] == len(plan.of("latents")) == 8 and counts["published"] == len(plan.of("teacher"))
 
 
 def test_an_entry_of_a_task_stands_beside_the_suites(monkeypatch: pytest.MonkeyPatch) -> None:
