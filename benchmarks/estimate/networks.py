@@ -168,6 +168,7 @@ SAVINGS: tuple[dict[str, Any], ...] = (
     {"checkpointing": True},
     {"first_moment": False},
     {"precision": "bf16"},
+    {"offload": True},
     {"eight_bit": True},
 )
 
@@ -232,8 +233,7 @@ class _Sized:
         activations, size = self.activations(settings, micro), self.footprint.bytes_each(settings, self.gpus)
         if self.share > micro:
             return size + activations
-        holders = self.gpus if settings.strategy == "fsdp2" else 1
-        gradients = FLOAT * max(self.footprint.trained, default=0) / holders
+        gradients = FLOAT * max(self.footprint.trained, default=0) / settings.holders(self.gpus)
         return size - gradients + max(gradients, activations)
 
 
