@@ -7,6 +7,7 @@ is made: most of a second at the start of every training.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -58,7 +59,7 @@ class Adam:
         The moments of a whole network that lie in the CPU's memory are read there: the device may have no room for all.
         """
         away = self.engine.offload and parameter in self.bundled and not isinstance(parameter, DTensor)
-        place = {"device": "cpu"} if away else {}
+        place: dict[str, Any] = {"device": "cpu"} if away else {}
         step = torch.zeros((), device=parameter.device)
         return {name: step if name == STEP else torch.zeros_like(parameter, **place) for name in names}
 
