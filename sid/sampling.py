@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -150,7 +151,7 @@ def batches(
     batch: int,
     like: Tensor,
 ) -> Iterator[Tensor]:
-    """Images in [-1, 1] of the sample indices, whatever the batch size and the number of processes.
+    """What the sampler makes of the sample indices, whatever the batch size and the number of processes.
 
     Args:
         sampler: Of a student or a teacher.
@@ -158,15 +159,33 @@ def batches(
         shape: Of one sample, [C, H, W].
         indices: Of the samples.
         seed: With the index it decides a sample's noise and condition.
-        batch: Samples at once.
+        batch: Samples at once; half as many from there on where a GPU's memory ends.
         like: A tensor of the device and dtype to sample on.
     """
-    for first in range(indices.start, indices.stop, batch):
+    first = indices.start
+    while first < indices.stop:
         draws = Draws(seed, 0, range(first, min(first + batch, indices.stop)), "sample")
-        yield sampler(draws, conditions.draw(draws).to(like), shape, like)
+        images = _made(sampler, conditions, shape, draws, like)
+        if images is None:
+            batch = len(draws.indices) // 2
+            continue
+        yield images
+        first = draws.indices.stop
 
 
-def generate(
+def _made(
+    sampler: Sampler, conditions: Conditions, shape: tuple[int, ...], draws: Draws, like: Tensor
+) -> Tensor | None:
+    """A batch; None where memory ends, and another batch could be smaller."""
+    try:
+        return sampler(draws, conditions.draw(draws).to(like), shape, like)
+    except torch.OutOfMemoryError:
+        if len(draws.indices) == 1:
+            raise
+        return None  # what the error holds in memory is free once it is handled
+
+
+def pictures(
     sampler: Sampler,
     conditions: Conditions,
     shape: tuple[int, ...],
@@ -176,14 +195,44 @@ def generate(
     device: torch.device | str = "cpu",
     decode: Callable[[Tensor], Tensor] | None = None,
     quantiser: str = "round",
-) -> np.ndarray:
-    """uint8 images [N, C, H, W] of the sample indices.
+) -> Iterator[np.ndarray]:
+    """uint8 images [N, C, H, W] of the sample indices in order, a batch at a time.
+
+    From a GPU a batch is copied while the next one is computed.
 
     Args as of `batches`, and
         decode: Turns latents into images in [-1, 1].
         quantiser: A rule of `to_uint8`.
     """
-    like = torch.empty(0, device=device)
-    parts = batches(sampler, conditions, shape, indices, seed, batch, like)
-    images = parts if decode is None else map(decode, parts)
-    return np.concatenate([to_uint8(image, quantiser).cpu().numpy() for image in images])
+
+    def made(draws: Draws, condition: Condition, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        images = sampler(draws, condition, shape, like)
+        return to_uint8(images if decode is None else decode(images), quantiser)
+
+    waiting: deque[Callable[[], np.ndarray]] = deque()
+    for images in batches(made, conditions, shape, indices, seed, batch, torch.empty(0, device=device)):
+        waiting.append(_copied(images))
+        if images.device.type != "cuda" or len(waiting) > 1:
+            yield waiting.popleft()()
+    yield from (arrive() for arrive in waiting)
+
+
+def _copied(images: Tensor) -> Callable[[], np.ndarray]:
+    """Begins to copy images to the CPU, and returns what waits for them."""
+    if images.device.type != "cuda":
+        return lambda: images.cpu().numpy()
+    copy = torch.empty(images.shape, dtype=images.dtype, pin_memory=True)
+    copy.copy_(images, non_blocking=True)
+    done = torch.cuda.Event()
+    done.record()
+
+    def arrive() -> np.ndarray:
+        done.synchronize()
+        return copy.numpy()
+
+    return arrive
+
+
+def generate(*args: Any, **more: Any) -> np.ndarray:
+    """All of `pictures` in one array."""
+    return np.concatenate(list(pictures(*args, **more)))

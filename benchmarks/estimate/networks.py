@@ -135,11 +135,8 @@ def _network(name: str, counts: Mapping[str, Any], size: str, stands_for: str) -
 
 
 def _saved(at: Mapping[str, Any]) -> Saved:
-    """What a size's record says of saved activations; sizes that were counted in float32 alone are halved in half."""
-    whole = at["saved_bytes"]
-    if "half_saved_bytes" not in at:
-        return Saved(whole, whole, whole / 2, whole / 2, 0.0, 1.0)
-    half, casts = (at["half_saved_bytes"], at["half_inputs_bytes"]), at["cast_bytes"]
+    """What a size's record says of saved activations."""
+    whole, half, casts = at["saved_bytes"], (at["half_saved_bytes"], at["half_inputs_bytes"]), at["cast_bytes"]
     return Saved(whole, at["inputs_bytes"], *half, casts, at["checkpointed_bytes"] / whole)
 
 
@@ -171,6 +168,7 @@ SAVINGS: tuple[dict[str, Any], ...] = (
     {"checkpointing": True},
     {"first_moment": False},
     {"precision": "bf16"},
+    {"offload": True},
     {"eight_bit": True},
 )
 
@@ -235,8 +233,7 @@ class _Sized:
         activations, size = self.activations(settings, micro), self.footprint.bytes_each(settings, self.gpus)
         if self.share > micro:
             return size + activations
-        holders = self.gpus if settings.strategy == "fsdp2" else 1
-        gradients = FLOAT * max(self.footprint.trained, default=0) / holders
+        gradients = FLOAT * max(self.footprint.trained, default=0) / settings.holders(self.gpus)
         return size - gradients + max(gradients, activations)
 
 

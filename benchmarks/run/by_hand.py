@@ -99,11 +99,9 @@ class Samples:
 
     def portions(self, indices: range, seed: int, batch: int) -> Iterator[np.ndarray]:
         """uint8 images [N, C, H, W], `batch` at a time; the batch changes no image."""
-        for first in range(indices.start, indices.stop, batch):
-            part = range(first, min(first + batch, indices.stop))
-            yield sampling.generate(
-                self.sampler, self.conditions, self.shape, part, seed, batch, self.device, self.decode
-            )
+        return sampling.pictures(
+            self.sampler, self.conditions, self.shape, indices, seed, batch, self.device, self.decode
+        )
 
 
 def samples_of(

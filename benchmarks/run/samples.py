@@ -57,19 +57,20 @@ class SampleSource:
     ) -> Iterator[tuple[np.ndarray, list[str]]]:
         """Images with their captions in the protocol's batches, of these sample indices or of all."""
         indices = range(protocol.samples) if indices is None else indices
-        for first in range(indices.start, indices.stop, protocol.batch):
-            batch = range(first, min(first + protocol.batch, indices.stop))
-            images = sampling.generate(
-                self.sampler,
-                self.conditions,
-                self.shape,
-                batch,
-                seed,
-                len(batch),
-                self.device,
-                self.decode,
-                self.quantiser or protocol.rules.quantiser,
-            )
+        first = indices.start
+        for images in sampling.pictures(
+            self.sampler,
+            self.conditions,
+            self.shape,
+            indices,
+            seed,
+            protocol.batch,
+            self.device,
+            self.decode,
+            self.quantiser or protocol.rules.quantiser,
+        ):
+            batch = range(first, first + len(images))
+            first = batch.stop
             if self.bound and protocol.rules.size not in (None, images.shape[-1]):
                 raise Fault(
                     f"the model makes pictures of {images.shape[-1]} pixels, and the protocol {protocol.name} scores "

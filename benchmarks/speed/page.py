@@ -92,10 +92,11 @@ def _pretended(records: Path) -> list[str]:
     path = records / "pretended.json"
     if not path.is_file():
         return []
-    from benchmarks.speed.pretended.table import table  # not at the top: `make gpu` imports this file without packages
+    # Not at the top: `make gpu` imports this file without packages.
+    from benchmarks.speed.pretended.table import compared, table
 
-    record = json.loads(path.read_text())
-    return [
+    record, before = json.loads(path.read_text()), records / "pretended-before.json"
+    lines = [
         "## Counted on a pretended device",
         "",
         "The trainer itself on fake tensors (`benchmarks/speed/pretended/`): an iteration that updates every player.",
@@ -108,6 +109,10 @@ def _pretended(records: Path) -> list[str]:
         f"`{record['command']}` with torch {record['versions']['torch']}, diffusers {record['versions']['diffusers']}",
         "",
     ]
+    if before.is_file():
+        commit = json.loads(before.read_text())["commit"]
+        lines += [f"The same steps at commit {commit}, counted by the same means:", "", *compared(path, before), ""]
+    return lines
 
 
 def _generation(records: Path) -> list[str]:

@@ -221,10 +221,8 @@ class TrainState:
         optimisers: dict[str, Tensor] = {}
         for name, optimiser, parameter in self._slots():
             start = f"optimisers.state.{name}."
-            state = {
-                key: torch.zeros((), device=parameter.device) if key == "step" else torch.zeros_like(parameter)
-                for key in (stored.removeprefix(start) for stored in names if stored.startswith(start))
-            }
+            keys = [stored.removeprefix(start) for stored in names if stored.startswith(start)]
+            state = optimiser.empty(parameter, keys)
             optimisers |= {f"state.{name}.{key}": value for key, value in state.items()}
             states.append((optimiser, parameter, state))
         with _one_process_is_fine(), _readable(path):

@@ -14,6 +14,7 @@ from sid.method import Batch, Optimiser, Player, Progress, Terms
 from sid.nets import trained_parameters
 from sid.parallel import sharding
 from sid.parallel.engine import Engine
+from sid.parallel.overlap import Overlap
 
 NAN_GRADIENT = {"nan": 0.0, "posinf": 1e5, "neginf": -1e5}  # as published: a bad gradient spoils one step at most
 JOINED = 2**16  # numbers of a gradient that is small: its launch takes longer than its work
@@ -28,6 +29,7 @@ class PlayerState:
     parameters: list[nn.Parameter]
     optimiser: Adam
     roots: list[nn.Module]  # the sharded networks that it trains; none where networks are whole
+    overlap: Overlap | None = None  # sums gradients during the last backward pass
     terms: list[Terms] = field(default_factory=list)  # of each micro-batch, where it is watched
     update_norm: Tensor | None = None
     gradient_norm: Tensor | None = None
@@ -54,8 +56,9 @@ def player_states(
         for parameter in parameters:
             parameter.requires_grad_(True)
         entered = [root for path in player.trains for root in roots[path.partition(".")[0]]] if engine.sharded else []
-        optimiser = Adam(parameters, player.optimiser, engine.settings.first_moment, engine.settings.eight_bit)
-        states.append(PlayerState(player, parameters, optimiser, entered))
+        optimiser = Adam(parameters, player.optimiser, engine.settings)
+        overlaps = engine.settings.overlap and engine.world > 1 and not engine.sharded
+        states.append(PlayerState(player, parameters, optimiser, entered, Overlap(parameters) if overlaps else None))
     if engine.sharded:
         sharding.settle(dict.fromkeys(root for entered in roots.values() for root in entered))
     return states
@@ -116,6 +119,8 @@ def play(
         # Dropout alone is drawn by torch's generator: seeded here, so that a resumed run repeats the masks.
         torch.manual_seed(key(seed, progress.iteration, state.player.name, number, engine.rank) % 2**63)
         terms = state.player.loss(nets, batch)
+        if state.overlap is not None and last:
+            state.overlap.begin()
         total_loss(terms, batch.size).backward()
         if watch:
             state.terms.append(terms)
@@ -136,7 +141,10 @@ def _marked(batches: Iterable[Batch]) -> Iterator[tuple[Batch, bool]]:
 def _step(state: PlayerState, engine: Engine, progress: Progress, watch: bool) -> None:
     settings = state.player.optimiser
     gradients = [sharding.local(parameter.grad) for parameter in state.parameters if parameter.grad is not None]
-    engine.sum_gradients(gradients)
+    if state.overlap is not None:
+        state.overlap.finish()
+    else:
+        engine.sum_gradients(gradients)
     _replace_nan(gradients)
     if settings.clip_value is not None:
         torch._foreach_clamp_min_(gradients, -settings.clip_value)

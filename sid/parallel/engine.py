@@ -1,16 +1,16 @@
 """The processes of a training, their devices, and their sums. Knows no method.
 
-Data parallel training all-reduces gradients once per update, after the last accumulation round. It does not use
-torch's DDP wrapper: several players train overlapping networks in turn through input gradients of frozen ones, and a
-loss enters a network several times or leaves it early, so that DDP would need a wrapper per player and a search for
-unused parameters in every pass. The cost: the all-reduce does not overlap with the last round's backward pass.
+Data parallel training all-reduces gradients once per update, after the last accumulation round or during its backward
+pass (`sid.parallel.overlap`). It does not use torch's DDP wrapper: several players train overlapping networks in turn
+through input gradients of frozen ones, and a loss enters a network several times or leaves it early, so that DDP would
+need a wrapper per player and a search for unused parameters in every pass.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any, TypeVar
@@ -18,15 +18,15 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
 
 from sid.fault import Fault
+from sid.parallel.overlap import GradientSums, buckets
 from sid.parallel.settings import FAITHFUL, EngineSettings, Footprint
 from sid.releases import numbers
 
 T = TypeVar("T")
-BUCKET = (
-    2**25
-)  # elements all-reduced at once: 128 MiB of float32 beside the gradients, where all at once would double them
+SHARED = "shared"  # the mesh's dimension along which one copy of the networks is divided
 ROOM = 0.6  # share of a device for weights and optimisers under ddp; the rest is for activations
 # The oldest torch with which sharded networks were tested; with 2.11 a sharded backward pass fails inside torch.
 SHARDING_SINCE = (2, 13)
@@ -57,6 +57,11 @@ class Engine:
             torch.cuda.set_device(device)
         if world == 1:
             return Engine(device=torch.device(device), settings=replace(settings, strategy="single"))
+        if settings.shard_over and world % settings.shard_over:
+            raise Fault(
+                f"engine shard_over={settings.shard_over} doesn't divide {world} processes: every copy of the networks"
+                " lies on equally many"
+            )
         if not dist.is_initialized():
             dist.init_process_group("cpu:gloo,cuda:nccl" if device.startswith("cuda") else "gloo")
             atexit.register(dist.destroy_process_group)
@@ -86,6 +91,11 @@ class Engine:
         return self.settings.strategy == "fsdp2"
 
     @property
+    def mesh(self) -> DeviceMesh:
+        """The processes as a line over which networks are sharded, or as a table whose rows share one copy each."""
+        return _mesh(self.device.type, self.world, self.settings.holders(self.world))
+
+    @property
     def first(self) -> bool:
         """Whether this is rank 0, which writes files and messages."""
         return self.rank == 0
@@ -104,15 +114,10 @@ class Engine:
         """
         if self.world == 1 or self.sharded:
             return
-        begun = None
-        for bucket in _buckets(gradients):
-            flat = torch.cat([gradient.flatten() for gradient in bucket]) if len(bucket) > 1 else bucket[0].flatten()
-            work = dist.all_reduce(flat, async_op=True)
-            if begun is not None:
-                _spread(*begun)
-            begun = (bucket, flat, work)
-        if begun is not None:
-            _spread(*begun)
+        sums = GradientSums()
+        for bucket in buckets(gradients):
+            sums.begin(bucket)
+        sums.finish()
 
     def norm(self, tensors: list[Tensor]) -> Tensor:
         """The norm of all tensors joined, over all processes' shards."""
@@ -120,7 +125,7 @@ class Engine:
         if not self.sharded:
             return norm
         squared = norm**2
-        dist.all_reduce(squared)
+        dist.all_reduce(squared, group=self.mesh.get_group(SHARED))
         return squared.sqrt()
 
     def together(self, action: Callable[[], T]) -> T:
@@ -145,24 +150,12 @@ def _saving() -> Any:
     return dist.new_group(backend="gloo")
 
 
-def _buckets(gradients: list[Tensor]) -> Iterator[list[Tensor]]:
-    """The gradients in order, in groups of at most BUCKET elements (or a single larger one)."""
-    bucket: list[Tensor] = []
-    size = 0
-    for gradient in gradients:
-        if bucket and size + gradient.numel() > BUCKET:
-            yield bucket
-            bucket, size = [], 0
-        bucket.append(gradient)
-        size += gradient.numel()
-    if bucket:
-        yield bucket
-
-
-def _spread(bucket: list[Tensor], flat: Tensor, work: Any) -> None:
-    work.wait()
-    for gradient, summed in zip(bucket, flat.split([gradient.numel() for gradient in bucket]), strict=True):
-        gradient.copy_(summed.view_as(gradient))
+@cache
+def _mesh(device: str, world: int, holders: int) -> DeviceMesh:
+    """One for all networks: a table makes process groups."""
+    if holders == world:
+        return init_device_mesh(device, (world,), mesh_dim_names=(SHARED,))
+    return init_device_mesh(device, (world // holders, holders), mesh_dim_names=("copies", SHARED))
 
 
 class Agreement:

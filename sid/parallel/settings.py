@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 STRATEGIES = ("auto", "single", "ddp", "fsdp2")
 PRECISIONS = ("fp32", "bf16", "fp16")
 # A state may be resumed with other values of these: sums in another order, or bit for bit the same training.
-UNDECISIVE = ("strategy", "checkpointing", "split_backward")
+UNDECISIVE = ("strategy", "shard_over", "overlap", "offload", "checkpointing", "split_backward")
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,14 @@ class EngineSettings:
     strategy: str = "auto"
     """auto | single | ddp | fsdp2. No cost: sums run in another order, 1e-16 of float64. `auto` is ddp where all
     networks fit on one device and fsdp2 where they don't; one process is always `single`."""
+
+    shard_over: int = 0
+    """Under fsdp2: so many processes share one copy of the networks, and the copies are trained data parallel (HSDP);
+    0: all processes share one. No cost: sums run in another order."""
+
+    overlap: bool = False
+    """Under ddp: gradients are summed over the processes in buckets while the last backward pass still runs. No cost:
+    the same bits for two processes, sums in another order for more."""
 
     precision: str = "fp32"
     """fp32 | bf16 | fp16. fp32: also where a published file asks for float16 inside its network. fp16: EDM's and EDM2's
@@ -52,6 +60,10 @@ class EngineSettings:
     """Stores moments of parameters with at least 4096 numbers in a byte a number, rounded at random without bias.
     Single steps are off by up to a sixth; a state is saved decoded, so that saving needs that memory for a moment."""
 
+    offload: bool = False
+    """Adam's moments lie in the CPU's memory and come to the device for the step, bundle by bundle. Bit for bit the
+    same training; all moments pass the bus twice in each step."""
+
     half_norms: bool = False
     """With bf16: group and layer norms read and write bfloat16, with sums in float32, where autocast gives them
     float32. Saves activations and traffic; costs a digit or two in what a norm passes on."""
@@ -64,7 +76,19 @@ class EngineSettings:
                 faults.append(f"engine {name} must be one of {', '.join(known)} (got '{getattr(self, name)}')")
         if self.half_norms and self.precision != "bf16":
             faults.append(f"engine half_norms needs precision bf16, whose autocast it changes (got '{self.precision}')")
+        if self.shard_over < 0:
+            faults.append(f"engine shard_over must be 0 or a number of processes (got {self.shard_over})")
+        if self.shard_over and self.strategy in ("single", "ddp"):
+            faults.append(f"engine shard_over shares networks under strategy fsdp2 (got '{self.strategy}')")
+        if self.overlap and self.strategy == "fsdp2":
+            faults.append("engine overlap is ddp's: sharded gradients are summed during the backward pass anyway")
+        if self.offload and self.eight_bit:
+            faults.append("engine offload and eight_bit are two ways to store the same moments: choose one")
         return faults
+
+    def holders(self, processes: int) -> int:
+        """Over how many of the processes one copy of the networks is divided."""
+        return min(self.shard_over or processes, processes) if self.strategy == "fsdp2" else 1
 
     def decisive(self) -> dict[str, object]:
         """The settings that differ from the preset and move numbers, for digests: empty for the defaults."""
@@ -97,7 +121,7 @@ class Footprint:
         """
         frozen = self.frozen * (2 if settings.precision == "bf16" else itemsize)
         saved = 0 if settings.first_moment else sum(self.momentless)
-        moments = (2 * sum(self.trained) - saved) * (1 + itemsize / 256 if settings.eight_bit else itemsize)
+        each = 0 if settings.offload else 1 + itemsize / 256 if settings.eight_bit else itemsize
+        moments = (2 * sum(self.trained) - saved) * each
         floats = sum(self.trained) + max(self.trained, default=0) + self.averaged + self.base
-        whole = frozen + moments + floats * itemsize
-        return whole / processes if settings.strategy == "fsdp2" else whole
+        return (frozen + moments + floats * itemsize) / settings.holders(processes)

@@ -169,6 +169,7 @@ ENGINES = {
     "bf16": EngineSettings(precision="bf16", channels_last=True, first_moment=False),
     "sparing": EngineSettings(precision="bf16", checkpointing=True, split_backward=True, eight_bit=True),
     "fp16": EngineSettings(precision="fp16"),
+    "away": EngineSettings(precision="bf16", offload=True),
 }
 
 

@@ -18,7 +18,7 @@ from tests.gpu.families import ENGINES, FAMILIES, KINDS
 
 pytestmark = pytest.mark.slow
 FULL = "SIDBENCH_FULL"  # set: every method with every engine, and the networks of published sizes
-DTYPES = {"fp32": "float32", "bf16": "bfloat16", "sparing": "bfloat16", "fp16": "float16"}
+DTYPES = {"fp32": "float32", "bf16": "bfloat16", "sparing": "bfloat16", "fp16": "float16", "away": "bfloat16"}
 ALWAYS = [
     "sid-ddpmpp/fp32",
     "sid-adm/fp16",
@@ -29,6 +29,7 @@ ALWAYS = [
     "sid-few-step-sd3/bf16",
     "sid-dit-sana/bf16",
     "sid-dit-flux/bf16",
+    "sid-few-step-sd3/away",
 ]
 EVERY = [
     f"{kind}/{engine}"

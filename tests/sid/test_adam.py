@@ -11,6 +11,7 @@ from torch import nn
 
 from sid.loop.adam import Adam
 from sid.method import Optimiser
+from sid.parallel.settings import EngineSettings
 
 
 def stepped(optimiser: Any, parameters: list[nn.Parameter]) -> list[nn.Parameter]:
@@ -48,9 +49,9 @@ def test_adam_is_torchs_fused_one(decay: float, beta: float) -> None:
 def test_adam_without_a_first_moment_is_adam(decay: float) -> None:
     settings = Optimiser(1e-3, weight_decay=decay)
     ours, theirs = some(), some()
-    without, other = Adam(ours, settings, first_moment=False), Adam(theirs, settings)
+    without, other = Adam(ours, settings, EngineSettings(first_moment=False)), Adam(theirs, settings)
     for mine, its in zip(stepped(without, ours), stepped(other, theirs), strict=True):
         torch.testing.assert_close(mine, its, rtol=1e-6, atol=1e-7)
     assert all("exp_avg" not in without.state(parameter) for parameter in ours)
-    momentum = Adam(ours, replace(settings, betas=(0.9, 0.999)), first_moment=False)
+    momentum = Adam(ours, replace(settings, betas=(0.9, 0.999)), EngineSettings(first_moment=False))
     assert momentum.moments == ("exp_avg", "exp_avg_sq")

@@ -9,8 +9,11 @@ import pytest
 import torch
 
 from benchmarks.suite.components import methods
+from sid.condition import Unconditional
+from sid.generator import Generator
 from sid.loop.trainer import _Run
 from sid.parallel.settings import EngineSettings
+from sid.sampling import from_generator, generate
 from tests import toy
 
 pytestmark = [
@@ -21,6 +24,7 @@ SETTINGS = (
     EngineSettings(precision="bf16", channels_last=True, first_moment=False),
     EngineSettings(precision="bf16", checkpointing=True, split_backward=True, eight_bit=True),
     EngineSettings(compile=True, precision="bf16"),
+    EngineSettings(precision="bf16", offload=True),
 )
 
 
@@ -51,6 +55,22 @@ def test_no_iteration_waits(name: str, tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(_Run, "iterate", iterate)
     weights(name, tmp_path, images=4 * 8, micro_batch=4, log_images=10**9)
+
+
+def test_moments_in_the_cpus_memory_change_no_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sid.loop.adam.SMALLEST", 32)
+    away = weights("sid", tmp_path / "away", engine=EngineSettings(offload=True))
+    assert torch.equal(away, weights("sid", tmp_path / "there"))
+
+
+def test_pictures_are_the_cpus() -> None:
+    """The last batches too, which are copied while the next one is computed."""
+    generator = Generator(toy.teacher(conditional=False))
+    here, there = (
+        generate(from_generator(generator.to(device)), Unconditional(), toy.SHAPE, range(10), 0, 3, device)
+        for device in ("cpu", "cuda")
+    )
+    assert here.shape == there.shape and abs(here.astype(int) - there.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("settings", SETTINGS)

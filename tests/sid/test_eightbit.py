@@ -15,6 +15,8 @@ from sid.method import Optimiser
 from sid.parallel.settings import EngineSettings
 from tests import toy
 
+CODED = EngineSettings(eight_bit=True)
+
 
 def some(signed: bool, seed: int = 0) -> Tensor:
     numbers = torch.randn(7, 301, generator=torch.Generator().manual_seed(seed)) * 1e-4
@@ -73,7 +75,7 @@ def test_an_average_that_moves_by_thousandths_is_followed() -> None:
     parameter = nn.Parameter(torch.zeros(64, 64))
     exact = nn.Parameter(torch.zeros(64, 64))
     settings, random = Optimiser(1e-4, betas=(0.0, 0.999)), torch.Generator().manual_seed(0)
-    coded, plain = Adam([parameter], settings, eight_bit=True), Adam([exact], settings)
+    coded, plain = Adam([parameter], settings, CODED), Adam([exact], settings)
     frozen = EightBit(parameter.detach(), signed=False)
     for step in range(4000):
         gradient = torch.randn(64, 64, generator=random)
@@ -93,13 +95,13 @@ def test_small_parameters_keep_theirs_in_full() -> None:
     small, large = nn.Parameter(torch.ones(SMALLEST - 1)), nn.Parameter(torch.ones(SMALLEST))
     settings = Optimiser(1e-3)
     other = nn.Parameter(small.detach().clone())
-    coded, plain = Adam([small, large], settings, eight_bit=True), Adam([other], settings)
+    coded, plain = Adam([small, large], settings, CODED), Adam([other], settings)
     for seed in range(3):
         gradient = torch.randn(SMALLEST, generator=torch.Generator().manual_seed(seed))
         small.grad, large.grad, other.grad = gradient[1:], gradient, gradient[1:].clone()
         coded.step()
         plain.step()
-    assert coded.coded == {large}
+    assert coded.bundled == {large}
     assert torch.equal(small, other)
     assert torch.equal(coded.state(small)["exp_avg_sq"], plain.state(other)["exp_avg_sq"])
 
@@ -109,13 +111,13 @@ def test_numbers_lie_as_the_parameters_do() -> None:
     plain = nn.Parameter(torch.randn(32, 16, 3, 3, generator=torch.Generator().manual_seed(0)))
     turned = nn.Parameter(plain.detach().clone().contiguous(memory_format=torch.channels_last))
     settings = Optimiser(1e-2, betas=(0.9, 0.999))
-    ours, other = Adam([plain], settings, eight_bit=True), Adam([turned], settings, eight_bit=True)
+    ours, other = Adam([plain], settings, CODED), Adam([turned], settings, CODED)
     for seed in range(3):
         gradient = torch.randn(plain.shape, generator=torch.Generator().manual_seed(seed))
         plain.grad, turned.grad = gradient, gradient.contiguous(memory_format=torch.channels_last)
         ours.step()
         other.step()
-    assert ours.coded and turned.is_contiguous(memory_format=torch.channels_last)
+    assert ours.bundled and turned.is_contiguous(memory_format=torch.channels_last)
     torch.testing.assert_close(turned, plain)
     for name, value in ours.state(plain).items():
         torch.testing.assert_close(other.state(turned)[name], value)
@@ -133,7 +135,7 @@ def test_a_bundle_is_its_parameters_one_by_one() -> None:
     """To the nearest: the codes of parameters that are coded together are those of each alone."""
     shapes = ((70, 70), (64, 64), (5000,))
     parameters = [nn.Parameter(torch.zeros(shape)) for shape in shapes]
-    together = Adam(parameters, Optimiser(1e-3, betas=(0.9, 0.999)), eight_bit=True)
+    together = Adam(parameters, Optimiser(1e-3, betas=(0.9, 0.999)), CODED)
     for number, parameter in enumerate(parameters):
         numbers = torch.randn(parameter.shape, generator=torch.Generator().manual_seed(number))
         state = {"step": torch.tensor(1.0), "exp_avg": numbers, "exp_avg_sq": numbers.square()}
@@ -146,7 +148,7 @@ def test_a_bundle_is_its_parameters_one_by_one() -> None:
 
 def test_a_parameter_without_a_gradient_stands_still_within_its_bundle() -> None:
     first, second = nn.Parameter(torch.ones(80, 80)), nn.Parameter(torch.ones(70, 70))
-    adam = Adam([first, second], Optimiser(1e-2, betas=(0.9, 0.999)), eight_bit=True)
+    adam = Adam([first, second], Optimiser(1e-2, betas=(0.9, 0.999)), CODED)
     random = torch.Generator().manual_seed(0)
     first.grad, second.grad = torch.randn(80, 80, generator=random), torch.randn(70, 70, generator=random)
     adam.step()
@@ -162,7 +164,7 @@ def test_a_parameter_without_a_gradient_stands_still_within_its_bundle() -> None
 
 def test_a_step_without_gradients_moves_nothing() -> None:
     parameter = nn.Parameter(torch.ones(SMALLEST))
-    optimiser = Adam([parameter], Optimiser(1e-3), eight_bit=True)
+    optimiser = Adam([parameter], Optimiser(1e-3), CODED)
     optimiser.step()
     assert torch.equal(parameter, torch.ones(SMALLEST)) and not optimiser.state(parameter)
 
@@ -171,7 +173,7 @@ def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
     """Both moments, with momentum: the numbers, and every later step."""
     settings = Optimiser(1e-2, betas=(0.9, 0.999))
     first = [nn.Parameter(torch.ones(80, 80)), nn.Parameter(torch.ones(5))]
-    ours = Adam(first, settings, eight_bit=True)
+    ours = Adam(first, settings, CODED)
 
     def step(optimiser: Adam, seed: int) -> None:
         for parameter in optimiser.parameters:
@@ -181,7 +183,7 @@ def test_a_state_is_gone_on_from(tmp_path: Path) -> None:
     for seed in range(3):
         step(ours, seed)
     second = [nn.Parameter(parameter.detach().clone()) for parameter in first]
-    other = Adam(second, settings, eight_bit=True)
+    other = Adam(second, settings, CODED)
     other.steps = ours.steps
     for mine, its in zip(first, second, strict=True):
         other.restore(its, {name: value.clone() for name, value in ours.state(mine).items()})

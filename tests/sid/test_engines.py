@@ -36,7 +36,7 @@ def results(folder: Path) -> Found:
     launch = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
     command = [*launch, "-m", "tests.sid.two_engines", str(folder)]
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr[-4000:]
     return [torch.load(folder / f"found-{rank}.pt", weights_only=True) for rank in (0, 1)]
 
@@ -117,6 +117,16 @@ def test_coded_moments_train_near_and_resume_bit_for_bit(results: Found, strateg
     assert torch.equal(results[0][strategy, "coded"], results[0][strategy, "coded and cut"])
     steps = 6 * SID.options("toy", "digits").lr_generator
     assert 0 < apart(results[0][strategy, "coded"], results[0][strategy, "whole"]) < 0.5 * steps
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_moments_in_the_cpus_memory_change_no_bit(results: Found, strategy: str) -> None:
+    assert torch.equal(results[0][strategy, "away"], results[0][strategy, "whole"])
+    assert torch.equal(results[0][strategy, "away and cut"], results[0][strategy, "whole"])
+
+
+def test_overlapped_sums_of_two_change_no_bit(results: Found) -> None:
+    assert torch.equal(results[0]["overlapped"], results[0]["summed at the end"])
 
 
 @pytest.mark.parametrize("case", families.CASES)

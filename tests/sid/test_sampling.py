@@ -16,10 +16,11 @@ from benchmarks.suite.components import teachers
 from sid.condition import Condition, Unconditional
 from sid.denoiser import Denoiser
 from sid.discovery import UnknownName
+from sid.draws import Draws
 from sid.fault import Fault
 from sid.noise import Edm
 from sid.prompts import PromptConditions, cache_prompts
-from sid.sampling import Churn, from_generator, from_teacher, generate, heun
+from sid.sampling import Churn, Sampler, from_generator, from_teacher, generate, heun
 from sid.teachers.latent.samplers import scheduled
 from tests import toy
 from tests.sid.teachers.tiny_pipelines import SIZE, family_of
@@ -102,6 +103,30 @@ def test_stochastic_noise_belongs_to_the_sample_index() -> None:
     whole = generate(sampler, Unconditional(), (1, 2, 2), range(10), 0, 10)
     parts = generate(sampler, Unconditional(), (1, 2, 2), range(10), 0, 3)
     assert (whole == parts).all() and whole.std() > 10
+
+
+def test_where_memory_ends_the_batch_is_halved() -> None:
+    """From there on, and to the same images; for one sample there is nothing to halve."""
+    sizes = []
+
+    def limited(most: int) -> Sampler:
+        def sample(draws: Draws, condition: Condition, shape: tuple[int, ...], like: torch.Tensor) -> torch.Tensor:
+            sizes.append(len(draws.indices))
+            if len(draws.indices) > most:
+                raise torch.OutOfMemoryError("no room")
+            return draws.normal("z0", shape, like)
+
+        return sample
+
+    whole = generate(limited(10), Unconditional(), (1, 2, 2), range(2, 12), 0, 10)
+    sizes.clear()
+    assert (generate(limited(3), Unconditional(), (1, 2, 2), range(2, 12), 0, 10) == whole).all()
+    assert sizes == [10, 5, 2, 2, 2, 2, 2]
+    sizes.clear()
+    latents = generate(limited(10), Unconditional(), (1, 2, 2), range(2, 12), 0, 10, decode=torch.neg)
+    assert (latents != whole).any() and len(latents) == 10
+    with pytest.raises(torch.OutOfMemoryError, match="no room"):
+        generate(limited(0), Unconditional(), (1, 2, 2), range(4), 0, 4)
 
 
 def test_an_unknown_sampler_names_those_of_the_process() -> None:

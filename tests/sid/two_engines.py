@@ -138,14 +138,21 @@ def in_threads(folder: Path, **settings: Any) -> torch.Tensor:
     return toy.weights(toy.distil(SID, options(SID), folder, save_seconds=0.0, **settings))
 
 
-def coded(strategy: str, place: Path) -> tuple[torch.Tensor, torch.Tensor]:
-    """Six steps with moments in a byte a number, at once and in two parts; small parameters too."""
-    settings = {**DOUBLE, "engine": EngineSettings(strategy=strategy, eight_bit=True)}
+def apart(place: Path, engine: EngineSettings) -> tuple[torch.Tensor, torch.Tensor]:
+    """Six steps with moments that are stored apart, at once and in two parts; small parameters too."""
+    settings = {**DOUBLE, "engine": engine}
     with mock.patch("sid.loop.adam.SMALLEST", 32):
-        at_once = toy.weights(toy.distil(SID, options(SID), place / "coded", **settings))
-        interrupted(SID, place / "coded-cut", **settings)
-        in_two = toy.distil(SID, options(SID), place / "coded-cut", save_seconds=0.0, **settings)
+        at_once = toy.weights(toy.distil(SID, options(SID), place, **settings))
+        interrupted(SID, place.with_name(f"{place.name}-cut"), **settings)
+        in_two = toy.distil(SID, options(SID), place.with_name(f"{place.name}-cut"), save_seconds=0.0, **settings)
     return at_once, toy.weights(in_two)
+
+
+def overlapped(folder: Path) -> torch.Tensor:
+    """Sums in small buckets, which begin in the last of two micro-batches."""
+    settings = {**DOUBLE, "engine": EngineSettings("ddp", overlap=True), "micro_batch": 2}
+    with mock.patch("sid.parallel.overlap.BUCKET", 100):
+        return toy.weights(toy.distil(SID, options(SID), folder, **settings))
 
 
 def main(folder: Path) -> None:
@@ -169,13 +176,18 @@ def main(folder: Path) -> None:
         results[strategy, "poisoned"] = toy.weights(spoiled)
         again = {**DOUBLE, "engine": EngineSettings(strategy=strategy, checkpointing=True, split_backward=True)}
         results[strategy, "again"] = toy.weights(toy.distil(SID, options(SID), place / "again", **again))
-        results[strategy, "coded"], results[strategy, "coded and cut"] = coded(strategy, place)
+        for name, given in (("coded", {"eight_bit": True}), ("away", {"offload": True})):
+            both = apart(place / name, EngineSettings(strategy=strategy, **given))
+            results[strategy, name], results[strategy, f"{name} and cut"] = both
         half = {"engine": EngineSettings(strategy=strategy, precision="bf16")}
         results[strategy, "bf16"] = toy.weights(toy.distil(SID, options(SID), place / "bf16", **half))
     for saved, strategy in (STRATEGIES, reversed(STRATEGIES)):
         settings = {**DOUBLE, "engine": EngineSettings(strategy=strategy), "save_seconds": 0.0}
         place = folder / saved / f"cut-for-{strategy}"
         results[strategy, f"from {saved}"] = toy.weights(toy.distil(SID, options(SID), place, **settings))
+    summed = {**DOUBLE, "engine": EngineSettings("ddp"), "micro_batch": 2}
+    results["summed at the end"] = toy.weights(toy.distil(SID, options(SID), folder / "at-the-end", **summed))
+    results["overlapped"] = overlapped(folder / "overlapped")
     for case in families.CASES:
         results[case] = families.distil(case, folder, folder / "sharded" / case, EngineSettings("fsdp2"))
     for case in families.HALVED:

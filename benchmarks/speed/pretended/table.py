@@ -35,8 +35,10 @@ ROWS = {
     "sdxl": StepRow("few-step SiD, SDXL, 1024 px", "sid-few-step-sdxl"),
     "sdxl-plain": StepRow("the same without checkpointing", "sid-few-step-sdxl", engine=PLAIN),
     "sdxl-512": StepRow("the same at 512 px", "sid-few-step-sdxl", pixels=512),
+    "sdxl-offload": StepRow("the same, moments in the CPU's memory", "sid-few-step-sdxl", engine={"offload": True}),
     "dmd2": StepRow("DMD2 with GAN, SDXL, 1024 px", "dmd2-sdxl"),
     "dmd2-eight-bit": StepRow("the same with moments in a byte", "dmd2-sdxl", engine={"eight_bit": True}),
+    "dmd2-offload": StepRow("the same, moments in the CPU's memory", "dmd2-sdxl", engine={"offload": True}),
     "pixart": StepRow("SIM, PixArt, 512 px", "sim-pixart"),
 }
 # The counted network of each case, its method and the method's options.
@@ -84,6 +86,24 @@ def estimated(name: str, counts: Mapping[str, Any]) -> float:
     budget = Budget(batch=counts["batch"], micro_batch=counts["micro batch"], engine=EngineOptions(**counts["engine"]))
     chosen = methods()[method]
     return networks.memory_of(chosen, chosen.options("", "", given), network, budget, 1).peak
+
+
+COMPARED = (
+    "| step | launches | before | traffic | before | peak | before |",
+    "|---|---|---|---|---|---|---|",
+)
+
+
+def compared(record: Path, before: Path) -> Iterator[str]:
+    """The rows that both records have, side by side."""
+    now, then = (json.loads(path.read_text())["rows"] for path in (record, before))
+    yield from COMPARED
+    for name in (name for name in now if name in then):
+        sides = (now[name], then[name])
+        cells = [f"{side['launches']:,}" for side in sides]
+        cells += [f"{side['traffic'] / 1e12:.2f} TB" for side in sides]
+        cells += [f"{side['peak'] / 2**30:.1f} GiB" for side in sides]
+        yield f"| {ROWS[name].title} | {' | '.join(cells)} |"
 
 
 def table(record: Path = RECORD) -> Iterator[str]:

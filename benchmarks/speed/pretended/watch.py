@@ -96,7 +96,8 @@ class OperatorWatch(TorchDispatchMode):
             if source.device.type == target.device.type:
                 return
             asynchronous = kwargs.get("non_blocking") or (name == "copy_" and len(args) > 2 and args[2])
-            if not (asynchronous and getattr(source, PINNED, False)):
+            on_host = source if source.device.type == "cpu" else target
+            if not (asynchronous and getattr(on_host, PINNED, False)):
                 self.counts.waits[f"{name} {source.device.type} to {target.device.type} at {place_of_call()}"] += 1
         elif any(part.device.type == "cpu" and part.ndim > 0 for part in given):
             self.counts.waits[f"{name} takes a CPU tensor at {place_of_call()}"] += 1
