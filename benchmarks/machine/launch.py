@@ -38,7 +38,12 @@ PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by t
 
 def results_of(args: argparse.Namespace, kind: Kind) -> str:
     """The folder of the results: what the user named, or that above the file of a job that the workflow names."""
-    return str(Path(args.output[0]).parents[LEVELS[kind] - 1]) if args.output else str(args.results)
+    if not args.output:
+        return str(args.results)
+    above = Path(args.output[0]).parents
+    if len(above) < LEVELS[kind]:
+        raise Fault(f"--output is the workflow's own, and '{args.output[0]}' is no output of it; --out names a folder")
+    return str(above[LEVELS[kind] - 1])
 
 
 @contextlib.contextmanager

@@ -250,7 +250,7 @@ def data_named(name: str) -> list[DataNeed]:
         return [DataNeed(name, "prompts")]
     if "@" not in name and not is_path(name) and name not in (known := datasets()):
         raise UnknownName(
-            "suite, data set or list of prompts", name, [*files.names("suite"), *known, *prompt_lists.LISTS]
+            "suite, data set or list of prompts", name, {*files.names("suite"), *known, *prompt_lists.LISTS}
         )
     return [DataNeed(name, "data set", splits=list(open_dataset(name).splits[:1]))]
 
