@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import Any
 
 from benchmarks import verbs
-from sid.discovery import UnknownName, nearest
+from sid.discovery import ALIKE, UnknownName, nearest
 from sid.fault import Fault
 from sid.parallel.settings import first_process
 
@@ -67,11 +67,11 @@ class Parser(argparse.ArgumentParser):
         sentences = []
         words = [word for word in arguments if not word.startswith("-")]
         for option in (word.partition("=")[0] for word in arguments if word.startswith("-")):
-            near = nearest(option, self._option_string_actions)
+            near = nearest(option, self._option_string_actions, ALIKE)
             hint = f"; did you mean '{near}'?" if near else ""
-            sentences.append(f"{self.prog} has no option '{option}'{hint} (try {self.prog} --help)")
+            sentences.append(f"unknown option '{option}'{hint} (try {self.prog} --help)")
         if words and not sentences:
-            sentences.append(f"{self.prog} takes no further argument: {' '.join(words)} (try {self.prog} --help)")
+            sentences.append(f"more arguments than it takes: {shlex.join(words)} (try {self.prog} --help)")
         return sentences
 
 

@@ -1,4 +1,4 @@
-"""A user without a name or a home, as a container's arbitrary id has none: every way through the command still works."""
+"""A user without a name or a home, as the arbitrary id of a container: the command still works."""
 
 from __future__ import annotations
 

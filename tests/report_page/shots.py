@@ -1,4 +1,4 @@
-"""Screenshots of a page, taken without a network: its first screen on a desk and on a phone, light and dark, and its parts.
+"""Screenshots of a page, taken without a network: its beginning at two widths, light and dark, and some of its parts.
 
 python -m tests.report_page.shots results/mini/report/index.html docs/site
 """
@@ -51,9 +51,7 @@ def shots(tab: chromium.Page, page: Path, parts: bool = False) -> Iterator[tuple
             continue
         if name == "record":
             tab.run(f"{part}.querySelector('{RECORD}').open = true")
-        above, below = tab.run(
-            f"[{part}.getBoundingClientRect()].map((box) => [box.top + scrollY, box.bottom + scrollY])[0]"
-        )
+        above, below = tab.run(f"['top', 'bottom'].map((side) => {part}.getBoundingClientRect()[side] + scrollY)")
         yield f"page-{name}", tab.shot(x=0, y=above - MARGIN, width=DESK, height=below - above + 2 * MARGIN)
 
 
