@@ -61,7 +61,7 @@ MISTAKES = {
     "weights fdi": "did you mean 'fid'?",
     "fetch fdi": "did you mean 'fid'?",
     # by hand
-    "score A --reference none --metrics fid --random-weights 0": "there are no images at none",
+    "score A --reference none --metrics fid": "there are no images at none, which --reference names",
     "score none --reference A --metrics fid": "there are no images at none",
     "score bare --reference A --metrics fid": "bare",
     "score file.txt --reference A --metrics fid": "file.txt",
