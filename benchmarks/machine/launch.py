@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shlex
 import subprocess
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.machine import lease
 from benchmarks.suite.job import LEVELS
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.loop import parent
 from sid.loop.lock import Lock
 from sid.releases import numbers
@@ -83,7 +82,7 @@ def made_elsewhere(jobs: Iterable[Job]) -> Iterator[str]:
 def made_meanwhile(job: Job) -> bool:
     """Whether another workflow has made the job since this one began."""
     try:
-        recorded = json.loads((job.folder / "record.json").read_text())
+        recorded = parsed((job.folder / "record.json").read_text())
         written = (job.folder / "record.json").stat().st_mtime
     except (OSError, ValueError):
         return False
