@@ -6,6 +6,7 @@ It runs with this Python on this checkout, and a lock that a killed call has lef
 from __future__ import annotations
 
 import contextlib
+import getpass
 import importlib.util
 import os
 import re
@@ -58,6 +59,18 @@ def require() -> None:
     """Raises what importing Snakemake would raise: it runs in a process of its own, and its absence is said before."""
     if importlib.util.find_spec("snakemake") is None:
         raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
+
+
+def lend_identity() -> None:
+    """A home and a name where the user has none, as a container's arbitrary id: Snakemake won't start without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(Path(".snakemake", "home").absolute())
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
 
 
 def check_flags(flags: Sequence[str], ours: Sequence[str]) -> None:

@@ -96,6 +96,7 @@ def _reproduce(args: argparse.Namespace) -> int:
         raise Fault(f"--gpus must be at least 1 (got {own.gpus})")
     flags += ["--keep-going"] * getattr(own, "keep_going", False)  # Snakemake's own, beyond the default profile
     snakemake.require()
+    snakemake.lend_identity()
     snakemake.check_flags(flags, [name for name in parser._option_string_actions if name.startswith("--")])
     suite = load_suite(args.suite)
     only = matching(suite, own.only) if "only" in own else None

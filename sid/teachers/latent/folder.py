@@ -24,7 +24,7 @@ def locate(place: Path | str) -> Path:
 
         try:
             return Path(snapshot_download(str(place), local_files_only=True))
-        except LocalEntryNotFoundError:
+        except (LocalEntryNotFoundError, RuntimeError):  # a user without a home has no cache
             raise Fault(
                 f"'{place}' is neither a folder nor in the Hugging Face cache, and nothing is downloaded by itself; "
                 f"to fetch it: hf download {place}"
