@@ -22,7 +22,7 @@ MOST_VALUES = 20_000  # in it, aliases expanded
 DEEPEST = 32  # sections in sections
 WRONG_YAML = (yaml.YAMLError, ValueError, OverflowError, KeyError, TypeError, AttributeError)
 Model = TypeVar("Model", bound=Strict)
-_KINDS = {list: "a list", str: "a text"}
+_KINDS: dict[type, str] = {list: "a list", str: "a text"}
 TOO_DEEP = f"sections are nested deeper than {DEEPEST}"
 
 
