@@ -19,7 +19,16 @@ from sid.fault import Fault
 from sid.parallel.settings import first_process
 
 # Errors of the user's machine, as opposed to those of the program.
-MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
+MACHINE_ERRORS = {
+    errno.EEXIST,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
 
 
 # What a user comes for, in the order of the help; a verb that is in no group is listed last.
