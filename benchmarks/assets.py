@@ -8,7 +8,6 @@ way to get the file.
 
 from __future__ import annotations
 
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sid import atomic
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -319,7 +318,7 @@ def _pins() -> dict[str, str]:
     if not path.is_file():
         return {}
     try:
-        pins = json.loads(path.read_bytes())
+        pins = parsed(path.read_bytes())
     except ValueError:
         pins = None
     if not isinstance(pins, dict):

@@ -7,18 +7,28 @@ import errno
 import importlib
 import os
 import pkgutil
+import shlex
 import sys
 from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
 from benchmarks import verbs
-from sid.discovery import UnknownName
+from sid.discovery import ALIKE, UnknownName, nearest
 from sid.fault import Fault
 from sid.parallel.settings import first_process
 
 # Errors of the user's machine, as opposed to those of the program.
-MACHINE_ERRORS = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOTDIR, errno.ENAMETOOLONG}
+MACHINE_ERRORS = {
+    errno.EEXIST,
+    errno.EACCES,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.ENOTDIR,
+    errno.ENAMETOOLONG,
+}
 
 
 # What a user comes for, in the order of the help; a verb that is in no group is listed last.
@@ -28,6 +38,7 @@ GROUPS = {
     "by hand": ("train", "sample", "score", "statistics", "audit", "export", "import", "new"),
     "one job of a suite, and calibration": ("run", "prepare", "calibrate"),
 }
+TOP = ("--results", "--version", "--help", "-h")  # options that stand before a verb
 # What a plain `pip install sidbench` leaves out: a package by its import name, and the extra that brings it.
 EXTRAS = {
     **dict.fromkeys(("snakemake", "psutil", "matplotlib"), "workflow"),
@@ -60,6 +71,18 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> Any:
         raise Fault(f"{message} (try {self.prog} --help)")
 
+    def strangers(self, arguments: Sequence[str]) -> list[str]:
+        """A sentence for each argument that this verb does not take: an option is told its nearest neighbour."""
+        sentences = []
+        words = [word for word in arguments if not word.startswith("-")]
+        for option in (word.partition("=")[0] for word in arguments if word.startswith("-")):
+            near = nearest(option, self._option_string_actions, ALIKE)
+            hint = f"; did you mean '{near}'?" if near else ""
+            sentences.append(f"unknown option '{option}'{hint} (try {self.prog} --help)")
+        if words and not sentences:
+            sentences.append(f"more arguments than it takes: {shlex.join(words)} (try {self.prog} --help)")
+        return sentences
+
 
 def parser(verb_names: Sequence[str]) -> Parser:
     """The command line with these verbs; only their files are imported."""
@@ -84,7 +107,7 @@ def parser(verb_names: Sequence[str]) -> Parser:
         module.add_arguments(verb)
         if not any("--results" in action.option_strings for action in verb._actions):
             verb.add_argument("--results", default=argparse.SUPPRESS, metavar="DIR", help="folder of all results")
-        verb.set_defaults(run=module.run)
+        verb.set_defaults(run=module.run, parser=verb)
     return top
 
 
@@ -101,16 +124,15 @@ def _grouped(verb_names: Sequence[str]) -> str:
 
 
 def _version() -> str:
-    """The installed distribution's; of a checkout that is not installed, pyproject.toml's."""
+    """Of a checkout pyproject.toml's, which a `git pull` moves without an installation; else the distribution's."""
     import re
-    from importlib.metadata import PackageNotFoundError, version
+    from importlib.metadata import version
     from pathlib import Path
 
-    try:
-        return version("sidbench")
-    except PackageNotFoundError:
-        project = (Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8")
-        return re.findall(r'^version = "(.+)"', project, flags=re.MULTILINE)[0]
+    project = Path(__file__).parents[1] / "pyproject.toml"
+    if project.is_file():
+        return re.findall(r'^version = "(.+)"', project.read_text(encoding="utf-8"), flags=re.MULTILINE)[0]
+    return version("sidbench")
 
 
 def _verb(arguments: Sequence[str]) -> str | None:
@@ -119,6 +141,8 @@ def _verb(arguments: Sequence[str]) -> str | None:
     for argument in rest:
         if argument == "--results":
             next(rest, None)
+        elif argument.startswith("-") and argument.partition("=")[0] not in TOP:
+            raise UnknownName("option", argument.partition("=")[0], TOP)
         elif not argument.startswith("-"):
             if argument not in names():
                 raise UnknownName("verb", argument, names())
@@ -131,9 +155,15 @@ def run(arguments: Sequence[str]) -> int:
     verb = _verb(arguments)
     if verb is None:
         parser(names()).parse_args(arguments)  # --help exits here
+        if arguments:
+            raise Fault(f"a verb is missing after {shlex.join(arguments)} (sidbench --help lists them)")
         parser(names()).print_help()
         return 0
-    args = parser([verb]).parse_args(arguments)
+    args, strange = parser([verb]).parse_known_args(arguments)
+    if strange:
+        raise Fault(args.parser.strangers(strange))
+    if args.results and os.path.exists(args.results) and not os.path.isdir(args.results):
+        raise Fault(f"--results: '{args.results}' is a file, and a folder is needed")
     return int(args.run(args) or 0)
 
 

@@ -26,7 +26,10 @@ def chosen_device(name: str) -> str:
     try:
         torch.zeros(1, device=name).item()
     except Exception as error:  # torch raises many kinds, from an unknown word to a missing driver
-        raise Fault(f"there is no device '{name}' here: {str(error).splitlines()[0][:160]}") from None
+        why = str(error).splitlines()[0][:160]
+        if why.startswith("Expected one of"):  # and then torch's whole list
+            why = "devices are called auto, cpu, cuda, cuda:0"
+        raise Fault(f"there is no device '{name}' here: {why}") from None
     return default_device() if name == "cuda" else name
 
 

@@ -24,6 +24,9 @@ VERIFIED = {  # how far a component was verified
 }
 
 
+ALIKE = 0.8  # of options, which all begin alike
+
+
 class Component:
     """The facts that every component states."""
 
@@ -52,9 +55,9 @@ def unknown(what: str, name: str, known: Iterable[str]) -> str:
     return f"unknown {what} '{name}'; {hint}"
 
 
-def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name closest to a mistyped one, or None when nothing is close."""
-    matches = get_close_matches(str(name), list(known), n=1, cutoff=0.5)
+def nearest(name: str, known: Iterable[str], alike: float = 0.5) -> str | None:
+    """The known name closest to a mistyped one, or None when nothing is so much `alike`."""
+    matches = get_close_matches(str(name), list(known), n=1, cutoff=alike)
     return matches[0] if matches else None
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from tqdm import tqdm
 
@@ -35,3 +37,11 @@ def readable(sentence: str) -> str:
 def report(sentence: str) -> None:
     """Prints a line to stderr without breaking a progress bar."""
     tqdm.write(readable(sentence), file=sys.stderr)
+
+
+def parsed(text: str | bytes) -> Any:
+    """The content of JSON; a ValueError for whatever is none, also where sections are nested too deep for Python."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("its sections are nested too deep") from None

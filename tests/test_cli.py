@@ -109,7 +109,7 @@ def test_every_verb_has_help_with_an_example(verb: str, capsys: pytest.CaptureFi
         (["check", "minni"], "sidbench: unknown suite 'minni'; did you mean 'mini'?\n"),
         (["check", "none.yaml"], "sidbench: there is no suite file 'none.yaml'\n"),
         (["check"], "sidbench: the following arguments are required: SUITE (try sidbench check --help)\n"),
-        (["list", "--wrong"], "sidbench: unrecognized arguments: --wrong (try sidbench --help)\n"),
+        (["list", "--wrong"], "sidbench: unknown option '--wrong' (try sidbench list --help)\n"),
     ],
 )
 def test_a_mistake_is_one_sentence(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]) -> None:

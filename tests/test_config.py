@@ -213,7 +213,7 @@ def test_a_fault_names_the_file_that_says_it(tmp_path: Path) -> None:
         ("extends: nowhere", "round.yaml: extends: unknown suite 'nowhere'"),
         ("name: a\nname: b", "round.yaml: is no valid YAML in line 2, column 1: the key 'name' stands twice"),
         ("a: [", "round.yaml: is no valid YAML in line 1"),
-        ("- a", "round.yaml: must be a section of keys, not list"),
+        ("- a", "round.yaml: must be a section of keys, not a list"),
         ("a: !!python/object/apply:os.system [ls]", "round.yaml: is no valid YAML in line 1"),
     ],
 )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import argparse
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,7 @@ BASH = re.compile(r"```(?:bash|sh|console)\n(.*?)```", re.DOTALL)
 INLINE = re.compile(r"`((?:sidbench|make|python -m) [^`]+)`")
 # In prose a command may stand for a family of them: SUITE, a path, an option alone.
 STANDS_FOR_MANY = re.compile(r"[A-Z]{3,}|\.\.\.|…|<|\|")
+INSTALL = re.compile(r"`((?:uv venv|pip install)[^`]*)`")
 MAKE = re.compile(r"^([A-Za-z_-]+) ?:[^=]", re.MULTILINE)
 
 
@@ -117,6 +120,56 @@ def test_every_module_that_a_page_runs_exists() -> None:
             for module in re.findall(r"python3? -m ([\w.]+)", line):
                 if module.partition(".")[0] in ("benchmarks", "sid", "sidbench", "tests", "baselines"):
                     assert importlib.util.find_spec(module) is not None, f"{page.name}: {line}"
+
+
+def test_every_snakemake_command_parses() -> None:
+    from benchmarks.machine.snakemake import check_flags
+
+    blocks = commands("snakemake")
+    assert len(blocks) >= 3
+    for _, split in blocks:
+        at = split.index("--config")
+        check_flags([*split[1:at], *split[at + 2 :]], [])  # a Fault names the flag
+        assert split[at + 1] == "suite=smoke"
+
+
+def test_every_command_that_others_start_parses() -> None:
+    """torchrun's and docker's own words end where ours begin."""
+    from torch.distributed.run import get_args_parser
+
+    launched = [split for _, split in commands("torchrun")]
+    assert len(launched) >= 2
+    for split in launched:
+        asked = get_args_parser().parse_args(split[1:])
+        assert asked.module and asked.training_script == "benchmarks"
+        verb, *rest = asked.training_script_args
+        assert cli.parser([verb]).parse_args([verb, *rest]).verb == verb
+    (contained,) = [split for _, split in commands("docker") if split[1] == "run"]
+    image = contained.index("sidbench")
+    assert contained[image + 1] == "sidbench"
+    assert cli.parser(["reproduce"]).parse_args(contained[image + 2 :]).suite == "smoke"
+
+
+def test_every_installation_names_extras_and_files_that_exist() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    written = [text for page in PAGES for text in INSTALL.findall(page.read_text(encoding="utf-8"))]
+    assert len(written) >= 4
+    for command in (part for text in written for part in " ".join(text.split()).split("&&")):
+        named = re.findall(r"\[(\w+)\]", command)
+        assert {*named} <= project["optional-dependencies"].keys(), command
+        for file in re.findall(r"-r (\S+)", command):
+            assert "--hash=sha256:" in (ROOT / file).read_text(encoding="utf-8"), command
+
+
+def test_every_other_program_is_one_that_a_test_knows() -> None:
+    """A page that shows another program needs a test of it first."""
+    programs = {split[0] for page in PAGES for split in map(words, lines(page)) if split}
+    parsed = {"sidbench", "make", "snakemake", "torchrun", "docker"}
+    shells = {"source", "export"}  # tests/test_first_hour.py
+    assert programs - parsed - shells == {".ci/run", ".venv/bin/pre-commit", "apptainer"}
+    assert (ROOT / ".pre-commit-config.yaml").is_file() and os.access(ROOT / ".ci/run", os.X_OK)
+    scripts = re.findall(r"`python (\S+\.py)", "".join(page.read_text(encoding="utf-8") for page in PAGES))
+    assert len(scripts) >= 3 and all((ROOT / script).is_file() for script in scripts)
 
 
 @pytest.mark.parametrize("page", ["adding-a-suite.md", "first-hour.md"])

@@ -8,7 +8,6 @@ it defines `opened` only if a split is not simply the images of the first file.
 from __future__ import annotations
 
 import copy
-import json
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from benchmarks.assets import DataFile, find_data, locate_data
 from sid.discovery import Component, UnknownName
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -130,6 +129,15 @@ def _decode_all(source: Images, name: str, shape: tuple[int, int, int]) -> np.nd
     return pixels
 
 
+def labels_in(content: bytes | None, where: str) -> list[tuple[str, int]]:
+    """(image, class) from the bytes of a dataset.json; empty where it holds none."""
+    try:
+        listed = parsed(content).get("labels") if content is not None else None
+        return [(str(file), int(label)) for file, label in listed or ()]
+    except (ValueError, TypeError, AttributeError):
+        raise Fault(f'{where}: {LABELS_FILE} is no table of labels, {{"labels": [[image, class], ...]}}') from None
+
+
 @lru_cache(maxsize=8)
 def read_labels(source: Images, name: str, classes: int) -> np.ndarray:
     """Class labels [N] from the dataset.json that EDM's dataset_tool.py writes beside the images."""
@@ -137,13 +145,11 @@ def read_labels(source: Images, name: str, classes: int) -> np.ndarray:
 
     from benchmarks.images.reading import read_beside
 
-    content = read_beside(source, LABELS_FILE)
-    pairs = json.loads(content).get("labels") if content is not None else None
-    if not pairs:
+    by_name = dict(labels_in(read_beside(source, LABELS_FILE), source.source))
+    if not by_name:
         raise Fault(
             f"{source.source} has no labels: {LABELS_FILE} is missing or holds none; {name} has {classes} classes"
         )
-    by_name = {str(file): int(label) for file, label in pairs}
     lacking = [file for file in source.names if file not in by_name]
     if lacking:
         raise Fault(

@@ -6,7 +6,6 @@ those that it lists; without it only their number is checked.
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -14,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.assets import DataFile
 from benchmarks.data.base import FileDataset, open_cached
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -107,7 +106,7 @@ def read_annotation(path: Path) -> Annotation:
 
     content = read_zip_member(path, ZIP_MEMBER) if path.suffix == ".zip" else path.read_bytes()
     try:
-        annotation = json.loads(content)
+        annotation = parsed(content)
     except ValueError:
         raise Fault(f"{path} is no valid JSON: it is truncated or no annotation file") from None
     captions = parse_coco(annotation, path)

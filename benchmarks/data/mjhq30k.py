@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING
 from benchmarks.assets import DataFile
 from benchmarks.data.base import FileDataset, open_cached
 from benchmarks.images.reading import Subset
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,7 +64,7 @@ class Mjhq30k(FileDataset):
 def read_metadata(path: Path) -> dict[str, tuple[str, str]]:
     """Name of an image without its ending -> (category, prompt); ten categories of 3,000."""
     try:
-        entries = {name: (entry["category"], entry["prompt"]) for name, entry in json.loads(path.read_bytes()).items()}
+        entries = {name: (entry["category"], entry["prompt"]) for name, entry in parsed(path.read_bytes()).items()}
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise Fault(f"{path} is no table of MJHQ-30K's categories and prompts: {error}") from None
     counts = Counter(category for category, _ in entries.values())

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from benchmarks.assets import resolve_data
-from benchmarks.data.base import LABELS_FILE, Dataset, FileDataset, open_cached
+from benchmarks.data.base import LABELS_FILE, Dataset, FileDataset, labels_in, open_cached
 from sid.discovery import UnknownName, discover
 from sid.fault import Fault
 
@@ -106,8 +105,7 @@ def image_set(path: Path) -> ImageSet:
         raise Fault(f"there is no data set at {path}: it does not exist")
     images = _images(path)
     shape = decode(images.read(0), images.names[0])[0].shape
-    content = read_beside(images, LABELS_FILE)
-    labels = [label for _, label in json.loads(content).get("labels") or ()] if content else []
+    labels = [label for _, label in labels_in(read_beside(images, LABELS_FILE), str(path))]
     declared = {
         "name": str(path),
         "shape": shape,

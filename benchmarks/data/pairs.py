@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import tarfile
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -11,7 +10,7 @@ from typing import Any
 from benchmarks.images.archives import complete_members, linked_file
 from benchmarks.images.reading import Folder, Images, natural, open_checked
 from benchmarks.images.selection import image_name, select
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 CAPTIONS_FILE = "captions.json"
 TEXT_SUFFIXES = (".txt", ".json")  # in a tar: the caption itself, or a table with the key `caption`
@@ -57,7 +56,7 @@ def _read_text_files(images: Folder) -> dict[str, str]:
 def _read_table(file: Path) -> dict[str, str]:
     """File name -> caption, from a table, a list of {file_name, caption}, or COCO's form (the first caption each)."""
     try:
-        content: Any = json.loads(file.read_bytes())
+        content: Any = parsed(file.read_bytes())
     except ValueError as error:
         raise Fault(f"{file} is no valid JSON: {error}") from None
     try:
@@ -141,7 +140,7 @@ def _caption_in(name: str, content: bytes, path: Path) -> str | None:
     if name.endswith(".txt"):
         return _decode(content, f"{path}: {name}")
     try:
-        table = json.loads(content)
+        table = parsed(content)
     except ValueError:
         raise Fault(f"{path}: {name} is no valid JSON") from None
     caption = table.get("caption") if isinstance(table, dict) else None

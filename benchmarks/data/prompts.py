@@ -7,7 +7,6 @@ annotation if it is there, so that the sha256 agrees.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from benchmarks import assets
 from benchmarks.assets import DataFile
 from benchmarks.data.open import open_dataset
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     from benchmarks.suite.protocol import PromptSource
@@ -208,7 +207,7 @@ def read_lines(path: Path) -> list[str]:
             return _texts(_unpickled(path), path)
         text = path.read_text(encoding="utf-8")
         if path.suffix == ".json":
-            return _texts(json.loads(text), path)
+            return _texts(parsed(text), path)
     except (UnicodeDecodeError, ValueError) as error:
         raise Fault(f"{path} can't be read as a list of prompts: {error}") from None
     # Only a line feed ends a line: a caption may contain any other blank.

@@ -6,7 +6,6 @@ torch.
 
 from __future__ import annotations
 
-import json
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from benchmarks.features.base import full_precision
 from benchmarks.hardware import device_name
 from benchmarks.suite.job import SHARED
 from sid.discovery import UnknownName
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import torch
@@ -109,7 +108,7 @@ def calibrated(results: str) -> Device | None:
     if not path.is_file():
         return None
     try:
-        calibration: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        calibration: dict[str, Any] = parsed(path.read_text(encoding="utf-8"))
         measured = {kind: float(calibration["rates"][kind]) for kind in TYPES}
         shares = {kind: float(calibration.get("shares", {}).get(kind, OF_MEASURED)) for kind in TYPES}
         name, memory = str(calibration["device"]), calibration["memory_bytes"]
@@ -183,7 +182,7 @@ def _reached(device: str, settings: Sequence[str], record: Path) -> float:
         str(record),
     ]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
-    share = json.loads(record.read_text()).get("share of the matrix rate") if record.is_file() else None
+    share = parsed(record.read_text()).get("share of the matrix rate") if record.is_file() else None
     if done.returncode or not share:
         said = (done.stderr.strip().splitlines() or ["it wrote no share"])[-1]
         raise Fault(f"the training step could not be timed ({said}): calibrate with --no-step measures products alone")

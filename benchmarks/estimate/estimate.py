@@ -7,7 +7,6 @@ any.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,7 +21,7 @@ from benchmarks.suite import components
 from benchmarks.suite.checks import options_of
 from benchmarks.suite.protocol import Prompts, PromptSource
 from benchmarks.suite.released import describe
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.passes import Passes, branches
 
 if TYPE_CHECKING:
@@ -287,6 +286,6 @@ def _count(source: PromptSource) -> int | None:
 def _recorded(job: Job) -> float | None:
     """The seconds of an earlier run of the job, whatever its digest."""
     try:
-        return float(json.loads((job.folder / "record.json").read_text(encoding="utf-8"))["seconds"])
+        return float(parsed((job.folder / "record.json").read_text(encoding="utf-8"))["seconds"])
     except (OSError, ValueError, KeyError, TypeError):
         return None

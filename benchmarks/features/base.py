@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import json
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from sid.discovery import Component
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -116,7 +115,7 @@ def transformers_network(network: Any, config: Any, path: Path, settings: Path) 
     from benchmarks.assets import tensors
 
     try:
-        described = config.from_dict(json.loads(settings.read_text(encoding="utf-8")))
+        described = config.from_dict(parsed(settings.read_text(encoding="utf-8")))
     except (ValueError, TypeError, AttributeError, KeyError) as error:
         raise Fault(f"{settings} is no config of {network.__name__}: {str(error)[:200]}") from error
     try:

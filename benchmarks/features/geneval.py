@@ -6,7 +6,6 @@ the image alone. A caption becomes its prompt's rule, from GenEval's own list, w
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +19,7 @@ from benchmarks.features.base import (
     transformers_network,
 )
 from benchmarks.features.clip import ClipVitL14
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -212,7 +211,7 @@ def read_rules(path: Path) -> dict[str, list[float]]:
     rules = {}
     for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
         try:
-            asked = json.loads(line)
+            asked = parsed(line)
             row = [float(CATEGORIES.index(asked["tag"]))]
             for wanted in [*asked["include"], None][:2]:
                 row += _wanted(wanted) if wanted else [-1.0] * 4

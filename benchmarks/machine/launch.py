@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
 import os
 import shlex
 import subprocess
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.machine import lease
 from benchmarks.suite.job import LEVELS
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.loop import parent
 from sid.loop.lock import Lock
 from sid.releases import numbers
@@ -38,7 +37,12 @@ PORTS = range(20_000, 30_000)  # for the rendezvous of a SLURM job's nodes, by t
 
 def results_of(args: argparse.Namespace, kind: Kind) -> str:
     """The folder of the results: what the user named, or that above the file of a job that the workflow names."""
-    return str(Path(args.output[0]).parents[LEVELS[kind] - 1]) if args.output else str(args.results)
+    if not args.output:
+        return str(args.results)
+    above = Path(args.output[0]).parents
+    if len(above) < LEVELS[kind]:
+        raise Fault(f"--output is the workflow's own, and '{args.output[0]}' is no output of it; --out names a folder")
+    return str(above[LEVELS[kind] - 1])
 
 
 @contextlib.contextmanager
@@ -78,7 +82,7 @@ def made_elsewhere(jobs: Iterable[Job]) -> Iterator[str]:
 def made_meanwhile(job: Job) -> bool:
     """Whether another workflow has made the job since this one began."""
     try:
-        recorded = json.loads((job.folder / "record.json").read_text())
+        recorded = parsed((job.folder / "record.json").read_text())
         written = (job.folder / "record.json").stat().st_mtime
     except (OSError, ValueError):
         return False

@@ -7,7 +7,6 @@ folder of a suite that neither ships nor was named keeps what is in it, and ever
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
 import shlex
@@ -22,7 +21,7 @@ from benchmarks.suite.digests import DIGITS
 from benchmarks.suite.job import SHARED, SHARED_KINDS
 from benchmarks.suite.load import load_suite
 from benchmarks.suite.plan import Plan
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.loop.lock import Lock
 
 DIGEST = re.compile(f"[0-9a-f]{{{DIGITS}}}")
@@ -118,7 +117,7 @@ def _strangers(results: Path, known: set[str], named: set[str]) -> Iterator[str]
 def _maker(folder: Path) -> str:
     """The suite that a shared thing was made for, as its record's command names it; empty where none is known."""
     try:
-        words = shlex.split(json.loads((folder / "record.json").read_text())["command"])
+        words = shlex.split(parsed((folder / "record.json").read_text())["command"])
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return ""
     return words[2] if len(words) > 2 and words[:2] == ["sidbench", "prepare"] else ""
@@ -177,7 +176,7 @@ def _of_state(path: Path) -> str:
 def _recorded(folder: Path) -> str:
     """The digest in a run's record; empty where none can be read."""
     try:
-        return str(json.loads((folder / "record.json").read_text())["digest"])
+        return str(parsed((folder / "record.json").read_text())["digest"])
     except (OSError, ValueError, KeyError, TypeError):
         return ""
 

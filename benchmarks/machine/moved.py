@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.suite.job import SHARED
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.loop.changes import changes
 from sid.parallel.settings import EngineSettings
 
@@ -59,7 +59,7 @@ def reasons(job: Job, plan: Plan) -> list[str]:
 def _record(folder: Path) -> dict[str, Any]:
     """The record of a finished job; empty where there is none, or none that can be read."""
     try:
-        content = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+        content = parsed((folder / "record.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

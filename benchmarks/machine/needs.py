@@ -6,7 +6,6 @@ models are searched for, weights are only looked up: nothing is downloaded, and 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -26,7 +25,7 @@ from benchmarks.suite.load import load_suite
 from benchmarks.suite.released import Released, describe, locate_file
 from benchmarks.tables.papers import published
 from sid.discovery import UnknownName
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     from benchmarks.assets import Weight
@@ -90,7 +89,7 @@ def completable(plan: Plan) -> list[Job]:
 def _empty(job: Job, plan: Plan) -> Iterator[tuple[Column, str]]:
     """The columns that a finished run could not compute, with the recorded reasons."""
     try:
-        reasons = json.loads((job.folder / "scores.json").read_text(encoding="utf-8")).get("unavailable", {})
+        reasons = parsed((job.folder / "scores.json").read_text(encoding="utf-8")).get("unavailable", {})
     except (OSError, ValueError, AttributeError):
         return
     columns = plan.suite.protocols[job.params["protocol"]].metrics
@@ -250,7 +249,7 @@ def data_named(name: str) -> list[DataNeed]:
         return [DataNeed(name, "prompts")]
     if "@" not in name and not is_path(name) and name not in (known := datasets()):
         raise UnknownName(
-            "suite, data set or list of prompts", name, [*files.names("suite"), *known, *prompt_lists.LISTS]
+            "suite, data set or list of prompts", name, {*files.names("suite"), *known, *prompt_lists.LISTS}
         )
     return [DataNeed(name, "data set", splits=list(open_dataset(name).splits[:1]))]
 

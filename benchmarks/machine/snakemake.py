@@ -6,6 +6,7 @@ It runs with this Python on this checkout, and a lock that a killed call has lef
 from __future__ import annotations
 
 import contextlib
+import getpass
 import importlib.util
 import os
 import re
@@ -16,9 +17,11 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from benchmarks.machine import ending
+from benchmarks.suite import files
+from sid.discovery import ALIKE, nearest
 from sid.fault import Fault
 from sid.loop.lock import Lock
 
@@ -30,6 +33,7 @@ if TYPE_CHECKING:
 SNAKEFILE = Path(__file__).parents[2] / "Snakefile"
 LOCKS = Path(".snakemake") / "locks"
 OWN_LOCK = Path(".snakemake") / "reproduce.lock"
+OURS = ("suite", "results", "rows", "gpus")  # words of the configuration that `command` sets
 PATIENCE = 10.0  # seconds for a killed Snakemake to be gone
 LEAVING = "whose jobs save their state and leave"
 
@@ -55,6 +59,53 @@ def require() -> None:
     """Raises what importing Snakemake would raise: it runs in a process of its own, and its absence is said before."""
     if importlib.util.find_spec("snakemake") is None:
         raise ModuleNotFoundError("No module named 'snakemake'", name="snakemake")
+
+
+def lend_identity() -> None:
+    """A home and a name where the user has none, as a container's arbitrary id: Snakemake won't start without."""
+    try:
+        Path.home()
+    except RuntimeError:
+        os.environ["HOME"] = str(Path(".snakemake", "home").absolute())
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):
+        os.environ["LOGNAME"] = f"uid-{os.getuid()}"
+
+
+def check_flags(flags: Sequence[str], ours: Sequence[str]) -> None:
+    """A Fault for flags that Snakemake lacks or can't read, which it answers with its whole usage; for a second suite.
+
+    Args:
+        flags: What the user wrote for Snakemake.
+        ours: The options of `sidbench reproduce`, which a mistyped flag may have meant, too.
+    """
+    if not set(flags) - {"-n", "--dry-run", "--keep-going"}:
+        return  # the usual call: Snakemake's parser takes a second
+    from snakemake.cli import get_argument_parser
+    from snakemake.exceptions import CliException
+
+    def refuse(message: object) -> NoReturn:
+        raise Fault(f"{message} (see snakemake --help)")
+
+    parser = get_argument_parser()
+    parser.error = refuse
+    try:
+        asked, strange = parser.parse_known_args(list(flags))
+    except CliException as error:
+        refuse(error)
+    names = [*ours, *parser._option_string_actions]
+    wrong = []
+    for name in (word.partition("=")[0] for word in strange if word.startswith("-")):
+        near = nearest(name, names, ALIKE)
+        hint = f"; did you mean '{near}'?" if near else ""
+        wrong.append(f"neither sidbench reproduce nor Snakemake has a flag '{name}'{hint}")
+    again = [word for word in asked.config or () if word.partition("=")[0] in OURS]
+    wrong += [f"--config {word}: reproduce says so itself, from its own words" for word in again]
+    suites = [target for target in asked.targets if target in files.names("suite") or target.endswith(".yaml")]
+    wrong += [f"reproduce makes one suite a call, and '{target}' is another" for target in suites]
+    if wrong:
+        raise Fault(wrong)
 
 
 def writable(folder: Path) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Any
 from benchmarks.report.curves import images_to
 from benchmarks.tables.layout import Shared
 from benchmarks.tables.rows import Row
+from sid.fault import parsed
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ def of_shared(shared: Iterable[Shared]) -> list[Cost]:
     grouped: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
     for artefact in shared:
         try:
-            record = json.loads((Path(artefact.folder) / "record.json").read_text(encoding="utf-8"))
+            record = parsed((Path(artefact.folder) / "record.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
             continue
         if isinstance(record, dict):

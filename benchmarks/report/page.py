@@ -228,6 +228,7 @@ def _render(layout: Layout, rows: Sequence[Row], sections: list[Section], extras
     )
     environment.filters |= {
         "minus": lambda text: SIGN.sub("\N{MINUS SIGN}", str(text)),
+        "tight": lambda text: str(text).replace(" %", "\N{NO-BREAK SPACE}%").replace("± ", "±\N{NO-BREAK SPACE}"),
         "slug": lambda word: str(word).split(":")[0].replace(" ", "-"),
         "count": lambda number: f"{number:,}".replace(",", "\N{NARROW NO-BREAK SPACE}"),
         "short": lambda value: f"{value:.3g}" if abs(value) < 1000 else f"{value:,.0f}",

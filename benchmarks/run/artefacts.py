@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -21,7 +20,7 @@ from sid import generator
 from sid.condition import ClassLabels, Condition, Conditions, Unconditional
 from sid.discovery import UnknownName
 from sid.draws import Draws
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.generator import Generator
 from sid.loop.settings import Data
 from sid.method import TeacherFacts
@@ -65,7 +64,7 @@ def _described_by(path: Path) -> Iterator[None]:
 def described_in(folder: Path, name: str) -> dict:
     """The JSON file `name` of the folder; a Fault where there is none."""
     try:
-        described = json.loads((folder / name).read_text())
+        described = parsed((folder / name).read_text())
     except OSError:
         raise Fault(f"{folder} holds no {name}: it is no folder that sidbench made") from None
     except (ValueError, RecursionError):
@@ -170,7 +169,7 @@ def teacher_sha256(folder: Path) -> str:
 def refuse_other_teacher(state: Path, folder: Path, identity: str) -> None:
     """A Fault if the training state was made from another teacher than that of `folder`, whose identity is given."""
     try:
-        before = json.loads((state / "recipe.json").read_text())["identity"]
+        before = parsed((state / "recipe.json").read_text())["identity"]
     except (OSError, ValueError, KeyError, TypeError):
         return  # nothing was trained here, or the trainer itself reports what is wrong
     if before != identity:

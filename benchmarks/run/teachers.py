@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from benchmarks.suite import components
 from benchmarks.suite.job import SHARED
 from sid import atomic
 from sid.discovery import nearest
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 from sid.teachers.latent.folder import REPOSITORY, locate
 
 DESCRIPTION = "teacher.json"
@@ -69,7 +68,7 @@ def _made(results: Path) -> Iterator[tuple[tuple[str, int], Path]]:
     records = (results / SHARED / "teacher").glob("*/record.json")
     for record in sorted(records, key=lambda file: file.stat().st_mtime):
         try:
-            recipe = json.loads(record.read_text(encoding="utf-8"))["recipe"]
+            recipe = parsed(record.read_text(encoding="utf-8"))["recipe"]
             yield (str(recipe["name"]), int(recipe.get("seed") or 0)), record.parent
         except (ValueError, KeyError, TypeError):
             continue

@@ -22,6 +22,7 @@ MOST_VALUES = 20_000  # in it, aliases expanded
 DEEPEST = 32  # sections in sections
 WRONG_YAML = (yaml.YAMLError, ValueError, OverflowError, KeyError, TypeError, AttributeError)
 Model = TypeVar("Model", bound=Strict)
+_KINDS: dict[type, str] = {list: "a list", str: "a text"}
 TOO_DEEP = f"sections are nested deeper than {DEEPEST}"
 
 
@@ -74,9 +75,12 @@ def find(kind: str, name: str) -> Path:
     """The file of a shipped name, or the given path."""
     if name.endswith((".yaml", ".yml")) or "/" in name:
         if not Path(name).is_file():
-            raise Fault(f"there is no {kind} file '{name}'")
+            lacking = f"'{name}' is a folder, and no {kind} file" if Path(name).is_dir() else ""
+            raise Fault(lacking or f"there is no {kind} file '{name}'")
         return Path(name)
     if name not in names(kind):
+        if Path(name).is_file():
+            raise Fault(f"'{name}' is a file, but no {kind} file: the name of one ends with .yaml")
         raise UnknownName(kind, name, names(kind))
     return PACKAGE_DIR / f"{kind}s" / f"{name}.yaml"
 
@@ -101,7 +105,8 @@ def read(file: Path) -> dict[str, Any]:
     except OSError as error:
         raise Fault(f"{shown(file)}: cannot be read: {error.strerror}") from None
     if not isinstance(content, dict):
-        raise Fault(f"{shown(file)}: must be a section of keys, not {type(content).__name__}")
+        instead = "and the file is empty" if content is None else f"not {_KINDS.get(type(content), 'one value')}"
+        raise Fault(f"{shown(file)}: must be a section of keys, {instead}")
     return content
 
 

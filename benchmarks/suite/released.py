@@ -154,7 +154,7 @@ def locate_file(repository: str, file: str, places: Mapping[str, Path]) -> Path:
 
     try:
         return Path(hf_hub_download(repository, file, local_files_only=True))
-    except (LocalEntryNotFoundError, EntryNotFoundError):
+    except (LocalEntryNotFoundError, EntryNotFoundError, RuntimeError):  # a user without a home has no cache
         raise Fault(
             f"{file} of {repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
             f"to fetch it: hf download {repository} {file}"
@@ -179,7 +179,7 @@ def _only_file(repository: str, pattern: str, places: Mapping[str, Path]) -> Pat
 
         try:
             folder = Path(snapshot_download(repository, local_files_only=True))
-        except LocalEntryNotFoundError:
+        except (LocalEntryNotFoundError, RuntimeError):
             raise Fault(
                 f"{repository} is not in the Hugging Face cache, and nothing is downloaded by itself; "
                 f"to fetch it: hf download {repository}"

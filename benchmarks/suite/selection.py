@@ -28,7 +28,8 @@ def matching(suite: Suite, patterns: Iterable[str]) -> tuple[str, ...]:
         if not any(matches(row, pattern) for row in rows):
             near = nearest(pattern, names)
             hint = f"did you mean '{near}'?" if near else f"its tasks: {', '.join(suite.tasks)}"
-            wrong.append(f"--only {pattern}: no task and no row of the suite {suite.name} has that name; {hint}")
+            named = pattern or "''"
+            wrong.append(f"--only {named}: no task and no row of the suite {suite.name} has that name; {hint}")
     if wrong:
         raise Fault(wrong)
     return tuple(row for row in rows if any(matches(row, pattern) for pattern in patterns))

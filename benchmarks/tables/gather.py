@@ -79,7 +79,7 @@ def gather(
         gathered.runs = runs.merge(gathered.folders)
         if not gathered.runs and not without_runs:
             places = ", ".join(str(folder) for folder in gathered.folders)
-            raise Fault(f"{places}: no finished run; `snakemake --config suite={gathered.suite.name}` makes them")
+            raise Fault(f"{places}: no finished run; `sidbench reproduce {gathered.suite.name}` makes them")
     return list(suites.values())
 
 

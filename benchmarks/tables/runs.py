@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -73,10 +73,11 @@ class Run:
         """The points that were observed during training, by images; empty for a control."""
         try:
             lines = (self.folder / "curve.jsonl").read_text(encoding="utf-8").splitlines()
-            points = [json.loads(line) for line in lines if line.strip()]
+            points = [parsed(line) for line in lines if line.strip()]
         except (OSError, ValueError):
             return []
-        return sorted((point for point in points if "images" in point), key=lambda point: point["images"])
+        whole = [point for point in points if isinstance(point, dict) and isinstance(point.get("images"), int)]
+        return sorted(whole, key=lambda point: point["images"])
 
     def samples(self) -> np.ndarray | None:
         """The images of the first sample indices, uint8 [n, channels, height, width]."""
@@ -148,7 +149,7 @@ def _reason(error: Exception) -> str:
 
 
 def _json(file: Path) -> dict[str, Any]:
-    content = json.loads(file.read_text(encoding="utf-8"))
+    content = parsed(file.read_text(encoding="utf-8"))
     if not isinstance(content, dict):
         raise ValueError(f"{file.name} is no JSON object")
     return content

@@ -45,7 +45,8 @@ def run(args: argparse.Namespace) -> int:
     for need in listed:
         _print(need)
     lacking = [need for need in listed if need.missing]
-    print(f"{len(lacking)} of {len(listed)} missing; put them into $SIDBENCH_DATA; nothing is ever downloaded")
+    where = "; put them into $SIDBENCH_DATA; nothing is ever downloaded" if lacking else ""
+    print(f"{len(lacking)} of {len(listed)} missing{where}")
     if (args.verify or args.prepare) and (wrong := [sentence for need in listed for sentence in need.verify()]):
         raise Fault(wrong)
     if suite and args.prepare:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from sid.fault import Fault
+
 HELP = "check the installation, devices, weights, data, disk and Snakemake profile; 1 where something is broken"
 EXAMPLE = "sidbench doctor sd15"
 
@@ -21,6 +23,8 @@ def run(args: argparse.Namespace) -> int:
     if args.suite:
         load_suite(args.suite)  # a faulty suite is reported before anything else
     broken = 0
+    if args.profile and not args.profile.is_dir():
+        raise Fault(f"--profile: there is no folder '{args.profile}'")
     for finding in examine(args.suite, Path(args.results), args.profile):
         print(finding.line, flush=True)
         broken += finding.state == "broken"

@@ -35,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.gpus is not None and args.gpus < 1:
         raise Fault(f"--gpus must be at least 1 (got {args.gpus})")
+    if args.json and (args.jobs or args.outputs):
+        raise Fault("--json prints the estimate, --jobs and --outputs list the jobs: take one of them")
     suite = load_suite(args.suite)
     if args.only:
         rows = matching(suite, args.only)

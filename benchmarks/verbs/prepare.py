@@ -25,6 +25,8 @@ def run(args: argparse.Namespace) -> int:
     from sid.discovery import UnknownName
     from sid.fault import Fault
 
+    if args.gpus is not None and args.gpus < 0:
+        raise Fault(f"--gpus must not be negative (got {args.gpus})")
     args.results = launch.results_of(args, "teacher")
     plan = load_plan(args.suite, args.results)
     shared = {f"{job.kind}/{job.id}": job for job in plan.jobs if job.kind in SHARED_KINDS}

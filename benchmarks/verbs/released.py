@@ -35,10 +35,10 @@ def run(args: argparse.Namespace) -> int:
         raise Fault(f"{args.name} has no example '{args.example}'; it has {having}")
     places = _places(args.place)
 
-    from benchmarks.hardware import default_device
+    from benchmarks.hardware import chosen_device
     from benchmarks.run.examples import SAME, compare
 
-    device = args.device or str(default_device())
+    device = str(chosen_device(args.device or "auto"))
     if not device.startswith("cuda"):
         print(f"the publishers drew their noise on a GPU; on {device} it is another, and so is every picture")
     same = True

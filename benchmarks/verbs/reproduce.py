@@ -36,7 +36,10 @@ CLUSTER = {"--profile", "--workflow-profile", "--executor", "-e", "--slurm"}  # 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("suite", metavar="SUITE", help="a suite's name or file")
-    parser.add_argument("flags", nargs=argparse.REMAINDER, metavar="...", help="flags for Snakemake, for example -n")
+    flags = parser.add_argument(
+        "flags", nargs=argparse.REMAINDER, metavar="...", help="flags for Snakemake, for example -n"
+    )
+    flags.required = False  # or a call without a suite asks for them, too
     _add_own(parser)
 
 
@@ -93,6 +96,8 @@ def _reproduce(args: argparse.Namespace) -> int:
         raise Fault(f"--gpus must be at least 1 (got {own.gpus})")
     flags += ["--keep-going"] * getattr(own, "keep_going", False)  # Snakemake's own, beyond the default profile
     snakemake.require()
+    snakemake.lend_identity()
+    snakemake.check_flags(flags, [name for name in parser._option_string_actions if name.startswith("--")])
     suite = load_suite(args.suite)
     only = matching(suite, own.only) if "only" in own else None
     snakemake.writable(Path(args.results))

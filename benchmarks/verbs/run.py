@@ -21,7 +21,10 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.machine import launch
     from benchmarks.run import twins
     from benchmarks.suite.plan import load_plan
+    from sid.fault import Fault
 
+    if args.gpus is not None and args.gpus < 0:
+        raise Fault(f"--gpus must not be negative (got {args.gpus})")
     args.results = launch.results_of(args, "run")
     plan = load_plan(args.suite, args.results)
     job = plan.find("run", args.run_id)

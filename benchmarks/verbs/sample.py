@@ -46,6 +46,8 @@ def run(args: argparse.Namespace) -> int:
 
     if args.count < 1 or args.batch < 1 or (args.steps is not None and args.steps < 1):
         raise Fault("--count, --batch and --steps must be at least 1")
+    if args.first < 0 or args.seed < 0:
+        raise Fault("--first and --seed must not be negative")
     if args.out.exists():
         raise Fault(f"{args.out} exists already: nothing is overwritten; remove it, or give another name")
 

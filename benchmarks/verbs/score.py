@@ -58,6 +58,8 @@ def run(args: argparse.Namespace) -> int:
     settings = _settings(args)
     captions, digest = read_captions(args.captions)
     images = open_images(args.images)
+    if args.reference and not args.reference.exists():  # before a network is opened, or its absence hides this
+        raise Fault(f"there are no images at {args.reference}, which --reference names: it does not exist")
     if protocol:
         if captions is not None:
             check_captions(protocol, digest, len(captions))

@@ -42,9 +42,21 @@ def run(args: argparse.Namespace) -> int:
     from benchmarks.suite import components
     from benchmarks.suite.strict import parse_engine
     from sid.discovery import pick
+    from sid.fault import Fault
 
     pick("method", dict(components.methods()), args.method)
     engine = parse_engine(args.engine)
+    limits = {"micro-batch": 1, "ema-halflife": 0, "save-seconds": 0, "seed": 0}
+    given = {name: getattr(args, name.replace("-", "_")) for name in limits}
+    wrong = [
+        f"--{name} must be at least {limits[name]} (got {value})"
+        for name, value in given.items()
+        if value is not None and not value >= limits[name]  # NaN is refused too
+    ]
+    if args.pairs and not (args.pairs / "pairs.safetensors").is_file():
+        wrong.append(f"--pairs: {args.pairs} holds no pairs.safetensors")
+    if wrong:
+        raise Fault(wrong)
 
     from benchmarks.machine.launch import leaving_cleanly
     from benchmarks.run import by_hand, teachers

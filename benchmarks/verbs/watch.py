@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import argparse
-import json
 import time
 from pathlib import Path
+
+from sid.fault import Fault, parsed
 
 HELP = "follow a training: its rate and its health figures, a line an interval"
 EXAMPLE = "sidbench watch results/mini/state/digits-cond/sid-1.2/0"
@@ -17,8 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from sid.fault import Fault
-
     logs = sorted(args.folder.rglob("log.jsonl"), key=lambda path: path.stat().st_mtime)
     if not logs:
         raise Fault(f"{args.folder} holds no log.jsonl: no training has begun there")
@@ -27,11 +26,17 @@ def run(args: argparse.Namespace) -> int:
     read = 0
     while True:
         lines = path.read_text().splitlines(keepends=True)
-        rows = [json.loads(line) for line in lines[read:] if line.endswith("\n")]
-        read += len(rows)
-        for row in rows:
-            print(_line(row, total), flush=True)
-        if args.once or (total and rows and rows[-1]["images"] >= total):
+        whole = [line for line in lines[read:] if line.endswith("\n")]
+        read += len(whole)
+        images = 0
+        for line in whole:
+            try:
+                row = parsed(line)
+                print(_line(row, total), flush=True)
+                images = row["images"]
+            except (ValueError, KeyError, TypeError, AttributeError):
+                raise Fault(f"{path} is damaged: '{line[:60].strip()}' is no line of a training's log") from None
+        if args.once or 0 < total <= images:
             return 0
         time.sleep(1)
 
@@ -39,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 def _total(folder: Path) -> int:
     """The images of the whole training, from the recipe beside the log; 0 if unknown."""
     try:
-        return int(json.loads((folder / "recipe.json").read_text())["recipe"]["images"])
+        return int(parsed((folder / "recipe.json").read_text())["recipe"]["images"])
     except (OSError, ValueError, KeyError):
         return 0
 

@@ -13,6 +13,8 @@ import socket
 from pathlib import Path
 from typing import Any
 
+from sid.fault import parsed
+
 
 def place(lock: Path) -> Path:
     """The claim's file, beside that of the lock."""
@@ -70,7 +72,7 @@ def alive(pid: int) -> bool:
 def _owner(file: Path) -> dict[str, Any] | None:
     """The host, process and start of a claim; None while it is being written, or where it can't be read."""
     try:
-        content = json.loads(file.read_text())
+        content = parsed(file.read_text())
     except (OSError, ValueError):
         return None
     return content if isinstance(content, dict) and isinstance(content.get("pid"), int) else None

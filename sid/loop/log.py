@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from sid import atomic
 from sid.discovery import UnknownName
-from sid.fault import Fault
+from sid.fault import Fault, parsed
 
 
 class Log:
@@ -27,10 +27,10 @@ class Log:
         if path.exists():
             for line in path.read_text().splitlines():
                 try:
-                    row = json.loads(line)
-                except ValueError:
+                    before = parsed(line)["images"] <= images
+                except (ValueError, TypeError, KeyError):
                     continue  # a line that a kill cut short
-                if row["images"] <= images:
+                if before:
                     lines.append(line + "\n")
         with atomic.writable(self.folder):
             self.folder.mkdir(parents=True, exist_ok=True)

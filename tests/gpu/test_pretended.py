@@ -26,9 +26,7 @@ ALWAYS = [
     "sid-few-step-sdxl/sparing",
     "dmd2-sdxl/sparing",
     "sim-pixart/bf16",
-    "sid-few-step-sd3/bf16",
     "sid-dit-sana/bf16",
-    "sid-dit-flux/bf16",
     "sid-few-step-sd3/away",
 ]
 EVERY = [

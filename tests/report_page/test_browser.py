@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from benchmarks.report import page
-from tests.report_page import chromium, full
+from tests.report_page import chromium, full, shots
 
 pytestmark = [
     pytest.mark.browser,
@@ -181,9 +182,22 @@ def test_it_prints(tab: chromium.Page, written: Path) -> None:
     assert base64.b64decode(tab.ask("Page.printToPDF")["data"]).startswith(b"%PDF")
 
 
+def test_every_screenshot_shows_its_part(tab: chromium.Page, written: Path, tmp_path: Path) -> None:
+    widths = {}
+    for name, png in shots.shots(tab, written, parts=True):
+        shots.write(tmp_path / f"{name}.png", png)
+        with Image.open(tmp_path / f"{name}.png") as picture:
+            widths[name], height, colours = picture.width, picture.height, picture.convert("RGB").getcolors(1 << 20)
+        assert height > 100 and colours is not None and len(colours) > 20, f"{name} shows nothing"
+    desk, phone = shots.DESK, shots.PHONE
+    screens = {f"page-{width}-{scheme}": width for width in (desk, phone) for scheme in ("light", "dark")}
+    assert widths == screens | {f"page-{part}": desk for part in shots.PARTS}
+
+
+@pytest.mark.parametrize("width", shots.SCREENS)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_fault(tab: chromium.Page, written: Path, axe: str, scheme: str) -> None:
-    tab.open(written, scheme)
+def test_axe_finds_no_fault(tab: chromium.Page, written: Path, axe: str, scheme: str, width: int) -> None:
+    tab.open(written, scheme, width)
     tab.run('document.querySelectorAll("details").forEach((one) => (one.open = true))')
     tab.run(axe + ";0")
     found = json.loads(tab.run("axe.run().then((result) => JSON.stringify([result.passes.length, result.violations]))"))

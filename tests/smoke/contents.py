@@ -16,11 +16,11 @@ def main() -> None:
         os.environ.update(HF_HUB_CACHE=str(root / "hub"), SIDBENCH_DATA="", SIDBENCH_WEIGHTS="")
         user_files.write(root)
         user_files.hub(root)
-        print("| a file of | change | is made again |\n|---|---|---|")
+        changes = (*user_files.CHANGES, "move")
+        print(f"made again by a change of a file of:\n| | {' | '.join(changes)} |\n|---|{'---|' * len(changes)}")
         for kind in user_files.KINDS:
-            for change in (*user_files.CHANGES, "move"):
-                remade = user_files.changed(root, kind, change)
-                print(f"| {kind} | {change} | {', '.join(sorted(remade)) or 'nothing'} |")
+            remade = [", ".join(sorted(user_files.changed(root, kind, change))) or "nothing" for change in changes]
+            print(f"| {kind} | {' | '.join(remade)} |")
 
 
 if __name__ == "__main__":

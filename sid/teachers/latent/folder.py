@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from sid.fault import Fault, report
+from sid.fault import Fault, parsed, report
 
 REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+")
 WEIGHTS = ("diffusion_pytorch_model", "model")  # of diffusers' and of transformers' classes
@@ -25,7 +24,7 @@ def locate(place: Path | str) -> Path:
 
         try:
             return Path(snapshot_download(str(place), local_files_only=True))
-        except LocalEntryNotFoundError:
+        except (LocalEntryNotFoundError, RuntimeError):  # a user without a home has no cache
             raise Fault(
                 f"'{place}' is neither a folder nor in the Hugging Face cache, and nothing is downloaded by itself; "
                 f"to fetch it: hf download {place}"
@@ -36,7 +35,7 @@ def locate(place: Path | str) -> Path:
 def read_json(file: Path) -> dict[str, Any]:
     """A JSON object from a file; a Fault where it is none."""
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = parsed(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise Fault(f"{file} can't be read as JSON: {error}") from None
     if not isinstance(content, dict):
