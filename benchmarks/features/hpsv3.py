@@ -102,9 +102,11 @@ class Hpsv3Net(NetworkExtractor):
         backbone, head = parted(tensors(path))
         if not head or "language_model.embed_tokens.weight" not in backbone:
             raise Fault(f"{path} is no HPSv3: it lacks {'the words' if head else f'rm_head.{HEAD[0]}.weight'}")
-        config.text_config.vocab_size = len(backbone["language_model.embed_tokens.weight"])
+        language: Any = config.text_config
+        language.vocab_size = len(backbone["language_model.embed_tokens.weight"])
+        load: Any = Qwen2VLModel.from_pretrained  # with loading information it returns a pair
         try:
-            made, loaded = Qwen2VLModel.from_pretrained(
+            made, loaded = load(
                 None,
                 config=config,
                 state_dict=backbone,

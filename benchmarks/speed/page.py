@@ -9,7 +9,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-from benchmarks.speed.metrics import shares
 from benchmarks.speed.steps import ratios
 from sid import atomic
 from sid.fault import Fault
@@ -153,6 +152,8 @@ def _metrics(records: Path) -> list[str]:
         ]
         lines += [f"  {faster['ours, root kept']:.1f} times where the reference's root is cached"]
     if "extraction" in record:
+        from benchmarks.speed.metrics import shares  # not at the top, as above: it needs packages
+
         alone, together = shares(record["extraction"]["times"])
         each = ", ".join(f"{peer} {share['wall']:.2f}" for peer, share in alone.items())
         lines += ["* one pass for FID, KID, Inception Score, precision and recall, as a share of each peer's own time:"]
