@@ -92,7 +92,7 @@ def test_a_network_of_pooled_embeddings_gets_the_mean_of_the_words() -> None:
     assert torch.allclose(encoded["pooled"], encoded["text"].sum(1) / 6)
     assert "pooled" not in plain.settings and plain.digest != pooled.digest, "older caches keep their names"
     families = components.teachers()
-    assert [name for name in families if getattr(families[name], "pooled", False)] == ["sd3"]
+    assert [name for name in families if getattr(families[name], "pooled", False)] == ["flux", "sd3"]
 
 
 def test_r_precision_counts_own_captions() -> None:

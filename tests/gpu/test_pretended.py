@@ -27,6 +27,7 @@ ALWAYS = [
     "dmd2-sdxl/sparing",
     "sim-pixart/bf16",
     "sid-dit-sana/bf16",
+    "sid-dit-flux/bf16",
     "sid-few-step-sd3/away",
 ]
 EVERY = [
