@@ -48,7 +48,17 @@ def test_a_later_change_here_leaves_the_other_suite_alone(planned: tuple[Job, Pl
 
 
 @pytest.mark.parametrize(
-    "fault", ["digest", "scored otherwise", "no record", "broken record", "a file less", "a column less", "itself"]
+    "fault",
+    [
+        "digest",
+        "scored otherwise",
+        "no record",
+        "broken record",
+        "bottomless record",
+        "a file less",
+        "a column less",
+        "itself",
+    ],
 )
 def test_nothing_less_is_taken(fault: str, planned: tuple[Job, Plan], tmp_path: Path) -> None:
     job, plan = planned
@@ -61,6 +71,8 @@ def test_nothing_less_is_taken(fault: str, planned: tuple[Job, Plan], tmp_path: 
         (made / "record.json").unlink()
     elif fault == "broken record":
         (made / "record.json").write_text("{")
+    elif fault == "bottomless record":
+        (made / "record.json").write_text("[" * 100_000)
     elif fault == "a file less":
         (made / "samples.npz").unlink()
     elif fault == "a column less":

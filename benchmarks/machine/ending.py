@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 STARTER = "SIDBENCH_REPRODUCE"  # for Snakemake: the process id of the `sidbench reproduce` that starts it
 LEAVE = signal.SIGHUP
-AGAIN_SECONDS = 0.3  # until a request is repeated: a job may be starting, or Python has dropped the exception
+AGAIN_SECONDS = 0.3  # a job may be starting while the others are asked to leave
+RAISED_AGAIN_SECONDS = 0.3  # after an exception that Python dropped
 
 
 class Stopped(Exception):
@@ -59,7 +60,7 @@ def stoppable() -> Iterator[None]:
     def dropped(what: sys.UnraisableHookArgs) -> None:
         if isinstance(what.exc_value, Stopped):
             signal.signal(signal.SIGALRM, repeat)
-            signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+            signal.setitimer(signal.ITIMER_REAL, RAISED_AGAIN_SECONDS)
         else:
             unraisable(what)
 

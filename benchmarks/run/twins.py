@@ -6,13 +6,13 @@ that decides a result, so the files are the same; the record says which suite ma
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sid import atomic
+from sid.fault import parsed
 
 if TYPE_CHECKING:
     from benchmarks.suite.job import Job
@@ -25,9 +25,9 @@ def take_over(job: Job, plan: Plan) -> str | None:
     """Links a finished run of this name and digest into the job's folder; returns the suite that made it."""
     for path in sorted(Path(plan.results).glob(f"*/runs/{job.id}/record.json")):
         suite, record, scores = path.parents[4].name, _content(path), _content(path.with_name("scores.json"))
-        complete = all((path.parent / Path(output).name).is_file() for output in job.outputs)
-        complete = complete and not scores.get("unavailable")  # a column's missing weights may be here now
-        if suite != plan.suite.name and complete and record.get("digest") == scores.get("digest") == job.digest:
+        whole = all((path.parent / Path(output).name).is_file() for output in job.outputs)
+        scored = not scores.get("unavailable")  # a column's missing weights may be here now
+        if suite != plan.suite.name and whole and scored and record.get("digest") == scores.get("digest") == job.digest:
             for file in sorted(path.parent.iterdir()):
                 if file.is_file() and file.name not in OWN:
                     _link(file, job.folder / file.name)
@@ -42,7 +42,7 @@ def take_over(job: Job, plan: Plan) -> str | None:
 def _content(path: Path) -> dict[str, Any]:
     """A JSON file's mapping; empty where it cannot be read."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = parsed(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return content if isinstance(content, dict) else {}

@@ -13,13 +13,11 @@ from sid.condition import Condition
 from sid.denoiser import Denoiser
 from sid.guidance import guided
 from sid.noise import Process
+from sid.teachers.latent.flow_networks import PACKED
 from sid.teachers.latent.schedule import completed
 
 # Schedulers clamp x0 to [-1, 1] by default, as for pixels: latents are not bounded by 1.
 UNCLAMPED = {"clip_sample": False, "thresholding": False}
-
-
-TOKEN = 2  # latents a side of a token, by whose number FLUX's schedule is shifted
 
 
 def scheduler_for(denoiser: Denoiser, name: str, shape: tuple[int, ...] = ()) -> Any:
@@ -55,7 +53,7 @@ def shift_of(config: Mapping[str, Any], shape: tuple[int, ...]) -> float:
         return float(config.get("shift", config.get("flow_shift", 1.0)))
     low, high = config.get("base_image_seq_len", 256), config.get("max_image_seq_len", 4096)
     least, most = config.get("base_shift", 0.5), config.get("max_shift", 1.15)
-    tokens = shape[-2] * shape[-1] / TOKEN**2
+    tokens = shape[-2] * shape[-1] / PACKED**2
     grown = least + (most - least) * (tokens - low) / (high - low)
     return grown if config.get("time_shift_type") == "linear" else math.exp(grown)
 
